@@ -1,0 +1,83 @@
+"""Window: a half-open box of pixels (level 0).
+
+Arrays are ``[y, x]``, pixel centres lie at integers and pixel edges at ±0.5, so the window ``[y0, y1) × [x0, x1)``
+covers the plane from ``x0 - 0.5`` to ``x1 - 0.5``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+__all__ = ["Window"]
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Window:
+    """A half-open box of pixels, ``y0 <= y < y1`` and ``x0 <= x < x1``; empty when a side is not positive."""
+
+    y0: int
+    y1: int
+    x0: int
+    x1: int
+
+    @classmethod
+    def of_shape(cls, shape: tuple[int, int]) -> Window:
+        """The window of a whole array of ``shape`` (ny, nx)."""
+        return cls(0, shape[0], 0, shape[1])
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(ny, nx), never negative."""
+        return max(self.y1 - self.y0, 0), max(self.x1 - self.x0, 0)
+
+    @property
+    def size(self) -> int:
+        """Number of pixels."""
+        ny, nx = self.shape
+        return ny * nx
+
+    def __bool__(self) -> bool:
+        return self.y1 > self.y0 and self.x1 > self.x0
+
+    def __and__(self, other: Window) -> Window:
+        """The common box; empty (and false) where there is none."""
+        return Window(max(self.y0, other.y0), min(self.y1, other.y1), max(self.x0, other.x0), min(self.x1, other.x1))
+
+    def __contains__(self, other: Window) -> bool:
+        return self.y0 <= other.y0 and other.y1 <= self.y1 and self.x0 <= other.x0 and other.x1 <= self.x1
+
+    def __str__(self) -> str:
+        return f"[{self.y0}:{self.y1}, {self.x0}:{self.x1}]"
+
+    def shift(self, dy: int, dx: int) -> Window:
+        """The same box moved by whole pixels."""
+        return Window(self.y0 + dy, self.y1 + dy, self.x0 + dx, self.x1 + dx)
+
+    def pad(self, n: int) -> Window:
+        """The box grown by ``n`` pixels on all four sides."""
+        return Window(self.y0 - n, self.y1 + n, self.x0 - n, self.x1 + n)
+
+    def relative_to(self, origin: Window) -> Window:
+        """The same pixels, counted from the first pixel of ``origin``."""
+        return self.shift(-origin.y0, -origin.x0)
+
+    @property
+    def slices(self) -> tuple[slice, slice]:
+        """Index of the box in an array whose first pixel is (0, 0)."""
+        return slice(self.y0, self.y1), slice(self.x0, self.x1)
+
+    def blocks(self, block: tuple[int, int]) -> Iterator[tuple[tuple[int, int], Window]]:
+        """Cut the box on the lattice of ``block`` (ny, nx) anchored at pixel (0, 0).
+
+        Yields
+        ------
+        (iy, ix), window
+            Lattice index of the block, and its part inside this box, in row order.
+        """
+        if not self:
+            return
+        by, bx = block
+        for iy in range(self.y0 // by, (self.y1 - 1) // by + 1):
+            for ix in range(self.x0 // bx, (self.x1 - 1) // bx + 1):
+                yield (iy, ix), self & Window(iy * by, (iy + 1) * by, ix * bx, (ix + 1) * bx)
