@@ -8,12 +8,19 @@ Division by zero follows IEEE 754, as in numpy: kernels test before they divide.
 
 from __future__ import annotations
 
-import functools
+from collections.abc import Callable
+from typing import Any, TypeVar, cast
 
 import numba
 
-kernel = functools.partial(numba.njit, nogil=True, cache=True, error_model="numpy")
-"""Decorator of an array loop: ``@kernel``."""
+_Function = TypeVar("_Function", bound=Callable[..., Any])
 
-primitive = functools.partial(numba.njit, nogil=True, cache=True, error_model="numpy", inline="never")
-"""Decorator of a scalar or one-pixel function called by kernels in its own file."""
+
+def kernel(function: _Function) -> _Function:
+    """Compile an array loop, the tier that other modules call."""
+    return cast("_Function", numba.njit(nogil=True, cache=True, error_model="numpy")(function))
+
+
+def primitive(function: _Function) -> _Function:
+    """Compile a scalar or one-pixel function, called by the kernels of its own file."""
+    return kernel(function)

@@ -21,8 +21,8 @@ A running sum forgets small numbers beside large ones. Therefore
 - a pixel further from v0 than 1e4 times the tile's median deviation is left out as a hole and added alone;
 - a cell that no outer edge crosses is covered 0 or 1 times: its area is rounded to that integer, so that
   nothing but a polygon gives area. Outer edges are those between a pixel and no pixel;
-- where a sliver's area is below 1e-6 its mean is held within the tile's range of values: the sums' rounding (1e-15 of that
-  range) would show there.
+- where a sliver's area is below 1e-6 its mean is held within the tile's range of values: the sums' rounding (1e-15 of
+  that range) would show there.
 
 A tile is always computed whole, about its own integer origin, and cropped when it is added to the output: the bits do
 not depend on the window that the caller asks for. Per-pixel arithmetic is + − × ÷ only.
@@ -456,9 +456,7 @@ def project_plane(
                             found = True
                     if found:
                         break
-                _tile_edges(
-                    x_out, y_out, r0, c0, nr, nc, x_shift, y_shift, u, ok, acc_flux, acc_area, crossed, stride
-                )
+                _tile_edges(x_out, y_out, r0, c0, nr, nc, x_shift, y_shift, u, ok, acc_flux, acc_area, crossed, stride)
                 _flush(
                     acc_flux, acc_area, crossed, n_rows, stride, parity, v0, u_min, u_max,
                     flux, area, j0 - y_first, i0 - x_first,
