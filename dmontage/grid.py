@@ -290,7 +290,7 @@ class Grid:
         return Grid("\n".join(lines), checked_shape(Header(), window.shape))
 
     def shift_from(self, other: Grid) -> tuple[int, int] | None:
-        """Whole pixels (dy, dx) from ``other``'s pixel numbers to this grid's; None where the grids differ otherwise."""
+        """Whole pixels (dy, dx) from ``other``'s pixel numbers to this grid's; None where they differ otherwise."""
         mine, theirs = ({line[:8].rstrip(): line for line in grid.header.splitlines()} for grid in (self, other))
         shift = []
         for key in ("CRPIX2", "CRPIX1"):

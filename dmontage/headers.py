@@ -25,7 +25,7 @@ _WCS_CARD = re.compile(
 )
 """Cards of a two-dimensional celestial WCS with all its analytic distortions."""
 
-_REFUSED = re.compile(r"(CPDIS|D2IMDIS|CQDIS)[12]|(PPO|AMDX)\d+|WAT\d_\d+")
+_REFUSED = re.compile(r"(CPDIS|D2IMDIS|CQDIS)[12]")
 """Cards of distortions that need more than the analytic part of a header: refused, never misplaced."""
 
 _TEXT_CARD = re.compile(r"(CTYPE|CUNIT)[12]|RADESYS|RADECSYS|PS[12]_\d+|TELESCOP")
@@ -90,16 +90,14 @@ def checked_cards(header: Header) -> dict[str, Any]:
     cards: dict[str, Any] = {}
     for key in header:
         if _REFUSED.fullmatch(key):
-            raise InputError(
-                f"{key}: this kind of distortion is not supported yet; resample the image or remove its cards"
-            )
+            raise InputError(f"{key}: lookup-table distortions are not supported yet; resample the image first")
         if not _WCS_CARD.fullmatch(key):
             continue
         value = header[key]
         if _TEXT_CARD.fullmatch(key):
             if not isinstance(value, str):
                 raise InputError(f"{key} = {value!r} must be text")
-            cards[key] = value
+            cards[key] = "deg" if value.strip().upper() in ("DEGREE", "DEGREES") else value
             continue
         if isinstance(value, (bool, str)) or not isinstance(value, (int, float)) or not math.isfinite(value):
             raise InputError(f"{key} = {value!r} must be a finite number")
@@ -108,7 +106,10 @@ def checked_cards(header: Header) -> dict[str, Any]:
         cards[key] = value if key.endswith("_ORDER") else float(value)
     for key in ("CTYPE1", "CTYPE2"):
         if key not in cards:
-            raise InputError(f"no celestial WCS: {key} is missing")
+            plate = " (a DSS plate solution alone is not supported yet)" if "PPO1" in header else ""
+            raise InputError(f"no celestial WCS: {key} is missing{plate}")
+        if cards[key].rstrip()[-3:] in ("TNX", "ZPX"):
+            raise InputError(f"{key} = {cards[key]!r}: IRAF's TNX and ZPX are not supported yet; convert to TPV")
     try:
         wcs = build_wcs(cards)
     except Exception as error:  # wcslib raises half a dozen kinds; all mean the same to the user

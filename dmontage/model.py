@@ -2,17 +2,91 @@
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from pathlib import PurePath
+from typing import TYPE_CHECKING, overload
 
 import numpy as np
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from dmontage.grid import Grid
     from dmontage.window import Window
 
-__all__ = ["OverlapPair", "Plane", "PlaneFit"]
+__all__ = ["ImageRef", "Images", "OverlapPair", "Plane", "PlaneFit", "Skipped"]
+
+
+@dataclass(frozen=True, slots=True)
+class ImageRef:
+    """One image HDU of a file, as the scan found it; no pixels."""
+
+    path: str
+    hdu: int
+    grid: Grid
+    """Its WCS and shape."""
+    bunit: str
+    """BUNIT, or nothing."""
+    size: int
+    """Bytes of the file."""
+    mtime_ns: int
+    """Time of the file's last change, nanoseconds."""
+
+    @property
+    def name(self) -> str:
+        """File name, with the HDU where it is not the first."""
+        return PurePath(self.path).name + (f"[{self.hdu}]" if self.hdu else "")
+
+    @property
+    def digest(self) -> str:
+        """Changes with the file, the HDU and the WCS."""
+        text = f"{self.name}|{self.hdu}|{self.size}|{self.mtime_ns}|{self.grid.shape}|{self.grid.header}"
+        return hashlib.sha256(text.encode()).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class Skipped:
+    """An input that was left out, and why."""
+
+    name: str
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.name}: {self.reason}"
+
+
+@dataclass(frozen=True, slots=True)
+class Images(Sequence[ImageRef]):
+    """What a scan found: the usable images in order of their identity, and what was skipped."""
+
+    refs: tuple[ImageRef, ...]
+    skipped: tuple[Skipped, ...] = ()
+
+    @overload
+    def __getitem__(self, index: int) -> ImageRef: ...
+    @overload
+    def __getitem__(self, index: slice) -> Images: ...
+    def __getitem__(self, index: int | slice) -> ImageRef | Images:
+        if isinstance(index, slice):
+            return Images(self.refs[index], self.skipped)
+        return self.refs[index]
+
+    def __len__(self) -> int:
+        return len(self.refs)
+
+    def __iter__(self) -> Iterator[ImageRef]:
+        return iter(self.refs)
+
+    def __str__(self) -> str:
+        lines = [f"{len(self.refs)} images, {sum(r.grid.window.size for r in self.refs) / 1e6:.1f} Mpix"]
+        lines += [f"  {r.name}  {r.grid.shape[1]}x{r.grid.shape[0]}" for r in self.refs[:50]]
+        if len(self.refs) > 50:
+            lines.append(f"  ... and {len(self.refs) - 50} more")
+        if self.skipped:
+            lines += [f"{len(self.skipped)} skipped", *(f"  {s}" for s in self.skipped)]
+        return "\n".join(lines)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +130,10 @@ class PlaneFit:
     minus: int
     plane: Plane
     """Fitted difference plus - minus, about the overlap's own origin, in mosaic pixels."""
-    covariance: tuple[tuple[float, float, float], ...]
-    """3×3 covariance of (level, slope_x, slope_y), counting independent *input* pixels."""
+    information: tuple[tuple[float, float, float], ...]
+    """3×3 inverse covariance of (level, slope_x, slope_y), counting independent *input* pixels.
+
+    The inverse, since a thin overlap leaves a slope unknown: its information is zero, its variance infinite."""
     rms: float
     """Standard deviation of the kept differences about the plane, corrected for the clipping."""
     median: float

@@ -220,7 +220,7 @@ def _median_in_place(a: NDArray[np.float64], n: int) -> float:
             a[k + 1] = a[k]
             k -= 1
         a[k + 1] = v
-    return a[(n - 1) // 2]
+    return float(a[(n - 1) // 2])
 
 
 @primitive
