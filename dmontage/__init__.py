@@ -1,0 +1,56 @@
+"""dmontage: science-grade mosaics of the sky, as a distributed array engine.
+
+::
+
+    import dmontage as dm
+    images = dm.scan("raw/")
+    grid = dm.Grid.around("05h35m -5d23m", size="1 deg", scale="1 arcsec")   # or .from_header(...), .fit(images)
+    print(dm.plan(images, grid))
+    mosaic = dm.mosaic(images, grid)                                         # lazy
+    mosaic.cutout("05h35m17s -5d23m28s", "5 arcmin").compute()
+    mosaic.write("mosaic.fits")
+
+Pixel values are surface brightness: a constant sky stays that constant, whatever the size of the output's pixels.
+Arrays are ``[y, x]``, pixel centres lie at integers, blank is NaN; sizes and scales are astropy Quantities or text.
+
+Levels: a module imports from lower levels only. 0 kernels, window, headers, sphere, errors · 1 grid · 2 mapping,
+model · 3 fits_files, store, planner, background · 4 graph · 5 pipeline · 6 view, demo · 7 cli.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from dmontage._version import __version__
+
+if TYPE_CHECKING:
+    from dmontage.errors import InputError
+    from dmontage.fits_files import scan
+    from dmontage.grid import Grid
+    from dmontage.pipeline import Mosaic, mosaic, plan
+    from dmontage.window import Window
+
+__all__ = ["Grid", "InputError", "Mosaic", "Window", "__version__", "mosaic", "plan", "scan"]
+
+_HOMES = {
+    "Grid": "grid",
+    "InputError": "errors",
+    "Mosaic": "pipeline",
+    "Window": "window",
+    "mosaic": "pipeline",
+    "plan": "pipeline",
+    "scan": "fits_files",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name when it is first used: ``import dmontage`` itself costs nothing."""
+    if name not in _HOMES:
+        raise AttributeError(f"module 'dmontage' has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(f"dmontage.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,8 +1,8 @@
 """FITS files: the only place that opens them (level 3).
 
 `scan` is the gate: every file and HDU is either a usable image or is skipped with a reason, before any pixel is read,
-and nothing is allocated because a header claims it. `read` gives native floats with NaN for blank. `FitsWriter` streams a
-product into a file beside its final name and renames it when it is whole.
+and nothing is allocated because a header claims it. `read` gives native floats with NaN for blank. `FitsWriter` streams
+a product into a file beside its final name and renames it when it is whole.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from dmontage.window import Window
 
-__all__ = ["SUFFIXES", "FitsWriter", "read", "scan"]
+__all__ = ["SUFFIXES", "FitsWriter", "check_writable", "pixels", "read", "scan"]
 
 SUFFIXES = (".fits", ".fit", ".fts", ".fz", ".gz")
 """Names that are taken from a folder; of ``.gz`` only ``.fits.gz`` and the like."""
@@ -90,7 +90,7 @@ def read(ref: ImageRef, window: Window | None = None) -> NDArray[Any]:
     """
     window = window or ref.grid.window
     try:
-        with warnings.catch_warnings(), fits.open(ref.path, memmap=not ref.path.endswith(".gz")) as hdus:
+        with warnings.catch_warnings(), fits.open(ref.path, memmap=False) as hdus:
             warnings.simplefilter("ignore")
             hdu = hdus[ref.hdu]
             if tuple(hdu.shape[-2:]) != ref.grid.shape:
@@ -105,6 +105,24 @@ def read(ref: ImageRef, window: Window | None = None) -> NDArray[Any]:
         raise InputError(f"{ref.path}: HDU {ref.hdu} cannot be read: {_first_line(error)}") from error
 
 
+def pixels(path: str | Path) -> NDArray[Any]:
+    """The pixels of a product that `FitsWriter` wrote, big-endian and mapped, not loaded."""
+    with fits.open(path, memmap=True) as hdus:
+        return np.asarray(hdus[0].data)
+
+
+def check_writable(path: str | Path) -> None:
+    """Raise InputError, before any work is done, if a product cannot be written to ``path``."""
+    probe = _partial(Path(path))
+    if Path(path).is_dir():
+        raise InputError(f"cannot write {path}: it is a folder; name a file")
+    try:
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise InputError(f"cannot write {path}: {error.strerror}; choose another place for the output") from error
+
+
 class FitsWriter:
     """One float32 image, written band by band beside its final name and renamed when whole.
 
@@ -113,11 +131,11 @@ class FitsWriter:
 
     def __init__(self, path: str | Path, grid: Grid, cards: Iterable[tuple[str, Any, str]] = ()) -> None:
         self.path = Path(path)
-        self._partial = self.path.with_name(f".{self.path.name}.{os.getpid()}.partial")
+        self._partial = _partial(self.path)
         self._shape = grid.shape
         header = fits.Header([("SIMPLE", True), ("BITPIX", -32)])
-        header.extend(grid.to_header().cards, bottom=True, end=True)
-        header.extend(cards, bottom=True, end=True)
+        for card in (*grid.to_header().cards, *cards):
+            header.append(card, end=True)
         self._header = header
         self._rows = 0
         self._file: BinaryIO | None = None
@@ -265,7 +283,7 @@ def _check_extent(hdu: Any, n_bytes: int) -> None:
 
 
 def _real_bytes(path: Path, size: int) -> int:
-    """Bytes of the file, decompressed: from a gzip file's last four bytes where they fit, else by reading it through."""
+    """Bytes of the file, decompressed: told by the last four bytes of a gzip file, or by reading it through."""
     with path.open("rb") as file:
         if file.read(2) != b"\x1f\x8b":
             return size
@@ -284,9 +302,14 @@ def _as_float(data: NDArray[Any], header: fits.Header, blank: int | None) -> NDA
     """Native floats: float32 where that holds the values, NaN where the file says BLANK."""
     wide = data.dtype.itemsize > (4 if data.dtype.kind == "f" else 2)
     out = np.ascontiguousarray(data, dtype=np.float64 if wide else np.float32)
-    if blank is not None and data.dtype.kind in "iu":  # astropy has done it where it made floats
+    if blank is not None and data.dtype.kind in "iu":  # where astropy made floats it has blanked them
         out[data == blank * header.get("BSCALE", 1) + header.get("BZERO", 0)] = np.nan
     return out
+
+
+def _partial(path: Path) -> Path:
+    """Name under which a product is written before it is whole."""
+    return path.with_name(f".{path.name}.{os.getpid()}.partial")
 
 
 def _padded(n: int) -> int:

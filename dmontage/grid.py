@@ -19,9 +19,10 @@ from astropy import units as u
 from astropy.io.fits import Card, Header
 from astropy.wcs import WCS
 from astropy.wcs.utils import wcs_to_celestial_frame
+from numpy.polynomial.chebyshev import chebvander
 
 from dmontage.errors import InputError
-from dmontage.headers import angle, build_wcs, card_text, checked_cards, checked_shape, parse_header
+from dmontage.headers import angle, build_wcs, card_text, checked_cards, checked_shape, header_of, parse_header
 from dmontage.sphere import lonlat, rotate_frame, unit_vectors
 from dmontage.window import Window
 
@@ -74,9 +75,13 @@ class Grid:
         """
         if isinstance(source, WCS):
             shape = shape if shape is not None else source.array_shape
-            source = source.to_header(relax=True)
+            source = header_of(source)
         elif not isinstance(source, Header):
-            source = parse_header(Path(source).read_text(), name=str(source))
+            try:
+                text = Path(source).read_text()
+            except (OSError, UnicodeDecodeError) as error:
+                raise InputError(f"{source}: cannot be read as a template (text, one card a line): {error}") from error
+            source = parse_header(text, name=str(source))
         cards = checked_cards(source)
         grid = cls("\n".join(card_text(key, value) for key, value in cards.items()), checked_shape(source, shape))
         grid._check_round_trip()
@@ -122,7 +127,7 @@ class Grid:
             sides = size if isinstance(size, (tuple, list)) else (size, size)
             width, height = (angle(side, "size") for side in sides)
             shape = (max(round(height / scale_deg), 1), max(round(width / scale_deg), 1))
-        lon, lat = _center(center, frame)
+        lon, lat = _center(center, _frame_named(frame))
         ny, nx = shape
         cards = _cards(lon, lat, scale_deg, projection, frame, angle(rotation, "rotation", positive=False))
         if projection.upper() not in _ZENITHAL:
@@ -274,9 +279,54 @@ class Grid:
 
     def solid_angle(self, window: Window) -> NDArray[np.float64]:
         """Solid angle of each pixel in a window, steradian; NaN where a corner is undefined."""
+        from dmontage.kernels.chebyshev import evaluate_rows
         from dmontage.kernels.sky import solid_angles
 
+        # Ω is smooth but for seams and poles: a polynomial through 13×13 pixels costs a thousandth of the WCS.
+        nodes = np.cos(np.pi * (np.arange(13) + 0.5) / 13)
+        checks = np.linspace(-0.97, 0.97, 8)
+        exact, truth = (self._pixel_angles(window, t) for t in (nodes, checks))
+        if np.isfinite(exact).all() and np.isfinite(truth).all():
+            weights = chebvander(nodes, 12).T * (2.0 / 13)
+            weights[0] *= 0.5
+            coef = weights @ exact @ weights.T
+            table = chebvander(checks, 12)
+            limit = max(1e-10, 1e-15 / self.scale)
+            if np.abs(table @ coef @ table.T / truth - 1.0).max() <= limit:
+                ny, nx = window.shape
+                t_x, t_y = ((2.0 * np.arange(n) + 1.0) / n - 1.0 for n in (nx, ny))
+                return evaluate_rows(coef, t_x, t_y)
         return np.asarray(solid_angles(self.corners(window)))
+
+    def _pixel_angles(self, window: Window, t: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Solid angles of pixels about the tensor points ``t`` in [−1, 1] over a window, whole pixels or not."""
+        from dmontage.kernels.sky import solid_angles
+
+        ny, nx = window.shape
+        x, y = np.meshgrid(window.x0 - 0.5 + 0.5 * nx * (t + 1.0), window.y0 - 0.5 + 0.5 * ny * (t + 1.0))
+        half = np.array([-0.5, 0.5])
+        corners = self.sky(x[..., None, None] + half, y[..., None, None] + half[:, None])
+        return np.array([[solid_angles(pixel)[0, 0] for pixel in row] for row in corners])
+
+    def window_around(self, center: str | SkyCoord, size: Any) -> Window:
+        """The pixels within a box about a place on the sky, cropped to the grid.
+
+        Parameters
+        ----------
+        center, size
+            As for `around`; the box is laid along the grid's axes.
+        """
+        lon, lat = _center(center, self.frame)
+        x, y = self.pixel(unit_vectors(np.radians(lon), np.radians(lat)))
+        sides = size if isinstance(size, (tuple, list)) else (size, size)
+        width, height = (math.radians(angle(side, "size")) / self.scale for side in sides)
+        if not (np.isfinite(x) and np.isfinite(y)):
+            raise InputError(f"{center!r} is not on the grid")
+        first_x, first_y = round(float(x) - (width - 1) / 2), round(float(y) - (height - 1) / 2)
+        window = Window(first_y, first_y + max(round(height), 1), first_x, first_x + max(round(width), 1)) & self.window
+        if not window:
+            raise InputError(f"{center!r} is not on the grid: it is at pixel ({float(x):.1f}, {float(y):.1f})")
+        return window
 
     def subgrid(self, window: Window) -> Grid:
         """The part of the grid in a window; the same pixels at the same places."""
@@ -294,11 +344,10 @@ class Grid:
         mine, theirs = ({line[:8].rstrip(): line for line in grid.header.splitlines()} for grid in (self, other))
         shift = []
         for key in ("CRPIX2", "CRPIX1"):
-            step = (
-                Card.fromstring(mine.pop(key, f"{key} = 0.0")).value
-                - Card.fromstring(theirs.pop(key, f"{key} = 0.0")).value
-            )
-            if step != round(step):
+            my_pix, their_pix = (Card.fromstring(cards.pop(key)).value for cards in (mine, theirs))
+            step, rounding = my_pix - their_pix, math.ulp(max(abs(my_pix), abs(their_pix)))
+            # Taking a window's first pixel from CRPIX rounds its last bit: that is still the same lattice.
+            if abs(step - round(step)) > 2.0 * rounding:
                 return None
             shift.append(round(step))
         return (shift[0], shift[1]) if mine == theirs else None
@@ -332,29 +381,36 @@ class Grid:
 
 def _outline_in(grid: Grid, frame: str) -> NDArray[np.float64]:
     """The grid's outline as unit vectors of a frame by name."""
-    target = wcs_to_celestial_frame(build_wcs(_cards(0.0, 0.0, 1.0, "TAN", frame, 0.0)))
-    return rotate_frame(grid.outline(), grid.frame, target)
+    return rotate_frame(grid.outline(), grid.frame, _frame_named(frame))
 
 
-def _center(center: str | SkyCoord, frame: str) -> tuple[float, float]:
-    """Longitude and latitude in degrees of ``center`` in the named frame."""
+def _frame_named(name: str) -> BaseCoordinateFrame:
+    """The astropy frame of a name."""
+    return wcs_to_celestial_frame(build_wcs(_cards(0.0, 0.0, 1.0, "TAN", name, 0.0)))
+
+
+def _center(center: str | SkyCoord, target: BaseCoordinateFrame) -> tuple[float, float]:
+    """Longitude and latitude in degrees of ``center`` in a frame."""
     from astropy.coordinates import SkyCoord
 
-    target = wcs_to_celestial_frame(build_wcs(_cards(0.0, 0.0, 1.0, "TAN", frame, 0.0)))
+    hint = "give '05h35m -5d23m', '05:35:17 -05:23:28', '83.82 -5.39' or a SkyCoord"
     if isinstance(center, str):
-        # Hours can only be right ascension; plain degrees are meant in the grid's own frame.
-        sexagesimal = any(mark in center for mark in "hms:")
+        # Hours can only be right ascension; degrees are meant in the grid's own frame.
+        sexagesimal = "h" in center or ":" in center
         try:
             if sexagesimal:
                 center = SkyCoord(center, unit=(u.hourangle, u.deg), frame="icrs")
             else:
                 center = SkyCoord(center.replace(",", " "), unit=u.deg, frame=target)
         except ValueError as error:
-            raise InputError(
-                f"centre {center!r} is not a place on the sky: give '05h35m -5d23m', '05:35:17 -05:23:28' or '83.82 -5.39'"
-            ) from error
+            raise InputError(f"centre {center!r} is not a place on the sky: {hint}") from error
+    if not isinstance(center, SkyCoord) or not center.isscalar:
+        raise InputError(f"centre {center!r} is not one place on the sky: {hint}")
     there = center.transform_to(target)
-    return float(there.spherical.lon.degree), float(there.spherical.lat.degree)
+    lon, lat = float(there.spherical.lon.degree), float(there.spherical.lat.degree)
+    if not (math.isfinite(lon) and math.isfinite(lat)):
+        raise InputError(f"centre {center!r} is not finite: {hint}")
+    return lon, lat
 
 
 def _cards(lon: float, lat: float, scale: float, projection: str, frame: str, rotation: float) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from astropy.wcs import WCS
 
 from dmontage.errors import InputError
 
-__all__ = ["angle", "build_wcs", "card_text", "checked_cards", "checked_shape", "parse_header"]
+__all__ = ["angle", "build_wcs", "card_text", "checked_cards", "checked_shape", "header_of", "parse_header"]
 
 _WCS_CARD = re.compile(
     r"(CTYPE|CUNIT|CRVAL|CRPIX|CDELT|CROTA)[12]|(CD|PC)[12]_[12]|PC00[12]00[12]|(PV|PS)[12]_\d{1,2}|LONPOLE|LATPOLE"
@@ -31,6 +31,7 @@ _REFUSED = re.compile(r"(CPDIS|D2IMDIS|CQDIS)[12]")
 _TEXT_CARD = re.compile(r"(CTYPE|CUNIT)[12]|RADESYS|RADECSYS|PS[12]_\d+|TELESCOP")
 
 _MAX_SIDE = 2**31 - 1
+_MAX_SIP_ORDER = 9
 
 
 def parse_header(text: str, name: str = "header") -> Header:
@@ -43,7 +44,7 @@ def parse_header(text: str, name: str = "header") -> Header:
         if "=" in line[:10]:
             key, _, value = line.partition("=")
             try:
-                card = Card.fromstring(f"{key.strip().upper():<8}= {value.strip()}")
+                card = Card.fromstring(f"{key.strip().upper():<8}= {value.strip()}"[:80])
                 header[card.keyword] = card.value
             except Exception as error:
                 raise InputError(f"{name}: cannot read the card {line.strip()!r}: {error}") from error
@@ -67,7 +68,11 @@ def angle(value: Any, name: str, *, positive: bool = True) -> float:
 
 def build_wcs(cards: dict[str, Any] | Header) -> WCS:
     """An astropy WCS, repaired without the warnings that astropy would print (warning filters are not thread-safe)."""
-    header = cards if isinstance(cards, Header) else Header(list(cards.items()))
+    header = (
+        cards
+        if isinstance(cards, Header)
+        else Header([Card.fromstring(card_text(key, value)) for key, value in cards.items()])
+    )
     wcs = WCS(header, fix=False)
     wcs.wcs.fix()
     wcs.wcs.set()
@@ -103,7 +108,13 @@ def checked_cards(header: Header) -> dict[str, Any]:
             raise InputError(f"{key} = {value!r} must be a finite number")
         if abs(value) > 1e30:
             raise InputError(f"{key} = {value!r} is out of range (limit 1e30)")
-        cards[key] = value if key.endswith("_ORDER") else float(value)
+        if key.endswith("_ORDER") and not (value == int(value) and 0 <= value <= _MAX_SIP_ORDER):
+            raise InputError(f"{key} = {value!r} must be a whole number from 0 to {_MAX_SIP_ORDER}")
+        cards[key] = int(value) if key.endswith("_ORDER") else float(value)
+    if "RADECSYS" in cards:  # the old name, at which astropy prints a warning
+        cards.setdefault("RADESYS", cards.pop("RADECSYS"))
+    for key in ("CRPIX1", "CRPIX2"):  # the standard's default; written out, so that a sub-grid can shift it
+        cards.setdefault(key, 0.0)
     for key in ("CTYPE1", "CTYPE2"):
         if key not in cards:
             plate = " (a DSS plate solution alone is not supported yet)" if "PPO1" in header else ""
@@ -120,6 +131,32 @@ def checked_cards(header: Header) -> dict[str, Any]:
     if not math.isfinite(det) or det == 0.0:
         raise InputError(f"the pixel matrix (CDELT, CD or PC) is singular: determinant {det}")
     return cards
+
+
+def header_of(wcs: WCS) -> Header:
+    """The cards of an astropy WCS with all digits: its own ``to_header`` cuts them at 14.
+
+    Raises
+    ------
+    InputError
+        If it holds distortion tables, which cards cannot carry.
+    """
+    tables = {"CPDIS1": wcs.cpdis1, "CPDIS2": wcs.cpdis2, "D2IMDIS1": wcs.det2im1, "D2IMDIS2": wcs.det2im2}
+    for name, table in tables.items():
+        if table is not None:
+            raise InputError(f"{name}: lookup-table distortions are not supported yet; resample the image first")
+    header = wcs.to_header(relax=True)
+    exact = {f"CRVAL{i + 1}": value for i, value in enumerate(wcs.wcs.crval)}
+    exact |= {f"CRPIX{i + 1}": value for i, value in enumerate(wcs.wcs.crpix)}
+    exact |= {f"CDELT{i + 1}": value for i, value in enumerate(wcs.wcs.get_cdelt())}
+    exact |= {f"PC{i + 1}_{j + 1}": value for (i, j), value in np.ndenumerate(wcs.wcs.get_pc())}
+    exact |= {f"PV{i}_{m}": value for i, m, value in wcs.wcs.get_pv()}
+    if wcs.sip is not None:
+        for name in ("a", "b", "ap", "bp"):
+            table = getattr(wcs.sip, name)
+            exact |= {f"{name.upper()}_{i}_{j}": value for (i, j), value in np.ndenumerate(table) if value}
+    header.update({key: float(value) for key, value in exact.items()})
+    return header
 
 
 def checked_shape(header: Header, shape: tuple[int, int] | None) -> tuple[int, int]:

@@ -56,6 +56,8 @@ class Patch:
     coef_x: NDArray[np.float64]
     """[j (y), i (x)] Chebyshev coefficients of the output x."""
     coef_y: NDArray[np.float64]
+    shift: tuple[int, int] | None = None
+    """(dy, dx) where the map is this shift: in scaled coordinates it would round, and leave slivers."""
 
     def scaled(self, window: Window) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Coordinates in [−1, 1] of the pixel corners of a window inside this patch: (nx + 1,), (ny + 1,)."""
@@ -66,6 +68,12 @@ class Patch:
 
     def corners(self, window: Window) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Output (x, y) of the pixel corners of a window inside this patch, each (ny + 1, nx + 1)."""
+        if self.shift is not None:
+            dy, dx = self.shift
+            x = np.arange(window.x0, window.x1 + 1) + (dx - 0.5)
+            y = np.arange(window.y0, window.y1 + 1) + (dy - 0.5)
+            x, y = np.meshgrid(x, y)
+            return x, y
         from dmontage.kernels.chebyshev import evaluate_rows
 
         t_x, t_y = self.scaled(window)
@@ -153,6 +161,7 @@ class Mapping:
                 "window": [p.window.y0, p.window.y1, p.window.x0, p.window.x1],
                 "x": p.coef_x.tolist(),
                 "y": p.coef_y.tolist(),
+                "shift": None if p.shift is None else list(p.shift),
             }
             for p in self.patches
         ]
@@ -161,7 +170,15 @@ class Mapping:
     @classmethod
     def from_dict(cls, table: dict[str, Any]) -> Mapping:
         """The inverse of `to_dict`."""
-        patches = tuple(Patch(Window(*p["window"]), np.array(p["x"]), np.array(p["y"])) for p in table["patches"])
+        patches = tuple(
+            Patch(
+                Window(*p["window"]),
+                np.array(p["x"]),
+                np.array(p["y"]),
+                None if p["shift"] is None else (p["shift"][0], p["shift"][1]),
+            )
+            for p in table["patches"]
+        )
         return cls(**{**table, "patches": patches})
 
 
@@ -211,12 +228,12 @@ def fit_mapping(grid_in: Grid, grid_out: Grid, tol: float = TOL) -> Mapping:
 
 
 def _exact_shift(grid: Grid, shift: tuple[int, int]) -> Mapping:
-    """A map by whole pixels: degree 1, with coefficients that evaluate without rounding."""
+    """A map by whole pixels, exact; its polynomials of degree 1 only serve the outline and the pixel ratio."""
     ny, nx = grid.shape
     dy, dx = shift
     coef_x = np.array([[dx + (nx - 1) / 2, nx / 2], [0.0, 0.0]])
     coef_y = np.array([[dy + (ny - 1) / 2, 0.0], [ny / 2, 0.0]])
-    return Mapping((Patch(grid.window, coef_x, coef_y),), 0.0, 0.0, 0.0, 0.0)
+    return Mapping((Patch(grid.window, coef_x, coef_y, shift),), 0.0, 0.0, 0.0, 0.0)
 
 
 def _fit_patches(chain: _Chain, window: Window, goal: float, tol: float) -> tuple[list[Patch], float]:

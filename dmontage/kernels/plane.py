@@ -259,6 +259,8 @@ def _centre_tile(
     Returns v0, the least and greatest remaining deviation, and the number of holes.
     """
     stride = (n_good + _SAMPLE - 1) // _SAMPLE
+    while np.gcd(stride, nc) > 1:  # else the sample is a few columns, and a bad column may be all that it sees
+        stride += 1
     k = 0
     seen = 0
     for r in range(1, nr + 1):

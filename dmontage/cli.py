@@ -1,0 +1,277 @@
+"""The command line: one command per stage and one for all (level 7). It computes nothing itself.
+
+What a command needs is imported when it runs, so that ``--help`` answers at once.
+"""
+
+from __future__ import annotations
+
+import sys
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from dmontage._version import __version__
+from dmontage.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from dmontage.grid import Grid
+    from dmontage.model import Images
+    from dmontage.pipeline import Mosaic
+
+__all__ = ["main"]
+
+
+class _Commands(click.Group):
+    """Turns what a user can mend into one line and a non-zero exit."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except InputError as error:
+            raise click.ClickException(str(error)) from error
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__)
+def main() -> None:
+    """Science-grade mosaics of the sky from FITS images."""
+
+
+def _options(*options: Callable[..., Any]) -> Callable[..., Any]:
+    """Several options as one decorator, in the order given."""
+
+    def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
+        for option in reversed(options):
+            function = option(function)
+        return function
+
+    return decorate
+
+
+_inputs = click.argument("inputs", nargs=-1, required=True, type=click.Path(path_type=Path))
+_strict = click.option(
+    "--strict", is_flag=True, help="Stop at the first file that cannot be used, instead of skipping it."
+)
+_grid = _options(
+    click.option("--header", type=click.Path(path_type=Path), help="Template (.hdr) of the output grid."),
+    click.option("--center", help="'05h35m -5d23m', or degrees in the grid's frame: '83.8 -5.4'."),
+    click.option("--size", help="'1 deg', or width and height: '1 deg, 30 arcmin'."),
+    click.option("--scale", help="Side of a pixel: '1 arcsec'.  [default: that of the finest image]"),
+    click.option("--projection", default="TAN", show_default=True, help="FITS code: TAN, SIN, CAR, AIT, ..."),
+    click.option("--frame", type=click.Choice(["icrs", "fk5", "fk4", "galactic"]), help="[default: the images' own]"),
+    click.option("--rotation", default="0 deg", show_default=True, help="Turns the y axis from north (CROTA2)."),
+)
+_how = _options(
+    click.option("--background", type=click.Choice(["none", "level", "plane"]), default="plane", show_default=True),
+    click.option("--combine", type=click.Choice(["mean", "median", "count"]), default="mean", show_default=True),
+    click.option("--weights", type=click.Choice(["area", "none"]), help="[default: area for a mean, none for a median]"),
+    click.option("--method", type=click.Choice(["auto", "plane", "sky"]), default="auto", show_default=True),
+    click.option("--tol", type=click.FloatRange(min=0, min_open=True), default=1e-5, show_default=True,
+                 help="Tolerance of the projection in output pixels."),
+    click.option("--max-bytes", type=click.FloatRange(min=1), default=2.0**38, show_default="256 GiB",
+                 help="Refuse a run that needs more."),
+)  # fmt: skip
+
+
+@main.command("scan")
+@_inputs
+@_strict
+def scan_command(inputs: tuple[Path, ...], strict: bool) -> None:
+    """List the images in files and folders, and what is skipped and why."""
+    click.echo(_scan(inputs, strict))
+
+
+@main.command()
+@_inputs
+@_grid
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="File to write; standard output if not given.")
+def header(inputs: tuple[Path, ...], output: Path | None, **grid: Any) -> None:
+    """Print the template of the grid that images fit on, or that is asked for."""
+    text = _make_grid(_scan(inputs, strict=False), **grid).to_template()
+    if output is None:
+        click.echo(text, nl=False)
+    else:
+        output.write_text(text)
+
+
+@main.command("plan")
+@_inputs
+@_grid
+@_how
+@_strict
+def plan_command(inputs: tuple[Path, ...], strict: bool, **options: Any) -> None:
+    """Show what a mosaic would take: images, pairs, tasks, memory, bytes. Computes nothing."""
+    from dmontage.pipeline import plan
+
+    images = _scan(inputs, strict)
+    grid, how = _split(images, options)
+    click.echo(plan(images, grid, **how))
+
+
+@main.command()
+@_inputs
+@click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="Mosaic to write (FITS).")
+@_grid
+@_how
+@_strict
+@click.option(
+    "--workdir", type=click.Path(path_type=Path), help="Store of the run, kept: the same command again reuses it."
+)
+@click.option("--png", type=click.Path(path_type=Path), help="Picture to write.")
+@click.option(
+    "--scheduler", default="threads", show_default=True, help="'threads', or a dask scheduler: tcp://HOST:PORT."
+)
+def mosaic(
+    inputs: tuple[Path, ...],
+    output: Path,
+    strict: bool,
+    workdir: Path | None,
+    png: Path | None,
+    scheduler: str,
+    **options: Any,
+) -> None:
+    """Make a mosaic of files and folders: project, match backgrounds, coadd, write."""
+    images = _scan(inputs, strict)
+    grid, how = _split(images, options)
+    with _cluster(scheduler):
+        made = _make(images, grid, output, workdir, png, strict=strict, **how)
+    click.echo(made.summary)
+    click.echo(f"wrote       {output}{f' and {png}' if png else ''}")
+
+
+@main.command()
+@click.option(
+    "--out", type=click.Path(path_type=Path), default=Path("demo-out"), show_default=True, help="Folder for all of it."
+)
+@click.option(
+    "--size", type=click.FloatRange(0.05, 5.0), default=1.0, show_default=True, help="Side of the field in degrees."
+)
+@click.option("--seed", type=int, default=1, show_default=True, help="Another number, another sky.")
+def demo(out: Path, size: float, seed: int) -> None:
+    """Simulate a survey of a known sky, mosaic it, and judge the mosaic against the truth."""
+    from dmontage.demo.judge import judge
+    from dmontage.demo.simulate import simulate
+
+    click.echo(f"simulating  {size:g} deg of sky, seed {seed}, in {out / 'raw'}")
+    truth = simulate(out / "raw", size, seed)
+    images = _scan((out / "raw",), strict=True)
+    made = _make(images, None, out / "mosaic.fits", None, out / "mosaic.png", strict=True)
+    click.echo(made.summary)
+    verdict = judge(out / "mosaic.fits", truth)
+    (out / "verdict.json").write_text(verdict.to_json())
+    click.echo(verdict)
+    click.echo(
+        f"wrote       {out / 'mosaic.fits'}, {out / 'mosaic_area.fits'}, {out / 'mosaic.png'}, {out / 'verdict.json'}"
+    )
+    if not verdict.ok:
+        raise click.ClickException("the mosaic does not meet its limits")
+
+
+def _make(
+    images: Images, grid: Grid | None, output: Path, workdir: Path | None, png: Path | None, **options: Any
+) -> Mosaic:
+    """Run it all; the store lies beside the output, and goes when all is written."""
+    from dmontage.fits_files import check_writable, pixels
+    from dmontage.pipeline import mosaic
+
+    for path in (output, png):
+        if path is not None:
+            check_writable(path)
+    store = workdir or output.with_name(f"{output.name}.run.zarr")
+    with _bars() as progress:
+        made = mosaic(images, grid, store, progress=progress, **options)
+        try:
+            made.write(output)
+        except BaseException:
+            if store.exists():
+                click.echo(f"the work so far is kept in {store}: the same command again goes on from there", err=True)
+            raise
+        made.close(remove=workdir is None)
+        if png is not None:
+            from dmontage.view.picture import write_png
+
+            write_png(png, pixels(output))
+    return made
+
+
+def _scan(inputs: tuple[Path, ...], strict: bool) -> Images:
+    from dmontage.fits_files import scan
+
+    return scan(inputs, strict=strict)
+
+
+def _split(images: Images, options: dict[str, Any]) -> tuple[Grid, dict[str, Any]]:
+    """The grid, and the options that say how."""
+    names = ("header", "center", "size", "scale", "projection", "frame", "rotation")
+    grid = _make_grid(images, **{name: options.pop(name) for name in names})
+    options["max_bytes"] = int(options["max_bytes"])
+    return grid, options
+
+
+def _make_grid(
+    images: Images,
+    header: Path | None,
+    center: str | None,
+    size: str | None,
+    scale: str | None,
+    projection: str,
+    frame: str | None,
+    rotation: str,
+) -> Grid:
+    """The grid that the options ask for."""
+    from dmontage.grid import Grid
+
+    if header is not None:
+        if center or size or scale:
+            raise InputError("--header gives the whole grid: leave out --center, --size and --scale")
+        return Grid.from_header(header)
+    if center is None and size is None:
+        return Grid.fit(images, scale, projection, frame, rotation)
+    if center is None or size is None:
+        raise InputError(
+            "a grid about a place needs both --center and --size; without either it is fitted to the images"
+        )
+    sides = [side.strip() for side in size.split(",")]
+    finest = f"{min(image.grid.scale for image in images)} rad"
+    return Grid.around(
+        center, sides[0] if len(sides) == 1 else tuple(sides), scale or finest, projection, frame or "icrs", rotation
+    )
+
+
+@contextmanager
+def _bars() -> Iterator[Callable[[str, int, int], None]]:
+    """A progress bar per stage on a terminal; silence elsewhere."""
+    if not sys.stderr.isatty():
+        yield lambda stage, done, total: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    columns = (TextColumn("{task.description:<9}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    bars: dict[str, Any] = {}
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+
+        def show(stage: str, done: int, total: int) -> None:
+            if stage not in bars:
+                bars[stage] = progress.add_task(stage, total=total)
+            progress.update(bars[stage], completed=done, total=total)
+
+        yield show
+
+
+def _cluster(scheduler: str) -> Any:
+    """A dask client for an address; nothing for threads."""
+    if scheduler == "threads":
+        return nullcontext()
+    from distributed import Client
+
+    try:
+        return Client(scheduler, timeout="10s")
+    except (OSError, ValueError, TimeoutError) as error:
+        raise InputError(
+            f"no dask scheduler answers at {scheduler!r}: {error}; give tcp://HOST:PORT or 'threads'"
+        ) from error

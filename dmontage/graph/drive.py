@@ -1,0 +1,80 @@
+"""Drive: run a set of independent tasks, wherever dask is told to (level 4).
+
+The library starts no cluster. With an active dask client the tasks go there, and each future is released as it
+completes, so that a lost worker never costs what is stored already. Otherwise they run on threads of this process.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from dask.base import compute
+from dask.callbacks import Callback
+from dask.delayed import delayed
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    Progress = Callable[[int, int], None]
+
+__all__ = ["Call", "active_client", "run"]
+
+
+class Call(NamedTuple):
+    """One task: a function of plain arguments, and a name that tells what it makes."""
+
+    key: str
+    function: Callable[..., Any]
+    arguments: tuple[Any, ...]
+
+
+def active_client() -> Any | None:
+    """The dask client that is active in this process; to find that there is none, distributed is not even imported."""
+    if "distributed" not in sys.modules:
+        return None
+    from distributed import default_client
+
+    try:
+        return default_client()
+    except ValueError:
+        return None
+
+
+def run(calls: Sequence[Call], progress: Progress | None = None) -> list[Any]:
+    """Run all calls and return their results, in the order of the calls.
+
+    Parameters
+    ----------
+    progress
+        Called with (done, total) after each task, from the calling thread's point of view.
+    """
+    if not calls:
+        return []
+    client = active_client()
+    if client is not None:
+        return _on_cluster(client, calls, progress)
+    done = 0
+
+    def after(*_: object) -> None:
+        nonlocal done
+        done += 1
+        if progress is not None:
+            progress(done, len(calls))
+
+    tasks = [delayed(c.function, pure=True, traverse=False)(*c.arguments, dask_key_name=c.key) for c in calls]
+    with Callback(posttask=after):
+        return list(compute(*tasks, scheduler="threads", optimize_graph=False))
+
+
+def _on_cluster(client: Any, calls: Sequence[Call], progress: Progress | None) -> list[Any]:
+    from distributed import as_completed
+
+    futures = {client.submit(c.function, *c.arguments, key=c.key): k for k, c in enumerate(calls)}
+    results: list[Any] = [None] * len(calls)
+    for done, (future, result) in enumerate(as_completed(futures, with_results=True), 1):
+        results[futures[future]] = result
+        future.release()
+        if progress is not None:
+            progress(done, len(calls))
+    return results

@@ -1,0 +1,140 @@
+"""Project: rows of the store from images (level 4)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from dmontage.errors import InputError
+from dmontage.fits_files import read
+from dmontage.grid import Grid
+from dmontage.kernels.plane import TILE, project_plane
+from dmontage.kernels.sky import project_sky
+from dmontage.mapping import Mapping
+from dmontage.model import Footprint, ImageRef
+from dmontage.sphere import rotate_frame
+from dmontage.store import Store
+from dmontage.window import Window
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+__all__ = ["project", "project_rows", "row_from_table", "row_table"]
+
+_BAND = 4 * TILE
+"""Rows of the input whose corners are evaluated at once: 2 MB of corners at 512 columns, still in cache when used."""
+
+
+def project(
+    values: NDArray[Any], grid_in: Grid, grid_out: Grid, window: Window, mapping: Mapping, method: str
+) -> tuple[NDArray[np.float64], NDArray[np.float64], int]:
+    """Project an image onto a window of the mosaic grid.
+
+    Parameters
+    ----------
+    values
+        (ny, nx) pixels of ``grid_in``.
+    window
+        Part of ``grid_out`` to fill; the numbers in it do not depend on its size.
+    mapping, method
+        As the plan has them.
+
+    Returns
+    -------
+    flux, area
+        (my, mx) float64: Σ value·overlap and Σ overlap, overlap being the part of the output pixel.
+    lost
+        Pixels with a value but with an undefined corner.
+    """
+    flux = np.zeros(window.shape)
+    area = np.zeros(window.shape)
+    if method == "plane":
+        return flux, area, _on_plane(values, mapping, window, flux, area)
+    corners_in = rotate_frame(grid_in.corners(grid_in.window, mapping.sub_in), grid_in.frame, grid_out.frame)
+    corners_out = grid_out.corners(window, mapping.sub_out)
+    return flux, area, project_sky(values, corners_in, corners_out, flux, area, mapping.sub_in, mapping.sub_out)
+
+
+def _on_plane(
+    values: NDArray[Any], mapping: Mapping, window: Window, flux: NDArray[np.float64], area: NDArray[np.float64]
+) -> int:
+    lost = 0
+    for patch in mapping.patches:
+        # A tile's buffers hold its output: smaller tiles where an input pixel spans many output pixels.
+        tile = int(np.clip(TILE / max(patch.pixel_ratio, 1.0), 1, TILE))
+        w = patch.window
+        for y0 in range(w.y0, w.y1, _BAND):
+            band = Window(y0, min(y0 + _BAND, w.y1), w.x0, w.x1)
+            x_out, y_out = patch.corners(band)
+            if not (
+                np.nanmax(y_out) < window.y0 - 0.5
+                or np.nanmin(y_out) > window.y1 - 0.5
+                or np.nanmax(x_out) < window.x0 - 0.5
+                or np.nanmin(x_out) > window.x1 - 0.5
+            ):
+                lost += project_plane(values[band.slices], x_out, y_out, flux, area, window.y0, window.x0, tile)
+    return lost
+
+
+def row_table(row: Footprint, grid: Grid) -> dict[str, Any]:
+    """A row as plain JSON values, so that a task needs nothing but its number."""
+    image = row.image
+    w = row.window
+    return {
+        "path": image.path,
+        "hdu": image.hdu,
+        "header": image.grid.header,
+        "shape": image.grid.shape,
+        "bunit": image.bunit,
+        "size": image.size,
+        "mtime_ns": image.mtime_ns,
+        "window": [w.y0, w.y1, w.x0, w.x1],
+        "mapping": row.mapping.to_dict(),
+        "method": row.method,
+        "digest": row.digest,
+    }
+
+
+def row_from_table(table: dict[str, Any]) -> tuple[Footprint, str]:
+    """The inverse of `row_table`: the row and its digest."""
+    ny, nx = table["shape"]
+    image = ImageRef(
+        table["path"], table["hdu"], Grid(table["header"], (ny, nx)), table["bunit"], table["size"], table["mtime_ns"]
+    )
+    row = Footprint(image, Window(*table["window"]), Mapping.from_dict(table["mapping"]), table["method"])
+    return row, table["digest"]
+
+
+def project_rows(store_path: str, rows: Sequence[int]) -> list[dict[str, Any]]:
+    """Task: project some images into their rows; what is done and still true is left alone.
+
+    Returns
+    -------
+    list of dict
+        A receipt per row: "row", "pixels", "lost", "done" (before this task), "error" where the file's data are bad.
+    """
+    store = Store.open(store_path)
+    attributes = store.attributes
+    ny, nx = attributes["shape"]
+    grid_out = Grid(attributes["grid"], (ny, nx))
+    receipts = []
+    for number, table in zip(rows, store.table(rows), strict=True):
+        row, digest = row_from_table(table)
+        receipt: dict[str, Any] = {"row": number, "pixels": row.image.grid.window.size, "lost": 0, "done": False}
+        if store.is_done(number, digest):
+            receipt["done"] = True
+        else:
+            try:
+                values = read(row.image)
+            except InputError as error:
+                receipt["error"] = str(error)
+            else:
+                flux, area, receipt["lost"] = project(
+                    values, row.image.grid, grid_out, row.window, row.mapping, row.method
+                )
+                store.write_row(number, flux, area, digest)
+        receipts.append(receipt)
+    return receipts

@@ -1,0 +1,432 @@
+"""Difference of two projected images, and the clipped plane through it.
+
+Notation::
+
+    d(x, y)     difference plus - minus, NaN where either image is not well covered
+    u, v        x - x0, y - y0: pixels from the overlap's own origin
+    r           d - (level + slope_x u + slope_y v), the residual
+    T           clipping limit, a pixel is kept where |r| <= T
+    κ = T/σ;    P = erf(κ/√2), the kept fraction of a Gaussian;  φ its density at κ;  q = P - 2κφ
+
+**Estimator.** First a robust scale: {median of r, scale S = 1.4826·MAD, clip about the median, least squares} until S
+stops falling, which takes slopes much larger than the noise, one-sided sources and values of 1e30. Then T = k·S is
+frozen and {clip about the plane, least squares} runs until the kept set stops changing. Each such step lowers
+Σ min(r², T²), so it ends, at a fixed point which sources outside ±T do not bias (a clip about the median would be).
+
+**Errors.** The fixed point solves Σ ψ(r)·(1, u, v) = 0 with ψ(r) = r for |r| <= T, else 0. For Gaussian noise
+E[ψ²] = σ²q, and E[ψ] changes by q per unit of shift (P from the slope of ψ, -2κφ from pixels crossing ±T), so the
+variance of a mean of n pixels is E[ψ²]/(q² n) = σ²/(q n) (Huber, Robust Statistics, §3.2). With n_kept = P n pixels
+of moment matrix M, and M for n: covariance = σ² (P/q) M_kept⁻¹, hence information = (q/P) M_kept / σ². The kept
+variance is s² = σ² q/P (0.9733 σ² for κ = 3), which is solved for σ at the true κ = T/σ: S is some 6 % too large
+beside 5 % sources, and σ does not inherit that. 1/s² overestimates 1/σ² by ν/(ν - 2) at ν degrees of freedom, which
+is taken out: with ν <= 2 nothing is known about the noise, and the information is zero.
+
+**Bits.** Sums are kept per 256 × 256 block of the mosaic's lattice and merged in block order, and medians come from
+integer counts, so that neither the caller's window nor its blank border changes a bit of the answer.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+import numpy as np
+
+from dmontage.kernels._jit import kernel
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    FloatArray = NDArray[np.float32] | NDArray[np.float64]
+
+__all__ = ["ClippedPlane", "difference", "fit_plane", "noise_correlation"]
+
+_BLOCK = 256
+_N_SUMS = 10  # n, Σu, Σv, Σu², Σuv, Σv² | Σr, Σru, Σrv, Σr²
+_GAUSSIAN_MAD = 1.482602218505602  # σ / MAD of a Gaussian
+_MAX_STEPS = 40
+_MIN_SCATTER = 0.25  # px²: any two distinct pixels scatter by 0.5 along the line through them
+_MIN_RMS = 1e-100  # keeps the information of an all-zero difference finite, with its powers
+
+
+class ClippedPlane(NamedTuple):
+    """What `fit_plane` finds, about the origin that it was given."""
+
+    level: float
+    slope_x: float
+    slope_y: float
+    information: NDArray[np.float64]
+    """(3, 3) inverse covariance of (level, slope_x, slope_y); singular where a direction is not constrained."""
+    rms: float
+    """σ of one difference pixel, corrected for the clipping; never below the rounding of the differences."""
+    median: float
+    """Median of the raw differences, to float32; NaN without pixels."""
+    n_pixels: int
+    n_kept: int
+
+
+def noise_correlation(ratio: float) -> float:
+    """Factor by which projection onto aligned pixels enlarges the covariance of a fit.
+
+    Along one axis an output pixel of `ratio` = s input pixels averages white noise over a box of width s. Over random
+    phases E[Σ overlap²] = 2∫₀^min(1,s) (s - t)(1 - t) dt, so the variance of a projected value is r σ_in², r = 1 - s/3
+    for s <= 1 and (s - 1/3)/s² for s >= 1; R = r² in two dimensions. A mean over n output pixels has the variance
+    σ_in²/(n s²) of the n s² independent input pixels below them, and not R σ_in²/n: the ratio is 1/(R s²).
+
+    Parameters
+    ----------
+    ratio
+        Output over input pixel size, positive.
+
+    Returns
+    -------
+    float
+        1/(R s²): 2.25 at equal sizes, towards 1 for large output pixels, 1/s² for small ones.
+    """
+    if not 0 < ratio < math.inf:
+        raise ValueError(f"pixel ratio {ratio} is not positive and finite")
+    r = 1 - ratio / 3 if ratio <= 1 else (ratio - 1 / 3) / ratio**2
+    return 1 / (r * ratio) ** 2
+
+
+def difference(
+    flux_a: FloatArray, area_a: FloatArray, flux_b: FloatArray, area_b: FloatArray, min_area: float
+) -> FloatArray:
+    """Mean of a minus mean of b, where both are covered by `min_area` or more.
+
+    Stored sums are rounded: ``flux/area`` is the mean to one unit eps of their type (both half an eps off), so two
+    images of one constant would differ by up to ``eps·(|mean_a| + |mean_b|)``. A difference inside that bound is
+    not known to differ from zero, and is returned as exactly zero. Double sums are granted 8 eps, for the additions.
+
+    Parameters
+    ----------
+    flux_a, area_a, flux_b, area_b
+        (y, x) sums of value times overlap and of overlap, in float32 or float64.
+    min_area
+        Smallest area of a well covered pixel, in output pixels.
+
+    Returns
+    -------
+    ndarray
+        (y, x) differences in the wider type of the fluxes, NaN where not both are well covered or finite.
+    """
+    if not flux_a.shape == area_a.shape == flux_b.shape == area_b.shape:
+        raise ValueError(f"shapes differ: {flux_a.shape} {area_a.shape} {flux_b.shape} {area_b.shape}")
+    d = np.empty(flux_a.shape, dtype=np.result_type(flux_a, flux_b))
+    _difference(flux_a, area_a, flux_b, area_b, min_area, _rounding(flux_a, area_a), _rounding(flux_b, area_b), d)
+    return d
+
+
+def _rounding(flux: FloatArray, area: FloatArray) -> float:
+    eps = max(float(np.finfo(flux.dtype).eps), float(np.finfo(area.dtype).eps))
+    return 1.0001 * eps if eps > 1e-8 else 8 * eps  # the 1e-4 pays for the products of two roundings
+
+
+@kernel
+def _difference(
+    flux_a: FloatArray,
+    area_a: FloatArray,
+    flux_b: FloatArray,
+    area_b: FloatArray,
+    min_area: float,
+    eps_a: float,
+    eps_b: float,
+    d: FloatArray,
+) -> None:
+    ny, nx = d.shape
+    for y in range(ny):
+        for x in range(nx):
+            a, b = np.float64(area_a[y, x]), np.float64(area_b[y, x])
+            value = np.nan
+            if a >= min_area and b >= min_area and a > 0.0 and b > 0.0:
+                mean_a, mean_b = flux_a[y, x] / a, flux_b[y, x] / b
+                value = mean_a - mean_b
+                if not abs(value) < np.inf:
+                    value = np.nan
+                elif abs(value) <= eps_a * abs(mean_a) + eps_b * abs(mean_b):
+                    value = 0.0
+            d[y, x] = value
+
+
+def fit_plane(
+    d: FloatArray,
+    y_first: int,
+    x_first: int,
+    x0: float,
+    y0: float,
+    model: Literal["plane", "level"] = "plane",
+    correlation: float = 1.0,
+    clip: float = 3.0,
+) -> ClippedPlane:
+    """Plane through a difference image, clipped robustly against sources and artefacts.
+
+    Parameters
+    ----------
+    d
+        (y, x) differences; not finite is blank.
+    y_first, x_first
+        Mosaic pixel of ``d[0, 0]``.
+    x0, y0
+        Origin of the plane, mosaic pixels; near the middle of the overlap, so that no digits are lost.
+    model
+        ``"level"`` keeps both slopes exactly zero.
+    correlation
+        Covariance factor of correlated pixels, see `noise_correlation`.
+    clip
+        Clipping limit in standard deviations, 1.5 or more.
+
+    Returns
+    -------
+    ClippedPlane
+        Zeros and no information where `d` has no pixel. A direction in which the pixels do not extend has slope
+        zero through their centroid, and no information.
+    """
+    if not (d.ndim == 2 and clip >= 1.5 and 0 < correlation < math.inf):
+        raise ValueError(f"d has {d.ndim} axes, clip is {clip}, correlation {correlation}; want 2, >= 1.5, positive")
+    single = d.dtype == np.float32
+    data: FloatArray = np.ascontiguousarray(d, np.float32) if single else np.ascontiguousarray(d, np.float64)
+    frame = (data, y_first, x_first, float(x0), float(y0))
+    plane, limit, rounding, median, n_pixels = _robust_start(frame, model, clip)
+    if n_pixels == 0:
+        return ClippedPlane(0.0, 0.0, 0.0, np.zeros((3, 3)), 0.0, math.nan, 0, 0)
+    kept = np.zeros(6)
+    for _ in range(_MAX_STEPS):
+        sums = _sums(frame, plane, limit)
+        step, moments, rank = _least_squares(sums, model)
+        plane += step
+        if np.array_equal(sums[:6], kept):  # n and the coordinate sums are the fingerprint of the kept set
+            break
+        kept = sums[:6]
+    n_kept = int(sums[0])
+    squares = max(0.0, sums[9] - float(step @ sums[6:9]))
+    s = math.sqrt(squares / max(1, n_kept - rank))
+    rms, shrink = _unclipped(s, limit)
+    rms = max(rms, rounding, _MIN_RMS)
+    freedom = n_kept / correlation - rank
+    factor = shrink * max(0.0, freedom - 2) / max(freedom, 1.0) / (rms * rms * correlation)
+    level, slope_x, slope_y = plane.tolist()
+    return ClippedPlane(level, slope_x, slope_y, factor * moments, rms, median, n_pixels, n_kept)
+
+
+_Frame = tuple["FloatArray", int, int, float, float]
+
+
+def _robust_start(frame: _Frame, model: str, clip: float) -> tuple[NDArray[np.float64], float, float, float, int]:
+    """Plane, clipping limit, rounding of the differences, their median and number."""
+    plane = np.zeros(3)
+    median, n_pixels = _median(frame, plane, False)
+    if n_pixels == 0:
+        return plane, 0.0, 0.0, median, 0
+    rounding = quantum = 0.0
+    previous, shift = math.inf, median
+    for step in range(_MAX_STEPS):
+        plane[0] += shift
+        scale = _GAUSSIAN_MAD * _median(frame, plane, True)[0]
+        if step == 0:
+            rounding = float(np.finfo(frame[0].dtype).eps) * (abs(median) + 3 * scale)
+        if scale <= rounding and quantum == 0.0:
+            quantum = _quantum(frame, plane, rounding, n_pixels)
+        # A Gaussian with half its values in one step has 3σ < 2.3 steps; a limit on a step itself (2) would let the
+        # smallest tilt choose which pixels stay, and so tilt the plane further.
+        scale = max(scale, rounding, 2.5 * quantum / clip)
+        if scale >= 0.99 * previous:
+            break
+        previous = scale
+        plane += _least_squares(_sums(frame, plane, clip * scale), model)[0]
+        shift = _median(frame, plane, False)[0]
+    return plane, clip * scale, rounding, median, n_pixels
+
+
+def _quantum(frame: _Frame, plane: NDArray[np.float64], rounding: float, n_pixels: int) -> float:
+    """Step of quantized differences, or 0 where over half the pixels agree because there is no noise.
+
+    Quantized noise puts many pixels one step away; without noise, what is left is sources, of all sizes.
+    """
+    step = _smallest_above(*frame, plane, 8 * rounding)
+    near = _sums(frame, plane, 1.5 * step)[0] - _sums(frame, plane, 0.5 * step)[0] if step < math.inf else 0
+    return step if near >= 0.01 * n_pixels else 0.0
+
+
+def _least_squares(sums: NDArray[np.float64], model: str) -> tuple[NDArray[np.float64], NDArray[np.float64], int]:
+    """Plane (3,) through the summed residuals, its moment matrix (3, 3), and the number of constrained directions."""
+    plane, moments = np.zeros(3), np.zeros((3, 3))
+    n = sums[0]
+    if n == 0:
+        return plane, moments, 0
+    plane[0], moments[0, 0], rank = sums[6] / n, n, 1
+    if model == "plane":
+        # About the centroid of the kept pixels the slopes part from the level, and lose no digits to it.
+        centroid = sums[1:3] / n
+        scatter = np.array([[sums[3], sums[4]], [sums[4], sums[5]]]) - n * np.outer(centroid, centroid)
+        values, vectors = np.linalg.eigh(scatter)
+        known = values > _MIN_SCATTER
+        values, vectors, rank = values[known], vectors[:, known], 1 + int(known.sum())
+        plane[1:] = vectors @ ((vectors.T @ (sums[7:9] - centroid * sums[6])) / values)
+        plane[0] -= centroid @ plane[1:]
+        moments[0, 1:] = moments[1:, 0] = sums[1:3]
+        moments[1:, 1:] = (vectors * values) @ vectors.T + n * np.outer(centroid, centroid)
+    return plane, moments, rank
+
+
+def _unclipped(s: float, limit: float) -> tuple[float, float]:
+    """Sigma of the Gaussian whose part inside ±limit has standard deviation `s`, and q/P of the clip."""
+    sigma, ratio = s, 1.0
+    for _ in range(60):  # rises to the smallest solution; below κ = 1.5 the truncated part says too little
+        if sigma == 0.0:
+            break
+        kappa = limit / sigma
+        density = math.exp(-0.5 * kappa * kappa) / math.sqrt(2 * math.pi)
+        ratio = 1 - 2 * kappa * density / math.erf(kappa / math.sqrt(2))
+        sigma = min(s / math.sqrt(ratio), max(s, limit / 1.5))
+    return sigma, ratio
+
+
+def _sums(frame: _Frame, plane: NDArray[np.float64], limit: float) -> NDArray[np.float64]:
+    """The ten sums over the pixels with residuals within ±limit, merged in block order."""
+    d, y_first, x_first, *_ = frame
+    blocks = [
+        (first + n - 1) // _BLOCK - first // _BLOCK + 1 for first, n in zip((y_first, x_first), d.shape, strict=True)
+    ]
+    sums = np.zeros((blocks[0], blocks[1], _N_SUMS))
+    _block_sums(*frame, plane, limit, sums)
+    total = np.zeros(_N_SUMS)
+    _merge(sums, total)
+    return total
+
+
+@kernel
+def _merge(sums: NDArray[np.float64], total: NDArray[np.float64]) -> None:
+    # One after the other: numpy's pairwise order depends on how many empty blocks surround the overlap.
+    for j in range(sums.shape[0]):
+        for i in range(sums.shape[1]):
+            for k in range(total.size):
+                total[k] += sums[j, i, k]
+
+
+@kernel
+def _block_sums(
+    d: FloatArray,
+    y_first: int,
+    x_first: int,
+    x0: float,
+    y0: float,
+    plane: NDArray[np.float64],
+    limit: float,
+    sums: NDArray[np.float64],
+) -> None:
+    ny, nx = d.shape
+    level, slope_x, slope_y = plane[0], plane[1], plane[2]
+    for j in range(ny):
+        v = y_first + j - y0
+        base = level + slope_y * v
+        row_of_blocks = sums[(y_first + j) // _BLOCK - y_first // _BLOCK]
+        start = 0
+        for block in range(row_of_blocks.shape[0]):
+            stop = min(nx, (x_first // _BLOCK + block + 1) * _BLOCK - x_first)
+            n, su, suu, sr, sru, srr = 0, 0.0, 0.0, 0.0, 0.0, 0.0
+            for i in range(start, stop):
+                u = x_first + i - x0
+                r = d[j, i] - (base + slope_x * u)
+                if abs(r) <= limit:
+                    n += 1
+                    su += u
+                    suu += u * u
+                    sr += r
+                    sru += r * u
+                    srr += r * r
+            start = stop
+            s = row_of_blocks[block]
+            s[0] += n
+            s[1] += su
+            s[2] += n * v
+            s[3] += suu
+            s[4] += su * v
+            s[5] += n * v * v
+            s[6] += sr
+            s[7] += sru
+            s[8] += sr * v
+            s[9] += srr
+
+
+def _median(frame: _Frame, plane: NDArray[np.float64], absolute: bool) -> tuple[float, int]:
+    """Median of the float32 residuals (or of their absolute values), and how many there are.
+
+    Float32 bits with the sign folded in sort as integers, so three histograms, of 11, 11 and 10 bits, find any rank.
+    They stay in the innermost cache; two of 16 bits read less but cost 0.1 ms of clearing and adding up a median.
+    """
+    middle = np.empty(2, dtype=np.uint32)
+    tables: dict[tuple[int, int], NDArray[np.int64]] = {}
+    for k in (0, 1):
+        prefix, rank, n = 0, 0, -1
+        for shift, bits in ((21, 11), (10, 11), (0, 10)):
+            if (shift, prefix) not in tables:
+                counts = np.zeros(1 << bits, dtype=np.int64)
+                _count(*frame, plane, absolute, shift, shift + bits, prefix, counts)
+                tables[shift, prefix] = np.cumsum(counts)
+            table = tables[shift, prefix]
+            if n < 0:
+                n = int(table[-1])
+                rank = (n - 1 + k) // 2
+            if n == 0:
+                return math.nan, 0
+            digit = int(np.searchsorted(table, rank, side="right"))
+            rank -= int(table[digit - 1]) if digit else 0
+            prefix = prefix << bits | digit
+        middle[k] = prefix ^ 0x80000000 if prefix & 0x80000000 else prefix ^ 0xFFFFFFFF
+    a, b = middle.view(np.float32).tolist()
+    return 0.5 * a + 0.5 * b, n
+
+
+@kernel
+def _count(
+    d: FloatArray,
+    y_first: int,
+    x_first: int,
+    x0: float,
+    y0: float,
+    plane: NDArray[np.float64],
+    absolute: bool,
+    low: int,
+    high: int,
+    prefix: int,
+    counts: NDArray[np.int64],
+) -> None:
+    """Histogram of the bits low..high of the residuals' keys, among those whose bits above are `prefix`."""
+    ny, nx = d.shape
+    level, slope_x, slope_y = plane[0], plane[1], plane[2]
+    residual = np.empty(nx, dtype=np.float32)
+    bits = residual.view(np.uint32)
+    mask = counts.size - 1
+    for j in range(ny):
+        base = level + slope_y * (y_first + j - y0)
+        for i in range(nx):
+            r = d[j, i] - (base + slope_x * (x_first + i - x0))
+            residual[i] = abs(r) if absolute else r
+        for i in range(nx):
+            if abs(d[j, i]) < np.inf:
+                b = np.int64(bits[i])
+                key = b ^ 0xFFFFFFFF if b >> 31 else b | 0x80000000
+                if key >> high == prefix:
+                    counts[(key >> low) & mask] += 1
+
+
+@kernel
+def _smallest_above(
+    d: FloatArray,
+    y_first: int,
+    x_first: int,
+    x0: float,
+    y0: float,
+    plane: NDArray[np.float64],
+    bound: float,
+) -> float:
+    smallest = np.inf
+    ny, nx = d.shape
+    level, slope_x, slope_y = plane[0], plane[1], plane[2]
+    for j in range(ny):
+        base = level + slope_y * (y_first + j - y0)
+        for i in range(nx):
+            r = abs(d[j, i] - (base + slope_x * (x_first + i - x0)))
+            if bound < r < smallest:
+                smallest = r
+    return smallest

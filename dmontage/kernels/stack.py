@@ -1,0 +1,155 @@
+"""Stack kernels: many projected images over one window of the mosaic become one.
+
+Notation: image k gives flux f_k and area a_k per pixel, and a correction plane p_k; its value is v_k = f_k / a_k − p_k.
+Images are added in the order in which the caller passes them. A plane is ``level + slope_x (x − x0) +
+slope_y (y − y0)`` at mosaic pixel (x, y).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from dmontage.kernels._jit import kernel, primitive
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+__all__ = ["add_to_mean", "finish_mean", "median", "values"]
+
+
+@primitive
+def _plane_at(plane: NDArray[np.float64], x: float, y: float) -> float:
+    return float(plane[0] + plane[1] * (x - plane[3]) + plane[2] * (y - plane[4]))
+
+
+@kernel
+def add_to_mean(
+    flux: NDArray[np.float32],
+    area: NDArray[np.float32],
+    plane: NDArray[np.float64],
+    y_first: int,
+    x_first: int,
+    by_area: bool,
+    sum_value: NDArray[np.float64],
+    sum_weight: NDArray[np.float64],
+    sum_area: NDArray[np.float64],
+    count: NDArray[np.int32],
+) -> None:
+    """Add one image's window to the running sums of the same window, in place.
+
+    Parameters
+    ----------
+    flux, area
+        (ny, nx) of the image; area 0 where it has nothing.
+    plane
+        (5,) level, slope_x, slope_y, x0, y0 of its correction, in mosaic pixels.
+    y_first, x_first
+        Mosaic pixel of element [0, 0].
+    by_area
+        True: Σ v a / Σ a; False: every contributor counts the same.
+    sum_value, sum_weight, sum_area, count
+        (ny, nx) sums of v·w, of w, of a, and number of contributors.
+    """
+    for j in range(flux.shape[0]):
+        for i in range(flux.shape[1]):
+            a = np.float64(area[j, i])
+            if a > 0.0:
+                f = np.float64(flux[j, i])
+                p = _plane_at(plane, float(x_first + i), float(y_first + j))
+                if by_area:
+                    sum_value[j, i] += f - p * a
+                    sum_weight[j, i] += a
+                else:
+                    sum_value[j, i] += f / a - p
+                    sum_weight[j, i] += 1.0
+                sum_area[j, i] += a
+                count[j, i] += 1
+
+
+@kernel
+def finish_mean(sum_value: NDArray[np.float64], sum_weight: NDArray[np.float64]) -> None:
+    """Turn the sum of values into the mean in place; NaN where nothing was added."""
+    for j in range(sum_value.shape[0]):
+        for i in range(sum_value.shape[1]):
+            w = sum_weight[j, i]
+            sum_value[j, i] = sum_value[j, i] / w if w > 0.0 else np.nan
+
+
+@kernel
+def values(
+    flux: NDArray[np.float32],
+    area: NDArray[np.float32],
+    plane: NDArray[np.float64],
+    y_first: int,
+    x_first: int,
+    min_area: float,
+    out: NDArray[np.float64],
+) -> None:
+    """Fill ``out`` with f/a − p where the area is above ``min_area``, NaN elsewhere (arguments as in `add_to_mean`)."""
+    for j in range(flux.shape[0]):
+        for i in range(flux.shape[1]):
+            a = np.float64(area[j, i])
+            if a > min_area and a > 0.0:
+                out[j, i] = np.float64(flux[j, i]) / a - _plane_at(plane, float(x_first + i), float(y_first + j))
+            else:
+                out[j, i] = np.nan
+
+
+@primitive
+def _median_of(v: NDArray[np.float64], w: NDArray[np.float64], n: int) -> float:
+    """Weighted median of the first ``n``; the mean of the two middle ones where the weight halves between them."""
+    order = np.argsort(v[:n])
+    total = 0.0
+    for k in range(n):
+        total += w[k]
+    below = 0.0
+    for k in range(n):
+        i = order[k]
+        below += w[i]
+        if 2.0 * below > total:
+            return float(v[i])
+        if 2.0 * below == total:
+            return 0.5 * (float(v[i]) + float(v[order[k + 1]]))
+    return float(v[order[n - 1]])
+
+
+@kernel
+def median(
+    stack: NDArray[np.float64],
+    areas: NDArray[np.float64],
+    by_area: bool,
+    out: NDArray[np.float64],
+    sum_area: NDArray[np.float64],
+) -> None:
+    """Median along the first axis; fills ``out`` (NaN where nothing contributes) and the contributors' summed area.
+
+    Parameters
+    ----------
+    stack
+        (n, ny, nx) values, NaN where an image does not contribute.
+    areas
+        (n, ny, nx) their areas.
+    by_area
+        True: the area-weighted median (half of the area on either side); False: the plain one, where an even number of
+        contributors gives the mean of the two middle ones.
+    out, sum_area
+        (ny, nx) results.
+    """
+    n, ny, nx = stack.shape
+    v = np.empty(n)
+    w = np.empty(n)
+    for j in range(ny):
+        for i in range(nx):
+            m = 0
+            total = 0.0
+            for k in range(n):
+                value = stack[k, j, i]
+                if value == value:  # noqa: PLR0124 (NaN is not equal to itself)
+                    v[m] = value
+                    w[m] = areas[k, j, i] if by_area else 1.0
+                    total += areas[k, j, i]
+                    m += 1
+            sum_area[j, i] = total
+            out[j, i] = _median_of(v, w, m) if m > 0 else np.nan

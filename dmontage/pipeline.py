@@ -1,0 +1,392 @@
+"""The pipeline: scan, plan, project, fit, solve, coadd, write (level 5).
+
+`mosaic` decides everything and computes nothing; a `Mosaic` is a value with a store behind it. Its stages run once each,
+when pixels are first asked for, and are not run again when the store already holds what they would make.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from dataclasses import dataclass, field
+from itertools import chain
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, cast
+
+import numpy as np
+
+from dmontage._version import __version__
+from dmontage.background import ImageFrame, Solution, solve
+from dmontage.errors import InputError
+from dmontage.fits_files import FitsWriter, check_writable, scan
+from dmontage.graph.coadd import coadd_chunks
+from dmontage.graph.drive import Call, active_client, run
+from dmontage.graph.lazy import lazy_mosaic
+from dmontage.graph.overlaps import fit_pairs
+from dmontage.graph.project import project_rows, row_table
+from dmontage.grid import Grid
+from dmontage.model import ImageRef, Images, PlaneFit, Skipped
+from dmontage.planner import CHUNK, MosaicPlan, human, make_plan
+from dmontage.store import Store
+from dmontage.window import Window
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+    from typing import Self
+
+    from numpy.typing import NDArray
+
+    Progress = Callable[[str, int, int], None]
+
+__all__ = ["Mosaic", "Pixels", "Summary", "mosaic", "plan"]
+
+
+def plan(
+    images: Images | Sequence[ImageRef] | str | Path | Iterable[str | Path], grid: Grid | None = None, **options: Any
+) -> MosaicPlan:
+    """What `mosaic` would do with the same arguments; it reads headers and computes nothing. Print it."""
+    found = _scanned(images)
+    return make_plan(found, grid if grid is not None else Grid.fit(found), **options)
+
+
+def mosaic(
+    images: Images | Sequence[ImageRef] | str | Path | Iterable[str | Path],
+    grid: Grid | None = None,
+    store: str | Path | None = None,
+    background: str = "plane",
+    combine: str = "mean",
+    *,
+    strict: bool = False,
+    progress: Progress | None = None,
+    **options: Any,
+) -> Mosaic:
+    """A mosaic of images; lazy: no pixel is read before one is asked for.
+
+    Parameters
+    ----------
+    images
+        What `dmontage.scan` gives, or files and folders.
+    grid
+        Where the mosaic lies; by default the smallest grid, north up, that holds all images.
+    store
+        Folder (``.zarr``) of the run, kept for the next time; a temporary one if not given. Required on a cluster.
+    background
+        "plane": the differences in the overlaps are fitted by planes, and one least-squares solution gives each image's
+        correction. "level": one number per image. "none": the values are left as they are.
+    combine
+        "mean" (by area), "median", or "count".
+    strict
+        Raise when an image turns out to be damaged, instead of going on without it.
+    progress
+        Called with (stage, done, total).
+    **options
+        ``weights``, ``method``, ``tol``, ``max_bytes`` as for `dmontage.planner.make_plan`.
+
+    Raises
+    ------
+    InputError
+        When the input cannot be used; see `dmontage.scan` and `dmontage.planner.make_plan`.
+    """
+    decided = plan(images, grid, background=background, combine=combine, **options)
+    return Mosaic(decided, store, strict=strict, progress=progress)
+
+
+class Pixels(NamedTuple):
+    """Pixels in memory."""
+
+    data: NDArray[np.float32]
+    """(ny, nx) value, NaN where blank."""
+    area: NDArray[np.float32]
+    """(ny, nx) summed covered fraction."""
+    grid: Grid
+
+
+@dataclass
+class Summary:
+    """What a run did. Print it."""
+
+    images: int = 0
+    skipped: tuple[Skipped, ...] = ()
+    pairs: int = 0
+    rms_before: float = 0.0
+    """Root mean square of the level differences of the overlaps."""
+    rms_after: float = 0.0
+    unpaired: tuple[str, ...] = ()
+    groups: int = 1
+    """Sets of images that are connected by overlaps."""
+    reused: int = 0
+    """Images that the store held already."""
+    seconds: dict[str, float] = field(default_factory=dict)
+    bytes_in: int = 0
+    bytes_out: int = 0
+
+    def __str__(self) -> str:
+        reused = f" ({self.reused} from the store)" if self.reused else ""
+        lines = [f"images      {self.images} used{reused}, {len(self.skipped)} skipped"]
+        lines += [f"  skipped   {item}" for item in self.skipped]
+        if self.pairs:
+            lines.append(
+                f"overlaps    {self.pairs} pairs; rms difference {self.rms_before:.4g} before, {self.rms_after:.4g} after"
+            )
+        if self.unpaired:
+            lines.append(
+                f"  unpaired  {len(self.unpaired)} images are left as they are: {', '.join(self.unpaired[:5])}"
+            )
+        if self.groups > 1:
+            lines.append(f"  groups    {self.groups} groups of images have no overlap with each other")
+        times = ", ".join(f"{stage} {seconds:.2f}" for stage, seconds in self.seconds.items())
+        lines.append(f"seconds     {times}; total {sum(self.seconds.values()):.2f}")
+        lines.append(f"bytes       {human(self.bytes_in)} read, {human(self.bytes_out)} written")
+        return "\n".join(lines)
+
+
+class Mosaic:
+    """A mosaic that is computed when it is asked for. Made by `mosaic`."""
+
+    def __init__(
+        self,
+        plan: MosaicPlan,
+        store: str | Path | None = None,
+        *,
+        strict: bool = False,
+        progress: Progress | None = None,
+    ) -> None:
+        self.plan = plan
+        self.summary = Summary(images=len(plan.rows), skipped=plan.skipped, bytes_in=plan.bytes_in)
+        self.fits: tuple[PlaneFit, ...] = ()
+        """The fitted differences of the overlaps, once they are known."""
+        self.solution: Solution | None = None
+        """The corrections and their errors, once they are known."""
+        self._strict = strict
+        self._progress = progress or (lambda stage, done, total: None)
+        self._place = None if store is None else Path(store)
+        self._temporary: tempfile.TemporaryDirectory[str] | None = None
+        self._store: Store | None = None
+        self._projected = False
+
+    def __repr__(self) -> str:
+        ny, nx = self.grid.shape
+        return f"<Mosaic {nx} x {ny} of {len(self.plan.rows)} images, {self.plan.background}, {self.plan.combine}>"
+
+    @property
+    def grid(self) -> Grid:
+        """Where the mosaic lies."""
+        return self.plan.grid
+
+    @property
+    def data(self) -> Any:
+        """Lazy dask array (ny, nx) of values. With background matching, the first use runs all but the coadd."""
+        return self._lazy()[0]
+
+    @property
+    def area(self) -> Any:
+        """Lazy dask array (ny, nx) of the summed covered fraction."""
+        return self._lazy()[1]
+
+    def cutout(self, center: Any, size: Any) -> Cutout:
+        """The part within a box about a place on the sky; it costs what its own images cost.
+
+        Parameters
+        ----------
+        center, size
+            As for `Grid.around`.
+        """
+        return Cutout(self, self.grid.window_around(center, size))
+
+    def compute(self) -> Pixels:
+        """All pixels, in memory."""
+        return Cutout(self, self.grid.window).compute()
+
+    def write(self, path: str | Path) -> Self:
+        """Write the mosaic to ``path`` and its area, in steradian, to ``x_area.fits`` beside it.
+
+        Both are written aside and renamed when they are whole.
+        """
+        path = Path(path)
+        area_path = path.with_name(f"{path.name.removesuffix(path.suffix)}_area{path.suffix}")
+        check_writable(path)
+        self._rectify()
+        with self._timed("coadd"):
+            chunks = [(chunk, self.plan.rows_on(chunk)) for chunk in self.plan.chunks]
+            self._run(
+                "coadd",
+                coadd_chunks,
+                [
+                    ([chunks[i] for i in batch], self.plan.combine, self.plan.weights)
+                    for batch in self.plan.chunk_batches
+                ],
+            )
+        with self._timed("write"):
+            self._write_fits(path, area_path)
+        self.summary.bytes_out = self.plan.bytes_out
+        return self
+
+    def close(self, *, remove: bool = False) -> None:
+        """Forget the temporary store; ``remove`` deletes a named one too."""
+        if self._temporary is not None:
+            self._temporary.cleanup()
+        elif remove and self._place is not None and self._store is not None:
+            Store.remove(self._place)
+        self._temporary, self._store, self._projected = None, None, False
+
+    def _open(self) -> Store:
+        """The store, laid out when it is first needed."""
+        if self._store is None:
+            if self._place is None:
+                if active_client() is not None:
+                    raise InputError("a mosaic on a cluster needs a store that all workers can reach: give store=...")
+                self._temporary = tempfile.TemporaryDirectory(prefix="dmontage-")
+            path = self._place or Path(cast("Any", self._temporary).name) / "run.zarr"
+            ny, nx = self.grid.shape
+            attributes = {
+                "version": __version__,
+                "grid": self.grid.header,
+                "shape": [ny, nx],
+                "digest": self.plan.digest,
+            }
+            rows = [row_table(row, self.grid) for row in self.plan.rows]
+            self._store = Store.create(path, attributes, rows, self.plan.row_shape, (ny, nx), CHUNK)
+            self._path = str(path)
+        return self._store
+
+    def _run(self, stage: str, function: Callable[..., Any], arguments: Sequence[tuple[Any, ...]]) -> list[Any]:
+        """Run one stage's tasks; their names tell the run, the stage and the batch."""
+        run_name = self.plan.digest[:16]
+        calls = [
+            Call(f"dmontage-{stage}-{run_name}-{k}", function, (self._path, *args)) for k, args in enumerate(arguments)
+        ]
+        self._progress(stage, 0, len(calls))
+        return run(calls, lambda done, total: self._progress(stage, done, total))
+
+    def _project(self) -> None:
+        """Fill the store's rows."""
+        if self._projected:
+            return
+        self._open()
+        with self._timed("project"):
+            done = self._run("project", project_rows, [(batch,) for batch in self.plan.row_batches])
+        receipts: list[dict[str, Any]] = list(chain.from_iterable(done))
+        bad = [Skipped(self.plan.rows[r["row"]].image.name, r["error"]) for r in receipts if "error" in r]
+        if bad and (self._strict or len(bad) == len(self.plan.rows)):
+            raise InputError(str(bad[0]))
+        self.summary.skipped += tuple(bad)
+        self.summary.images -= len(bad)
+        self.summary.reused = sum(r["done"] for r in receipts)
+        self._projected = True
+
+    def _rectify(self) -> None:
+        """Project, fit the overlaps and solve for the corrections; the store keeps these."""
+        self._project()
+        if self.plan.background == "none" or self.solution is not None:
+            return
+        with self._timed("fit"):
+            self.fits = tuple(chain.from_iterable(self._run("fit", fit_pairs, self._pair_arguments())))
+        with self._timed("solve"):
+            frames = [
+                ImageFrame((w.x0 + w.x1 - 1) / 2, (w.y0 + w.y1 - 1) / 2, max(w.shape) / 2)
+                for w in (row.window for row in self.plan.rows)
+            ]
+            model = cast("Literal['plane', 'level']", self.plan.background)
+            self.solution = solve([fit for fit in self.fits if fit.n_kept], frames, model)
+            self._open().write_planes(np.hstack([self.solution.parameters, self.solution.centres]))
+        self._report(self.solution)
+
+    def _pair_arguments(self) -> list[tuple[Any, ...]]:
+        """Per batch: (plus, minus, output over input pixel size) of each pair, and the model."""
+        scale = self.grid.scale
+        ratio = [scale / row.image.grid.scale for row in self.plan.rows]
+        pairs = [(p.plus, p.minus, (ratio[p.plus] + ratio[p.minus]) / 2) for p in self.plan.pairs]
+        return [([pairs[i] for i in batch], self.plan.background) for batch in self.plan.pair_batches]
+
+    def _report(self, solution: Solution) -> None:
+        report, rows = solution.report, self.plan.rows
+        self.summary.pairs = report.n_pairs
+        self.summary.rms_before, self.summary.rms_after = report.rms_before, report.rms_after
+        self.summary.unpaired = tuple(rows[i].image.name for i in solution.unpaired) if len(rows) > 1 else ()
+        paired = np.delete(solution.components, list(solution.unpaired))
+        self.summary.groups = max(len(np.unique(paired)), 1)
+
+    def _lazy(self) -> tuple[Any, Any]:
+        if self.plan.background == "none":
+            self._open()
+        else:
+            self._rectify()
+        return lazy_mosaic(self._path, self.plan, projected=self._projected)
+
+    def _write_fits(self, path: Path, area_path: Path) -> None:
+        store, nx = self._open(), self.grid.shape[1]
+        units = {row.image.bunit for row in self.plan.rows}
+        unit = units.pop() if len(units) == 1 else ""
+        cards = self._provenance()
+        with (
+            FitsWriter(path, self.grid, [("BUNIT", unit, "")] * bool(unit) + cards) as value,
+            FitsWriter(area_path, self.grid, [("BUNIT", "sr", "covered solid angle"), *cards]) as area,
+        ):
+            for y0 in range(0, self.grid.shape[0], CHUNK):
+                band = Window(y0, min(y0 + CHUNK, self.grid.shape[0]), 0, nx)
+                value.write_rows(store.read_mosaic("mean", band))
+                area.write_rows(store.read_mosaic("area", band) * self.grid.solid_angle(band))
+                self._progress("write", band.y1, self.grid.shape[0])
+
+    def _provenance(self) -> list[tuple[str, Any, str]]:
+        plan = self.plan
+        return [
+            ("CREATOR", f"dmontage {__version__}", "software that made this mosaic"),
+            ("NIMAGES", self.summary.images, "images in the mosaic"),
+            ("NSKIPPED", len(self.summary.skipped), "inputs that were left out"),
+            ("BACKGRND", plan.background, "background model"),
+            ("COMBINE", plan.combine, "how images were combined"),
+            ("WEIGHTS", plan.weights, "weights of the images"),
+            ("PROJECT", plan.method, "projection kernel"),
+            ("PROJTOL", plan.tol, "[pix] tolerance of the projection"),
+            ("PROJERR", float(f"{plan.error_bound:.3g}"), "[pix] stated bound of its error"),
+        ]
+
+    def _timed(self, stage: str) -> _Timer:
+        return _Timer(self.summary.seconds, stage)
+
+
+@dataclass(frozen=True)
+class Cutout:
+    """A window of a mosaic."""
+
+    mosaic: Mosaic
+    window: Window
+
+    @property
+    def grid(self) -> Grid:
+        """Its own WCS and shape."""
+        return self.mosaic.grid.subgrid(self.window)
+
+    def compute(self) -> Pixels:
+        """Its pixels, in memory; only its own images are projected where no background is matched."""
+        from dask.base import compute
+
+        data, area = compute(self.mosaic.data[self.window.slices], self.mosaic.area[self.window.slices])
+        return Pixels(data, area, self.grid)
+
+
+class _Timer:
+    """Adds the seconds of a block to a stage."""
+
+    def __init__(self, seconds: dict[str, float], stage: str) -> None:
+        self._seconds, self._stage = seconds, stage
+
+    def __enter__(self) -> None:
+        self._start = time.perf_counter()
+
+    def __exit__(self, *_: object) -> None:
+        self._seconds[self._stage] = self._seconds.get(self._stage, 0.0) + time.perf_counter() - self._start
+
+
+def _scanned(images: Images | Sequence[ImageRef] | str | Path | Iterable[str | Path]) -> Images:
+    """Images from whatever names them."""
+    if isinstance(images, Images):
+        return images
+    if isinstance(images, (str, Path)):
+        return scan(images)
+    listed = list(images)
+    refs = [item for item in listed if isinstance(item, ImageRef)]
+    if len(refs) == len(listed) and refs:
+        return Images(tuple(sorted(refs, key=lambda ref: (Path(ref.path).name, ref.hdu, ref.path))))
+    return scan([item for item in listed if not isinstance(item, ImageRef)])

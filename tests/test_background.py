@@ -1,0 +1,359 @@
+"""The global solve: exact where the truth is known, and errors that agree with the scatter of many draws."""
+
+import math
+import time
+from typing import Any
+
+import mpmath
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from dmontage.background import ImageFrame, PairTable, Solution, solve
+from dmontage.errors import InputError
+from dmontage.model import Plane, PlaneFit
+
+Floats = NDArray[np.float64]
+H, STEP = 256.0, 460.0  # half size and spacing: overlaps of 52 px, 10 %
+
+
+class Lattice:
+    """k × k images, each paired with its eight neighbours; noise of 1 per pixel."""
+
+    def __init__(self, k: int, origin: float = 0.0) -> None:
+        row, column = np.divmod(np.arange(k * k), k)
+        self.origin, self.extent = origin, k * STEP
+        self.frames = np.stack((origin + column * STEP, origin + row * STEP, np.full(k * k, H)), axis=1)
+        parts = []
+        for dx, dy in ((1, 0), (0, 1), (1, 1), (-1, 1)):
+            a = np.flatnonzero((column + dx >= 0) & (column + dx < k) & (row + dy < k))
+            parts.append(np.stack((a, a + dx + k * dy, np.full(a.size, dx), np.full(a.size, dy)), axis=1))
+        pairs = np.concatenate(parts)
+        self.plus, self.minus = pairs[:, 0], pairs[:, 1]
+        width = np.where(pairs[:, 2:] != 0, 2 * H - STEP, 2 * H)
+        n = width.prod(axis=1)
+        self.x0, self.y0 = (self.frames[self.plus, :2] + self.frames[self.minus, :2]).T / 2
+        self.information = np.zeros((len(n), 3, 3))
+        self.information[:, 0, 0] = n
+        self.information[:, 1, 1], self.information[:, 2, 2] = (n[:, None] * (width**2 - 1) / 12).T
+
+    def at_overlap(self, images: NDArray[np.int64], p: Floats) -> Floats:
+        """Planes (k, 3) seen from the pairs' origins, one image per pair."""
+        q = p[images].copy()
+        q[:, 0] += q[:, 1] * (self.x0 - self.frames[images, 0]) + q[:, 2] * (self.y0 - self.frames[images, 1])
+        return q
+
+    def table(self, p: Floats, noise: Floats | float = 0.0, factor: float = 1.0) -> PairTable:
+        f = self.at_overlap(self.plus, p) - self.at_overlap(self.minus, p) + noise
+        return PairTable(self.plus, self.minus, self.x0, self.y0, f, factor * self.information)
+
+    def noise(self, rng: np.random.Generator) -> Floats:
+        sigma = 1 / np.sqrt(np.einsum("kii->ki", self.information))
+        return np.asarray(sigma * rng.normal(size=sigma.shape), dtype=np.float64)
+
+    def residual(self, p: Floats, truth: Floats) -> float:
+        """Largest error at centres and corners, one plane over the whole mosaic taken out."""
+        e = p - truth
+        x, y = (self.frames[:, :2] - self.origin).T
+        design, values = [], []
+        for sx, sy in ((0, 0), (H, H), (-H, H), (H, -H), (-H, -H)):
+            design.append(np.stack((np.ones_like(x), (x + sx) / self.extent, (y + sy) / self.extent), axis=1))
+            values.append(e[:, 0] + e[:, 1] * sx + e[:, 2] * sy)
+        a, b = np.concatenate(design), np.concatenate(values)
+        return float(np.abs(b - a @ np.linalg.lstsq(a, b, rcond=None)[0]).max())
+
+    def planes(self, rng: np.random.Generator, slope: float = 20 / 256, wave: float = 100.0) -> Floats:
+        p = rng.uniform(-1, 1, (len(self.frames), 3)) * (20, slope, slope)
+        p[:, 0] += wave * np.sin(2 * np.pi * (self.frames[:, 0] - self.origin) / self.extent)
+        return np.asarray(p, dtype=np.float64)
+
+
+def dense_oracle(lattice: Lattice, table: PairTable, tau: float | None) -> tuple[Floats, Floats]:
+    """Least squares by dense algebra with 40 digits; Lagrange multipliers hold the gauge."""
+    n, m = len(lattice.frames), len(table.plus)
+    rows, weights = np.zeros((3 * m, 3 * n)), np.zeros((3 * m, 3 * m))
+    for k in range(m):
+        part = slice(3 * k, 3 * k + 3)
+        weights[part, part] = table.information[k]
+        for image, sign in ((table.plus[k], 1.0), (table.minus[k], -1.0)):
+            a = np.eye(3)
+            a[0, 1:] = table.x0[k] - lattice.frames[image, 0], table.y0[k] - lattice.frames[image, 1]
+            rows[part, 3 * image : 3 * image + 3] = sign * a
+    gauge = np.tile(np.eye(3)[: 3 if tau is None else 1], n)
+    normal = rows.T @ weights @ rows
+    if tau is not None:
+        normal += np.diag(np.tile((0, tau**-2, tau**-2), n))
+    bordered = np.block([[normal, gauge.T], [gauge, np.zeros((len(gauge), len(gauge)))]])
+    with mpmath.workdps(40):
+        inverse = np.array(mpmath.inverse(mpmath.matrix(bordered.tolist())).tolist(), dtype=float)
+    covariance = inverse[: 3 * n, : 3 * n]
+    return (covariance @ (rows.T @ weights @ table.difference.ravel())).reshape(n, 3), covariance
+
+
+# --- exact planes -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("origin", [0.0, 1e6])
+@pytest.mark.parametrize("k", [2, 16, 100])
+def test_noise_free_planes_are_found(k: int, origin: float) -> None:
+    lattice = Lattice(k, origin)
+    truth = lattice.planes(np.random.default_rng(1))
+    table = lattice.table(truth)
+    start = time.perf_counter()
+    found = solve(table, lattice.frames, slope_prior=None)
+    assert time.perf_counter() - start < 20  # seconds; about 0.5 here: a guard against quadratic growth
+    assert lattice.residual(found.parameters, truth) < 1e-6
+    assert found.tau is None
+    assert found.report.rms_after < 1e-9
+    assert found.report.rms_before > 1
+    np.testing.assert_allclose(found.parameters.mean(axis=0), 0, atol=1e-9)
+
+
+@pytest.mark.parametrize("k", [2, 16])
+def test_the_prior_does_not_bend_what_is_known_well(k: int) -> None:
+    lattice = Lattice(k, 1e6)
+    truth = lattice.planes(np.random.default_rng(2))
+    found = solve(lattice.table(truth, factor=1e20), lattice.frames)
+    assert found.tau is not None
+    assert 0.7 < found.tau / (20 / 256 / math.sqrt(3)) < 1.4
+    assert lattice.residual(found.parameters, truth) < 1e-6
+
+
+def test_nouns_and_table_agree_and_planes_carry_their_centres() -> None:
+    lattice = Lattice(3)
+    table = lattice.table(lattice.planes(np.random.default_rng(3)))
+    fits = [
+        PlaneFit(
+            int(table.plus[k]),
+            int(table.minus[k]),
+            Plane(*(float(v) for v in (*table.difference[k], table.x0[k], table.y0[k]))),
+            tuple(tuple(row) for row in table.information[k].tolist()),
+            1.0,
+            0.0,
+            100,
+            90,
+        )
+        for k in range(len(table.plus))
+    ]
+    a = solve(table, lattice.frames)
+    b = solve(fits, [ImageFrame(*row) for row in lattice.frames.tolist()])
+    assert np.array_equal(a.parameters, b.parameters)
+    assert a.plane(4) == Plane(a.level[4], a.slope_x[4], a.slope_y[4], STEP, STEP)
+
+
+# --- against dense algebra --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("tau", [None, 1e-4, 0.05])
+def test_solution_and_covariance_are_those_of_dense_algebra(tau: float | None) -> None:
+    lattice, rng = Lattice(3), np.random.default_rng(4)
+    table = lattice.table(lattice.planes(rng), lattice.noise(rng))
+    found = solve(table, lattice.frames, slope_prior=tau)
+    expected, covariance = dense_oracle(lattice, table, tau)
+    np.testing.assert_allclose(found.parameters * (1, H, H), expected * (1, H, H), atol=1e-8)
+    g = rng.normal(size=(7, 27)) * np.tile((1, H, H), 9)
+    np.testing.assert_allclose(found.variance(g), np.einsum("ai,ij,aj->a", g, covariance, g), rtol=1e-7)
+    np.testing.assert_allclose(found.standard_errors().ravel() ** 2, np.diag(covariance), rtol=1e-7)
+    np.testing.assert_allclose(found.standard_errors([5])[0], found.standard_errors()[5], rtol=1e-12)
+
+
+@pytest.mark.parametrize("prior", [None, 3e-4])
+def test_stated_errors_agree_with_the_scatter(prior: float | None) -> None:
+    lattice, rng, draws = Lattice(6), np.random.default_rng(5), 300
+    n = 36
+    scale = np.tile((1, H, H), n)
+    g = rng.normal(size=(20, 3 * n)) * scale
+    g[:6] = 0
+    g[0, 0], g[1, 3 * 14], g[2, 1], g[3, 3 * 21 + 2] = 1, 1, 1, 1
+    g[4, 0], g[4, 105] = 1, -1  # one corner against the other: the largest scale
+    g[5, ::3] = np.cos(np.pi * np.arange(n) // 6 / 6)
+    z2 = np.empty((draws, len(g)))
+    for i in range(draws):
+        truth = np.zeros((n, 3))
+        truth[:, 0] = rng.normal(size=n)
+        truth[:, 1:] = rng.normal(size=(n, 2)) * (1e-3 if prior is None else prior)
+        found = solve(lattice.table(truth, lattice.noise(rng)), lattice.frames, slope_prior=prior)
+        truth_gauged = found.normal.to_gauge(truth.ravel())
+        z2[i] = (g @ (found.parameters.ravel() - truth_gauged)) ** 2 / found.variance(g)
+    assert np.all(np.abs(z2.mean(axis=0) - 1) < 4 * math.sqrt(2 / draws))
+    assert abs(z2.mean() - 1) < 0.1
+
+
+def test_the_spread_of_slopes_is_found() -> None:
+    lattice, rng = Lattice(12), np.random.default_rng(6)
+    errors = np.sqrt(np.median(1 / lattice.information[:, 1, 1]))
+    for tau in (10 * errors, errors, 0.0):
+        truth = np.zeros((144, 3))
+        truth[:, 1:] = tau * rng.normal(size=(144, 2))
+        table = lattice.table(truth, lattice.noise(rng))
+        table.difference[7] = 1e3  # one gross pair is no evidence of slopes
+        estimate = solve(table, lattice.frames).tau
+        assert estimate is not None
+        assert abs(estimate - tau) < (0.15 * tau if tau else 0.3 * errors)
+
+
+def test_the_prior_keeps_large_scales_down() -> None:
+    lattice, rng = Lattice(16), np.random.default_rng(7)
+    corner = np.zeros((1, 3 * 256))
+    corner[0, 0] = 1
+    table = lattice.table(np.zeros((256, 3)), lattice.noise(rng))
+    free = solve(table, lattice.frames, slope_prior=None)
+    tied = solve(table, lattice.frames, slope_prior=1e-4)
+    level = solve(table, lattice.frames, "level")
+    assert level.variance(corner) <= tied.variance(corner) <= free.variance(corner)
+    assert level.variance(corner)[0] < 0.1 * free.variance(corner)[0]
+
+
+# --- groups and gauges ------------------------------------------------------------------------------------------
+
+
+def two_lattices() -> tuple[PairTable, Floats, Floats, Lattice]:
+    """Two separate 3 × 3 groups with an image without pairs between them (row 9)."""
+    lattice = Lattice(3)
+    truth = lattice.planes(np.random.default_rng(8))
+    part = lattice.table(truth)
+    far = np.concatenate((lattice.frames, [[5e4, 5e4, H]], lattice.frames + np.array((1e5, 0, 0))))
+    table = PairTable(
+        np.concatenate((part.plus, part.plus + 10)),
+        np.concatenate((part.minus, part.minus + 10)),
+        np.concatenate((part.x0, part.x0 + 1e5)),
+        np.concatenate((part.y0, part.y0)),
+        np.concatenate((part.difference, part.difference)),
+        np.concatenate((part.information, part.information)),
+    )
+    return table, far, truth, lattice
+
+
+@pytest.mark.parametrize("prior", [None, "auto", 0.01])
+def test_groups_are_solved_apart_and_lonely_images_reported(prior: None) -> None:
+    table, frames, _truth, lattice = two_lattices()
+    found = solve(table, frames, slope_prior=prior)
+    alone = solve(lattice.table(_truth), lattice.frames, slope_prior=found.tau)
+    assert found.unpaired == (9,)
+    assert not found.parameters[9].any()
+    assert found.components.tolist() == [0] * 9 + [1] + [2] * 9
+    assert "2 connected groups" in found.gauge
+    for part in (slice(0, 9), slice(10, 19)):
+        np.testing.assert_allclose(found.parameters[part], alone.parameters, atol=1e-10)
+    assert not found.standard_errors()[9].any()
+    np.testing.assert_allclose(found.standard_errors()[10:], alone.standard_errors(), rtol=1e-7)
+
+
+def test_no_pairs_at_all() -> None:
+    none = np.zeros(0)
+    table = PairTable(none.astype(int), none.astype(int), none, none, np.zeros((0, 3)), np.zeros((0, 3, 3)))
+    found = solve(table, np.ones((4, 3)))
+    assert found.unpaired == (0, 1, 2, 3)
+    assert not found.parameters.any()
+    assert not found.standard_errors().any()
+    assert found.report.n_pairs == 0
+    assert solve([], []).unpaired == ()
+
+
+@pytest.mark.parametrize(("model", "prior"), [("level", "auto"), ("plane", 0.0)])
+def test_level_only_has_slopes_of_exactly_zero(model: Any, prior: Any) -> None:
+    lattice = Lattice(6)
+    truth = lattice.planes(np.random.default_rng(9), slope=0)
+    found = solve(lattice.table(truth), lattice.frames, model, prior)
+    assert not found.slope_x.any()
+    assert not found.slope_y.any()
+    assert not found.standard_errors()[:, 1:].any()
+    np.testing.assert_allclose(found.level, truth[:, 0] - truth[:, 0].mean(), atol=1e-10)
+    assert "slope" not in found.gauge
+
+
+def level_fits() -> tuple[PairTable, Lattice, Floats]:
+    lattice = Lattice(4)
+    truth = lattice.planes(np.random.default_rng(10), slope=0)
+    table = lattice.table(truth)
+    table.information[:, 1:] = 0
+    return table, lattice, truth
+
+
+@pytest.mark.parametrize("prior", [None, "auto"])
+def test_fits_without_slopes_give_levels(prior: None) -> None:
+    table, lattice, truth = level_fits()
+    found = solve(table, lattice.frames, slope_prior=prior)
+    np.testing.assert_allclose(found.level, truth[:, 0] - truth[:, 0].mean(), atol=1e-10)
+    assert not found.slope_x.any()
+    assert found.level_only == (tuple(range(16)) if prior is None else ())
+
+
+def test_a_chain_of_one_row_overlaps_falls_back_to_levels_only_where_it_must() -> None:
+    lattice = Lattice(3)
+    truth = lattice.planes(np.random.default_rng(11), slope=0)
+    table = lattice.table(truth)
+    thin = (table.plus == 8) | (table.minus == 8)
+    table.information[thin, 2] = table.information[thin, :, 2] = 0
+    found = solve(table, lattice.frames, slope_prior=None)
+    assert found.level_only == tuple(range(9))
+    assert np.isfinite(found.standard_errors()).all()
+    np.testing.assert_allclose(found.level, truth[:, 0] - truth[:, 0].mean(), atol=1e-10)
+    still = table.information.copy()
+    still[np.flatnonzero(thin)[0]] = lattice.information[np.flatnonzero(thin)[0]]
+    table = PairTable(table.plus, table.minus, table.x0, table.y0, table.difference, still)
+    assert solve(table, lattice.frames, slope_prior=None).level_only == ()
+    assert solve(table, lattice.frames, slope_prior=1e-3).level_only == ()
+
+
+# --- odd input --------------------------------------------------------------------------------------------------
+
+
+def test_pairs_without_information_are_listed_and_exact_ones_do_not_swamp_the_rest() -> None:
+    lattice, rng = Lattice(4), np.random.default_rng(12)
+    truth = lattice.planes(rng)
+    table = lattice.table(truth, lattice.noise(rng))
+    table.information[3] = 0
+    table.information[5] *= 1e40
+    found = solve(table, lattice.frames, slope_prior=None)
+    assert found.unusable == (3,)
+    assert found.report.n_pairs == len(table.plus) - 1
+    assert np.isfinite(found.standard_errors()).all()
+    assert lattice.residual(found.parameters, truth) < 1
+
+
+def test_all_pairs_exact_and_equal() -> None:
+    lattice = Lattice(4)
+    found = solve(lattice.table(np.zeros((16, 3)), factor=1e200), lattice.frames)
+    assert not found.parameters.any()
+    assert found.tau == 0
+    assert np.isfinite(found.standard_errors()).all()
+
+
+def broken(column: str, row: int, value: float) -> tuple[PairTable, Floats]:
+    lattice = Lattice(2)
+    table = lattice.table(np.zeros((4, 3)))
+    columns = {name: getattr(table, name).copy() for name in PairTable.__slots__}
+    columns[column][row] = value
+    return PairTable(**columns), lattice.frames
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "word"),
+    [
+        ("plus", 9, "9"),
+        ("plus", -1, "-1"),
+        ("difference", np.nan, "finite"),
+        ("information", np.inf, "finite"),
+        ("information", -1, "0 or more"),
+        ("x0", np.nan, "finite"),
+    ],
+)
+def test_bad_pairs_are_refused(column: str, value: float, word: str) -> None:
+    with pytest.raises(InputError, match=word):
+        solve(*broken(column, 2, value))
+
+
+def test_bad_frames_priors_and_functionals_are_refused() -> None:
+    lattice = Lattice(2)
+    table = lattice.table(np.zeros((4, 3)))
+    for frames in (lattice.frames[:, :2], lattice.frames * (1, 1, 0), lattice.frames * np.nan):
+        with pytest.raises(InputError, match="frames"):
+            solve(table, frames)
+    for prior in (-1.0, math.nan):
+        with pytest.raises(InputError, match="slope_prior"):
+            solve(table, lattice.frames, slope_prior=prior)
+    found: Solution = solve(table, lattice.frames)
+    with pytest.raises(InputError, match="3 for each image"):
+        found.variance(np.ones((1, 4)))
+    assert found.variance(np.zeros((0, 12))).shape == (0,)

@@ -1,0 +1,85 @@
+"""Window against sets of pixels."""
+
+from __future__ import annotations
+
+import pickle
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from strategies import windows
+
+from dmontage.window import Window
+
+
+def pixels(window: Window) -> set[tuple[int, int]]:
+    return {(y, x) for y in range(window.y0, window.y1) for x in range(window.x0, window.x1)}
+
+
+@given(windows(12))
+def test_shape_size_and_truth(window: Window) -> None:
+    inside = pixels(window)
+    assert window.size == len(inside)
+    assert bool(window) == bool(inside)
+    assert min(window.shape) >= 0
+    assert window.shape == Window.of_shape(window.shape).shape
+
+
+@given(windows(12), windows(12))
+def test_intersection_is_that_of_the_pixel_sets(a: Window, b: Window) -> None:
+    assert pixels(a & b) == pixels(a) & pixels(b)
+    assert a & b == b & a
+    if b in a:
+        assert pixels(b) <= pixels(a)
+
+
+def test_containment() -> None:
+    whole = Window.of_shape((10, 20))
+    assert Window(0, 10, 0, 20) in whole
+    assert Window(2, 3, 4, 5) in whole
+    for beyond in (Window(-1, 3, 0, 2), Window(0, 11, 0, 2), Window(0, 2, -1, 2), Window(0, 2, 0, 21)):
+        assert beyond not in whole
+
+
+@given(windows(12), st.integers(-30, 30), st.integers(-30, 30))
+def test_shift_pad_and_relative(window: Window, dy: int, dx: int) -> None:
+    assert pixels(window.shift(dy, dx)) == {(y + dy, x + dx) for y, x in pixels(window)}
+    assert window.shift(dy, dx).shift(-dy, -dx) == window
+    assert window.relative_to(window) == Window(0, window.y1 - window.y0, 0, window.x1 - window.x0)
+    assert window.pad(3).pad(-3) == window
+    if window:
+        grown = {(y + j, x + i) for y, x in pixels(window) for j in (-2, 0, 2) for i in (-2, 0, 2)}
+        assert grown <= pixels(window.pad(2))
+        assert window.pad(2).shape == (window.shape[0] + 4, window.shape[1] + 4)
+
+
+def test_slices_cut_the_pixels() -> None:
+    image = np.arange(200).reshape(10, 20)
+    window = Window(2, 5, 7, 11)
+    np.testing.assert_array_equal(image[window.slices], image[2:5, 7:11])
+    part = Window(3, 5, 8, 9)
+    np.testing.assert_array_equal(image[window.slices][part.relative_to(window).slices], image[part.slices])
+
+
+@given(windows(20), st.tuples(st.integers(1, 9), st.integers(1, 9)))
+def test_blocks_tile_the_window_on_the_lattice(window: Window, block: tuple[int, int]) -> None:
+    seen: list[tuple[int, int]] = []
+    indices = []
+    for (iy, ix), part in window.blocks(block):
+        assert part
+        assert part in Window(iy * block[0], (iy + 1) * block[0], ix * block[1], (ix + 1) * block[1])
+        seen += sorted(pixels(part))
+        indices.append((iy, ix))
+    assert len(seen) == len(set(seen)), "blocks overlap"
+    assert set(seen) == pixels(window)
+    assert indices == sorted(set(indices)), "not in row order"
+
+
+def test_a_value_hashes_compares_pickles_and_cannot_be_changed() -> None:
+    window = Window(1, 2, 3, 4)
+    assert pickle.loads(pickle.dumps(window)) == window
+    assert len({window, Window(1, 2, 3, 4), Window(1, 2, 3, 5)}) == 2
+    assert str(window) == "[1:2, 3:4]"
+    with pytest.raises(AttributeError):
+        window.y0 = 5  # type: ignore[misc]
