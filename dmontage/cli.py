@@ -68,7 +68,7 @@ _grid = _options(
 _how = _options(
     click.option("--background", type=click.Choice(["none", "level", "plane"]), default="plane", show_default=True),
     click.option("--combine", type=click.Choice(["mean", "median", "count"]), default="mean", show_default=True),
-    click.option("--weights", type=click.Choice(["area", "none"]), help="[default: area for a mean, none for a median]"),
+    click.option("--weights", type=click.Choice(["area", "none"]), help="[default: area for mean, none for median]"),
     click.option("--method", type=click.Choice(["auto", "plane", "sky"]), default="auto", show_default=True),
     click.option("--tol", type=click.FloatRange(min=0, min_open=True), default=1e-5, show_default=True,
                  help="Tolerance of the projection in output pixels."),

@@ -23,7 +23,7 @@ from numpy.polynomial.chebyshev import chebvander
 
 from dmontage.errors import InputError
 from dmontage.headers import angle, build_wcs, card_text, checked_cards, checked_shape, header_of, parse_header
-from dmontage.sphere import lonlat, rotate_frame, unit_vectors
+from dmontage.sphere import lonlat, quad_angles, rotate_frame, unit_vectors
 from dmontage.window import Window
 
 if TYPE_CHECKING:
@@ -228,11 +228,10 @@ class Grid:
 
     @property
     def scale(self) -> float:
-        """Side of its middle pixel in radians (the root of its area)."""
+        """Side of its middle pixel in radians (the root of its solid angle)."""
         ny, nx = self.shape
         middle = Window(ny // 2, ny // 2 + 1, nx // 2, nx // 2 + 1)
-        (a, b), (d, c) = self.corners(middle)
-        side = math.sqrt(0.5 * float(np.linalg.norm(np.cross(c - a, d - b))))
+        side = math.sqrt(float(quad_angles(self.corners(middle))[0, 0]))
         if not math.isfinite(side):  # the middle of an all-sky grid may lie off the sky
             side = math.radians(math.sqrt(abs(float(np.linalg.det(self.wcs().pixel_scale_matrix)))))
         return side
@@ -277,36 +276,39 @@ class Grid:
         vectors = self.sky(x, y)
         return np.asarray(vectors[np.isfinite(vectors).all(axis=-1)])
 
-    def solid_angle(self, window: Window) -> NDArray[np.float64]:
-        """Solid angle of each pixel in a window, steradian; NaN where a corner is undefined."""
+    def solid_angle(self, window: Window, sub: int = 1) -> NDArray[np.float64]:
+        """Solid angle of each pixel in a window, steradian; NaN where a corner is undefined.
+
+        Parameters
+        ----------
+        sub
+            Parts of an edge: a pixel is the polygon of great circles between the ends of these parts.
+        """
         from dmontage.kernels.chebyshev import evaluate_rows
-        from dmontage.kernels.sky import solid_angles
 
         # Ω is smooth but for seams and poles: a polynomial through 13×13 pixels costs a thousandth of the WCS.
         nodes = np.cos(np.pi * (np.arange(13) + 0.5) / 13)
         checks = np.linspace(-0.97, 0.97, 8)
-        exact, truth = (self._pixel_angles(window, t) for t in (nodes, checks))
+        exact, truth = (self._pixel_angles(window, t, sub) for t in (nodes, checks))
         if np.isfinite(exact).all() and np.isfinite(truth).all():
             weights = chebvander(nodes, 12).T * (2.0 / 13)
             weights[0] *= 0.5
             coef = weights @ exact @ weights.T
             table = chebvander(checks, 12)
-            limit = max(1e-10, 1e-15 / self.scale)
-            if np.abs(table @ coef @ table.T / truth - 1.0).max() <= limit:
-                ny, nx = window.shape
-                t_x, t_y = ((2.0 * np.arange(n) + 1.0) / n - 1.0 for n in (nx, ny))
-                return evaluate_rows(coef, t_x, t_y)
-        return np.asarray(solid_angles(self.corners(window)))
+            if np.abs(table @ coef @ table.T / truth - 1.0).max() <= max(1e-10, 1e-15 / self.scale):
+                t_x, t_y = ((2.0 * np.arange(n) + 1.0) / n - 1.0 for n in window.shape[::-1])
+                return np.asarray(evaluate_rows(coef, t_x, t_y))
+        ny, nx = window.shape
+        parts = quad_angles(self.corners(window, sub)).reshape(ny, sub, nx, sub)
+        return np.asarray(parts.sum(axis=(1, 3)))
 
-    def _pixel_angles(self, window: Window, t: NDArray[np.float64]) -> NDArray[np.float64]:
+    def _pixel_angles(self, window: Window, t: NDArray[np.float64], sub: int) -> NDArray[np.float64]:
         """Solid angles of pixels about the tensor points ``t`` in [−1, 1] over a window, whole pixels or not."""
-        from dmontage.kernels.sky import solid_angles
-
         ny, nx = window.shape
         x, y = np.meshgrid(window.x0 - 0.5 + 0.5 * nx * (t + 1.0), window.y0 - 0.5 + 0.5 * ny * (t + 1.0))
-        half = np.array([-0.5, 0.5])
-        corners = self.sky(x[..., None, None] + half, y[..., None, None] + half[:, None])
-        return np.array([[solid_angles(pixel)[0, 0] for pixel in row] for row in corners])
+        ends = np.linspace(-0.5, 0.5, sub + 1)
+        corners = self.sky(x[..., None, None] + ends, y[..., None, None] + ends[:, None])
+        return np.asarray(quad_angles(corners).sum(axis=(-2, -1)))
 
     def window_around(self, center: str | SkyCoord, size: Any) -> Window:
         """The pixels within a box about a place on the sky, cropped to the grid.

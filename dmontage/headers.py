@@ -154,7 +154,8 @@ def header_of(wcs: WCS) -> Header:
     if wcs.sip is not None:
         for name in ("a", "b", "ap", "bp"):
             table = getattr(wcs.sip, name)
-            exact |= {f"{name.upper()}_{i}_{j}": value for (i, j), value in np.ndenumerate(table) if value}
+            if table is not None:
+                exact |= {f"{name.upper()}_{i}_{j}": value for (i, j), value in np.ndenumerate(table) if value}
     header.update({key: float(value) for key, value in exact.items()})
     return header
 

@@ -28,7 +28,7 @@ import numpy as np
 from numpy.polynomial.chebyshev import chebvander
 
 from dmontage.grid import Grid
-from dmontage.sphere import rotate_frame
+from dmontage.sphere import quad_angles, rotate_frame
 from dmontage.window import Window
 
 if TYPE_CHECKING:
@@ -358,10 +358,9 @@ def _samples(grid: Grid) -> tuple[NDArray[np.float64], NDArray[np.float64], int]
 
 
 def _cell(chain: _Chain, x: NDArray[np.float64], y: NDArray[np.float64], step: int) -> NDArray[np.float64]:
-    """Area of the quadrilateral of ``step`` output pixels a side at each point: half the product of its diagonals."""
-    a, b = chain.out_sky(x, y), chain.out_sky(x + step, y)
-    c, d = chain.out_sky(x + step, y + step), chain.out_sky(x, y + step)
-    return np.asarray(0.5 * np.linalg.norm(np.cross(c - a, d - b), axis=-1))
+    """Solid angle of the quadrilateral of ``step`` output pixels a side at each point."""
+    ends = np.array([0.0, step])
+    return quad_angles(chain.out_sky(x[..., None, None] + ends, y[..., None, None] + ends[:, None]))[..., 0, 0]
 
 
 def _unit(vectors: NDArray[np.float64]) -> NDArray[np.float64]:

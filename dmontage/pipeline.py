@@ -1,6 +1,6 @@
 """The pipeline: scan, plan, project, fit, solve, coadd, write (level 5).
 
-`mosaic` decides everything and computes nothing; a `Mosaic` is a value with a store behind it. Its stages run once each,
+`mosaic` decides everything and computes nothing; a `Mosaic` is a value with a store behind it. Its stages run once,
 when pixels are first asked for, and are not run again when the store already holds what they would make.
 """
 
@@ -125,9 +125,8 @@ class Summary:
         lines = [f"images      {self.images} used{reused}, {len(self.skipped)} skipped"]
         lines += [f"  skipped   {item}" for item in self.skipped]
         if self.pairs:
-            lines.append(
-                f"overlaps    {self.pairs} pairs; rms difference {self.rms_before:.4g} before, {self.rms_after:.4g} after"
-            )
+            change = f"{self.rms_before:.4g} before, {self.rms_after:.4g} after"
+            lines.append(f"overlaps    {self.pairs} pairs; rms difference {change}")
         if self.unpaired:
             lines.append(
                 f"  unpaired  {len(self.unpaired)} images are left as they are: {', '.join(self.unpaired[:5])}"
@@ -207,7 +206,7 @@ class Mosaic:
         check_writable(path)
         self._rectify()
         with self._timed("coadd"):
-            chunks = [(chunk, self.plan.rows_on(chunk)) for chunk in self.plan.chunks]
+            chunks = self.plan.chunks
             self._run(
                 "coadd",
                 coadd_chunks,
@@ -317,6 +316,7 @@ class Mosaic:
         store, nx = self._open(), self.grid.shape[1]
         units = {row.image.bunit for row in self.plan.rows}
         unit = units.pop() if len(units) == 1 else ""
+        sub = max((row.mapping.sub_out for row in self.plan.rows if row.method == "sky"), default=1)
         cards = self._provenance()
         with (
             FitsWriter(path, self.grid, [("BUNIT", unit, "")] * bool(unit) + cards) as value,
@@ -325,7 +325,7 @@ class Mosaic:
             for y0 in range(0, self.grid.shape[0], CHUNK):
                 band = Window(y0, min(y0 + CHUNK, self.grid.shape[0]), 0, nx)
                 value.write_rows(store.read_mosaic("mean", band))
-                area.write_rows(store.read_mosaic("area", band) * self.grid.solid_angle(band))
+                area.write_rows(store.read_mosaic("area", band) * self.grid.solid_angle(band, sub))
                 self._progress("write", band.y1, self.grid.shape[0])
 
     def _provenance(self) -> list[tuple[str, Any, str]]:

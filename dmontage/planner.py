@@ -11,6 +11,7 @@ import json
 import re
 from collections import defaultdict
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -66,14 +67,15 @@ class MosaicPlan:
         shapes = np.array([row.window.shape for row in self.rows])
         return int(shapes[:, 0].max()), int(shapes[:, 1].max())
 
-    @property
-    def chunks(self) -> tuple[Window, ...]:
-        """The mosaic's chunks, in row order."""
-        return tuple(window for _, window in self.grid.window.blocks((CHUNK, CHUNK)))
-
-    def rows_on(self, window: Window) -> tuple[int, ...]:
-        """Rows whose windows share pixels with a window of the mosaic."""
-        return tuple(i for i, row in enumerate(self.rows) if row.window & window)
+    @cached_property
+    def chunks(self) -> tuple[tuple[Window, tuple[int, ...]], ...]:
+        """The mosaic's chunks in row order, each with the rows that reach it."""
+        cut = (CHUNK, CHUNK)
+        rows: dict[tuple[int, int], list[int]] = defaultdict(list)
+        for i, row in enumerate(self.rows):
+            for index, _ in row.window.blocks(cut):
+                rows[index].append(i)
+        return tuple((window, tuple(rows[index])) for index, window in self.grid.window.blocks(cut))
 
     @property
     def row_batches(self) -> tuple[tuple[int, ...], ...]:
@@ -88,8 +90,7 @@ class MosaicPlan:
     @property
     def chunk_batches(self) -> tuple[tuple[int, ...], ...]:
         """Mosaic chunks that one task coadds."""
-        depth = [len(self.rows_on(chunk)) + 1 for chunk in self.chunks]
-        return batches([d * chunk.size // 2 for d, chunk in zip(depth, self.chunks, strict=True)])
+        return batches([(len(rows) + 1) * chunk.size // 2 for chunk, rows in self.chunks])
 
     @property
     def bytes_in(self) -> int:
@@ -110,7 +111,7 @@ class MosaicPlan:
     def bytes_task(self) -> int:
         """Memory of the largest task at most: an image with its corners and sums, or a chunk with its stack."""
         project = max(8 * row.image.grid.window.size * 4 + 32 * row.window.size for row in self.rows)
-        stack = max(len(self.rows_on(chunk)) for chunk in self.chunks) if self.combine == "median" else 2
+        stack = max(len(rows) for _, rows in self.chunks) if self.combine == "median" else 2
         return max(project, 8 * CHUNK * CHUNK * (stack + 3))
 
     @property

@@ -12,8 +12,8 @@
       mosaic/mean, area    (y, x)               the product on the mosaic's chunks; NaN and 0 where nothing falls
 
 Every chunk has one owner: the task of its row, or of its mosaic chunk. A row counts as done when its mark says so, and
-the mark is written last. Chunks carry a crc32c: a flipped bit is an error, not a value. lz4 with byte shuffle costs less
-than writing raw. A chunk that holds only its fill value is not stored.
+the mark is written last. Chunks carry a crc32c: a flipped bit is an error, not a value. lz4 with byte shuffle costs
+less than writing raw. A chunk that holds only its fill value is not stored.
 """
 
 from __future__ import annotations

@@ -39,8 +39,7 @@ def lazy_mosaic(store_path: str, plan: MosaicPlan, *, projected: bool, state: st
     }
     name = f"dmontage-coadd-{tokenize(run, plan.combine, plan.weights, plan.background, state, store_path)}"
     blocks: list[list[Any]] = []
-    for k, chunk in enumerate(plan.chunks):
-        mine = plan.rows_on(chunk)
+    for k, (chunk, mine) in enumerate(plan.chunks):
         task = delayed(coadd_chunk, pure=True)(
             store_path, chunk, mine, plan.combine, plan.weights, *(rows[i] for i in mine if i in rows),
             dask_key_name=f"{name}-{k}",

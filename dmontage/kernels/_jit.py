@@ -9,7 +9,7 @@ Division by zero follows IEEE 754, as in numpy: kernels test before they divide.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TypeVar, cast, overload
+from typing import Any, TypeVar, cast
 
 import numba
 
@@ -21,16 +21,11 @@ def kernel(function: _Function) -> _Function:
     return cast("_Function", numba.njit(nogil=True, cache=True, error_model="numpy")(function))
 
 
-@overload
-def primitive(function: _Function) -> _Function: ...
-@overload
-def primitive(*, forceinline: bool) -> Callable[[_Function], _Function]: ...
-def primitive(
-    function: _Function | None = None, *, forceinline: bool = False
-) -> _Function | Callable[[_Function], _Function]:
+def primitive(function: _Function) -> _Function:
     """Compile a scalar or one-pixel function, called by the kernels of its own file."""
+    return kernel(function)
 
-    def compile_it(it: _Function) -> _Function:
-        return cast("_Function", numba.njit(nogil=True, cache=True, error_model="numpy", forceinline=forceinline)(it))
 
-    return compile_it if function is None else compile_it(function)
+def inlined(function: _Function) -> _Function:
+    """As `primitive`, but always inlined: a call counts a reference for each array passed, which hot loops feel."""
+    return cast("_Function", numba.njit(nogil=True, cache=True, error_model="numpy", forceinline=True)(function))

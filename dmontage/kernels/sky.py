@@ -28,24 +28,14 @@ One file, since numba's cache of a kernel does not notice when a function that i
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from typing import Any, NamedTuple, TypeVar, cast
+from typing import NamedTuple
 
-import numba
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from dmontage.kernels._jit import kernel, primitive
+from dmontage.kernels._jit import inlined, kernel, primitive
 
 __all__ = ["project_sky", "solid_angles"]
-
-_Function = TypeVar("_Function", bound=Callable[..., Any])
-
-
-def _inlined(function: _Function) -> _Function:
-    """As `primitive`, but always inlined: a call counts a reference to each array passed, a third of the time here."""
-    return cast("_Function", numba.njit(nogil=True, cache=True, error_model="numpy", forceinline=True)(function))
-
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -143,7 +133,7 @@ def _set_frame(frame: Floats, x: float, y: float, z: float) -> None:
     frame[2, 0], frame[2, 1], frame[2, 2] = x, y, z
 
 
-@_inlined
+@inlined
 def _to_plane(frame: Floats, px: float, py: float, pz: float) -> tuple[float, float]:
     """Gnomonic coordinates of P, rounded relative to its distance from the centre."""
     dx, dy, dz = px - frame[2, 0], py - frame[2, 1], pz - frame[2, 2]
@@ -157,20 +147,20 @@ def _to_plane(frame: Floats, px: float, py: float, pz: float) -> tuple[float, fl
 # -- rings -------------------------------------------------------------------------------------------------------------
 
 
-@_inlined
+@inlined
 def _twice_area(p: Floats, i: int, j: int, k: int) -> float:
     """Twice the signed area of a triangle of points, positive when counter-clockwise."""
     dx, dy = p[j, 0] - p[i, 0], p[j, 1] - p[i, 1]
     return float(dx * (p[k, 1] - p[i, 1]) - dy * (p[k, 0] - p[i, 0]))
 
 
-@_inlined
+@inlined
 def _opposed(a: float, b: float) -> bool:
     """Whether two numbers have opposite signs; zero goes with either."""
     return (a < 0.0 < b) or (b < 0.0 < a)
 
 
-@_inlined
+@inlined
 def _put_ring(sheet: _Sheet, q: int, quad: Floats, corners: tuple[int, int, int, int]) -> None:
     """Add a ring through four corners of a quad, turned counter-clockwise; none when it has no area."""
     i0, i1, i2, i3 = corners
@@ -188,7 +178,7 @@ def _put_ring(sheet: _Sheet, q: int, quad: Floats, corners: tuple[int, int, int,
         sheet.rings[q, k, 3, axis] = quad[i3, axis]
 
 
-@_inlined
+@inlined
 def _put_quad(sheet: _Sheet, q: int, quad: Floats) -> None:
     """Rings of quad q from its corners (0 to 3; row 4 is scratch).
 
@@ -214,13 +204,13 @@ def _put_quad(sheet: _Sheet, q: int, quad: Floats) -> None:
     _put_ring(sheet, q, quad, second)
 
 
-@_inlined
+@inlined
 def _put_crossing(quad: Floats, i: int, j: int, t: float) -> None:
     quad[4, 0] = quad[i, 0] + t * (quad[j, 0] - quad[i, 0])
     quad[4, 1] = quad[i, 1] + t * (quad[j, 1] - quad[i, 1])
 
 
-@_inlined
+@inlined
 def _load(rings: Floats, q: int, k: int, work: Floats) -> None:
     """Copy ring k of quad q to the first polygon of the scratch."""
     for i in range(4):
@@ -228,7 +218,7 @@ def _load(rings: Floats, q: int, k: int, work: Floats) -> None:
         work[0, i, 1] = rings[q, k, i, 1]
 
 
-@_inlined
+@inlined
 def _clip(work: Floats, rings: Floats, q: int, k: int) -> tuple[int, int]:
     """Clip the first polygon of the scratch, a ring, by ring k of quad q (Sutherland and Hodgman 1974).
 
@@ -256,7 +246,7 @@ def _clip(work: Floats, rings: Floats, q: int, k: int) -> tuple[int, int]:
     return at, n
 
 
-@_inlined
+@inlined
 def _cut(work: Floats, at: int, n: int) -> int:
     """Keep what lies on the positive side of an edge; the sides are in the scratch. The new number of vertices."""
     to = 1 - at
@@ -277,7 +267,7 @@ def _cut(work: Floats, at: int, n: int) -> int:
     return m
 
 
-@_inlined
+@inlined
 def _polygon_angle(work: Floats, at: int, n: int, unresolved: float) -> float:
     """Solid angle [sr] of a convex polygon; 0 when its area is below `unresolved` × its reach from the first vertex.
 
@@ -310,7 +300,7 @@ def _polygon_angle(work: Floats, at: int, n: int, unresolved: float) -> float:
     return 2.0 * math.atan2(im, re)
 
 
-@_inlined
+@inlined
 def _overlap(rings_a: Floats, n_a: int, qa: int, rings_b: Floats, n_b: int, qb: int, work: Floats) -> float:
     """Solid angle [sr] common to two quads of one plane, given their numbers of rings."""
     omega = 0.0
@@ -350,19 +340,19 @@ def _lay(sheet: _Sheet, s: _Scratch, grid: _Grid, window: _Window) -> None:
                 _put_quad(sheet, q, quad)
 
 
-@_inlined
+@inlined
 def _clear_box(boxes: Floats, index: int) -> None:
     boxes[index, 0], boxes[index, 1] = np.inf, -np.inf
     boxes[index, 2], boxes[index, 3] = np.inf, -np.inf
 
 
-@_inlined
+@inlined
 def _grow_box(boxes: Floats, index: int, x: float, y: float) -> None:
     boxes[index, 0], boxes[index, 1] = min(boxes[index, 0], x), max(boxes[index, 1], x)
     boxes[index, 2], boxes[index, 3] = min(boxes[index, 2], y), max(boxes[index, 3], y)
 
 
-@_inlined
+@inlined
 def _apart(boxes_a: Floats, a: int, boxes_b: Floats, b: int) -> bool:
     """Whether two boxes have no area in common."""
     return bool(

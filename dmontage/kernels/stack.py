@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from dmontage.kernels._jit import kernel, primitive
+from dmontage.kernels._jit import inlined, kernel, primitive
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["add_to_mean", "finish_mean", "median", "values"]
 
 
-@primitive
+@inlined
 def _plane_at(plane: NDArray[np.float64], x: float, y: float) -> float:
     return float(plane[0] + plane[1] * (x - plane[3]) + plane[2] * (y - plane[4]))
 
