@@ -95,6 +95,9 @@ def header(inputs: tuple[Path, ...], output: Path | None, **grid: Any) -> None:
     if output is None:
         click.echo(text, nl=False)
     else:
+        from dmontage.fits_files import check_writable
+
+        check_writable(output)
         output.write_text(text)
 
 
@@ -156,6 +159,10 @@ def demo(out: Path, size: float, seed: int) -> None:
     from dmontage.demo.judge import judge
     from dmontage.demo.simulate import simulate
 
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"cannot write {out}: {error.strerror}; choose another folder (--out)") from error
     click.echo(f"simulating  {size:g} deg of sky, seed {seed}, in {out / 'raw'}")
     truth = simulate(out / "raw", size, seed)
     images = _scan((out / "raw",), strict=True)

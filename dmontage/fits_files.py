@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import gzip
 import os
+import threading
 import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 from astropy.io import fits
+from astropy.utils.exceptions import AstropyWarning
 
 from dmontage.errors import InputError
 from dmontage.grid import Grid
@@ -38,6 +40,34 @@ _NOT_IMAGES = {"ERR", "DQ", "WHT", "VAR", "MASK", "WEIGHT", "CON", "AREA"}
 """EXTNAMEs that accompany an image."""
 
 _BLOCK = 2880
+
+
+class _Quiet:
+    """Silences astropy while any thread is inside.
+
+    ``warnings.catch_warnings`` in two threads at once can leave the filter of one behind for good.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._inside = 0
+
+    def __enter__(self) -> None:
+        with self._lock:
+            if not self._inside:
+                self._caught = warnings.catch_warnings()
+                self._caught.__enter__()
+                warnings.simplefilter("ignore", AstropyWarning)
+            self._inside += 1
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self._inside -= 1
+            if not self._inside:
+                self._caught.__exit__(None, None, None)
+
+
+_quiet = _Quiet()
 
 
 def scan(inputs: str | Path | Iterable[str | Path], *, strict: bool = False) -> Images:
@@ -90,8 +120,7 @@ def read(ref: ImageRef, window: Window | None = None) -> NDArray[Any]:
     """
     window = window or ref.grid.window
     try:
-        with warnings.catch_warnings(), fits.open(ref.path, memmap=False) as hdus:
-            warnings.simplefilter("ignore")
+        with _quiet, fits.open(ref.path, memmap=False) as hdus:
             hdu = hdus[ref.hdu]
             if tuple(hdu.shape[-2:]) != ref.grid.shape:
                 raise InputError(f"has changed its shape from {ref.grid.shape} to {hdu.shape[-2:]}; scan again")
@@ -116,6 +145,8 @@ def check_writable(path: str | Path) -> None:
     probe = _partial(Path(path))
     if Path(path).is_dir():
         raise InputError(f"cannot write {path}: it is a folder; name a file")
+    if Path(path).suffix.lower() in (".gz", ".fz"):
+        raise InputError(f"cannot write {path}: products are not compressed; name a .fits file")
     try:
         probe.touch()
         probe.unlink()
@@ -179,7 +210,7 @@ class FitsWriter:
     def _discard(self) -> None:
         if self._file is not None:
             self._file.close()
-        self._partial.unlink(missing_ok=True)
+            self._partial.unlink(missing_ok=True)
 
 
 def _find(inputs: str | Path | Iterable[str | Path]) -> tuple[list[Path], list[Skipped]]:
@@ -192,7 +223,7 @@ def _find(inputs: str | Path | Iterable[str | Path]) -> tuple[list[Path], list[S
             for child in sorted(path.rglob("*")):
                 if not child.is_file() or not _is_fits_name(child) or child.name.startswith("."):
                     continue
-                if child.name.split(".")[0].endswith("_area"):
+                if _stem(child).endswith("_area"):
                     skipped.append(Skipped(child.name, "an area file, not an image"))
                 else:
                     paths.append(child)
@@ -200,13 +231,22 @@ def _find(inputs: str | Path | Iterable[str | Path]) -> tuple[list[Path], list[S
             paths.append(path)
         else:
             raise InputError(f"{path}: no such file or folder")
+    if not _listed(inputs):
+        raise InputError("no image was given: name files or folders")
     if not paths:
         raise InputError(f"no FITS file ({', '.join(SUFFIXES)}) in {', '.join(map(str, _listed(inputs)))}")
-    return list(dict.fromkeys(paths)), skipped
+    return list({path.absolute(): path for path in paths}.values()), skipped
 
 
 def _listed(inputs: str | Path | Iterable[str | Path]) -> list[str | Path]:
     return [inputs] if isinstance(inputs, (str, Path)) else list(inputs)
+
+
+def _stem(path: Path) -> str:
+    """Name without the suffixes of a FITS file; it may have other dots."""
+    while path.suffix.lower() in SUFFIXES:
+        path = path.with_suffix("")
+    return path.name
 
 
 def _is_fits_name(path: Path) -> bool:
@@ -221,8 +261,7 @@ def _scan_file(path: Path) -> tuple[list[ImageRef], list[str]]:
     try:
         stat = path.stat()
         n_bytes = _real_bytes(path, stat.st_size)
-        with warnings.catch_warnings(), fits.open(path, memmap=False, lazy_load_hdus=True) as hdus:
-            warnings.simplefilter("ignore")
+        with _quiet, fits.open(path, memmap=False, lazy_load_hdus=True) as hdus:
             for index, hdu in _each(hdus, n_bytes):
                 reason = _not_an_image(hdu)
                 if reason is None:
@@ -274,9 +313,11 @@ def _not_an_image(hdu: Any) -> str | None:
 def _check_extent(hdu: Any, n_bytes: int) -> None:
     """Compare what the header claims with what the file has."""
     info = hdu.fileinfo()
-    if isinstance(hdu, fits.CompImageHDU) or info is None:
+    if info is None:
         return
     claimed = abs(hdu.header["BITPIX"]) // 8 * int(np.prod(hdu.shape, dtype=object))
+    if isinstance(hdu, fits.CompImageHDU):
+        claimed = info["datSpan"] - _BLOCK + 1  # its table is what lies in the file, and may lack its last padding
     there = n_bytes - info["datLoc"]
     if claimed > there:
         raise InputError(f"truncated: its header claims {claimed} bytes of pixels, the file has {max(there, 0)}")

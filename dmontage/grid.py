@@ -35,6 +35,10 @@ if TYPE_CHECKING:
 __all__ = ["Grid"]
 
 _ROUND_TRIP = 0.01
+_CORNERS = 2**20
+"""Corners held at once where a mesh is worked through in bands of rows."""
+_SAME_LATTICE = 1e-11
+"""Pixels, less than what the WCS itself rounds by."""
 _FRAMES: dict[str, tuple[str, str, dict[str, Any]]] = {
     "icrs": ("RA--", "DEC-", {"RADESYS": "ICRS"}),
     "fk5": ("RA--", "DEC-", {"RADESYS": "FK5", "EQUINOX": 2000.0}),
@@ -44,8 +48,9 @@ _FRAMES: dict[str, tuple[str, str, dict[str, Any]]] = {
 _ZENITHAL = {"AZP", "SZP", "TAN", "STG", "SIN", "ARC", "ZPN", "ZEA", "AIR"}
 _NEEDS_PARAMETERS = {"AZP", "SZP", "ZPN", "COP", "COE", "COD", "COO", "BON", "CYP"}
 _PROJECTIONS = _ZENITHAL | {
-    "CEA", "CAR", "MER", "SFL", "PAR", "MOL", "AIT", "PCO", "TSC", "CSC", "QSC", "HPX", "XPH",
+    "CEA", "CAR", "MER", "SFL", "PAR", "MOL", "AIT", "TSC", "CSC", "QSC", "HPX", "XPH",
 }  # fmt: skip
+"""What `around` and `fit` offer. Not PCO: wcslib finds no sky along its central meridian, the middle of such a grid."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -299,8 +304,13 @@ class Grid:
                 t_x, t_y = ((2.0 * np.arange(n) + 1.0) / n - 1.0 for n in window.shape[::-1])
                 return np.asarray(evaluate_rows(coef, t_x, t_y))
         ny, nx = window.shape
-        parts = quad_angles(self.corners(window, sub)).reshape(ny, sub, nx, sub)
-        return np.asarray(parts.sum(axis=(1, 3)))
+        out = np.empty((ny, nx))
+        rows = max(_CORNERS // (nx * sub**2), 1)
+        for y in range(0, ny, rows):
+            n = min(rows, ny - y)
+            band = Window(window.y0 + y, window.y0 + y + n, window.x0, window.x1)
+            out[y : y + n] = quad_angles(self.corners(band, sub)).reshape(n, sub, nx, sub).sum(axis=(1, 3))
+        return out
 
     def _pixel_angles(self, window: Window, t: NDArray[np.float64], sub: int) -> NDArray[np.float64]:
         """Solid angles of pixels about the tensor points ``t`` in [−1, 1] over a window, whole pixels or not."""
@@ -348,8 +358,8 @@ class Grid:
         for key in ("CRPIX2", "CRPIX1"):
             my_pix, their_pix = (Card.fromstring(cards.pop(key)).value for cards in (mine, theirs))
             step, rounding = my_pix - their_pix, math.ulp(max(abs(my_pix), abs(their_pix)))
-            # Taking a window's first pixel from CRPIX rounds its last bit: that is still the same lattice.
-            if abs(step - round(step)) > 2.0 * rounding:
+            # Taking windows' first pixels from CRPIX rounds its last bits: that is still the same lattice.
+            if abs(step - round(step)) > max(2.0 * rounding, _SAME_LATTICE):
                 return None
             shift.append(round(step))
         return (shift[0], shift[1]) if mine == theirs else None

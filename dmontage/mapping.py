@@ -19,7 +19,7 @@ The rounding of the WCS (2e-10 px at 1", 2e-4 px at 1 µas) is reported beside i
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
@@ -34,7 +34,7 @@ from dmontage.window import Window
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["TOL", "Mapping", "Patch", "fit_mapping"]
+__all__ = ["TOL", "Mapping", "Patch", "affordable_parts", "fit_mapping"]
 
 TOL = 1e-5
 """Default tolerance of a projection, in output pixels."""
@@ -44,6 +44,8 @@ _MIN_SIDE = 32
 """A window of this side that still does not fit is cut by something."""
 _MAX_PATCHES = 64
 _MAX_SUB = 64
+_MAX_QUADS = 2**22
+"""Sub-pixels of an image, or of its footprint, that the tolerance may cost: some seconds and 100 MB."""
 _STEP = 5e-3
 """Length in radians over which curvatures are measured: above the WCS's rounding, below the curvature's own scale."""
 
@@ -122,6 +124,8 @@ class Mapping:
     sub_in: int = 1
     """Sub-pixels a side that keep the edges of input pixels within the tolerance of great circles."""
     sub_out: int = 1
+    edge: float = 0.0
+    """Sagitta that is left after the subdivision, of input and output pixels: what the sky kernel may be wrong by."""
 
     @property
     def cut(self) -> bool:
@@ -155,7 +159,9 @@ class Mapping:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain numbers for a table; `from_dict` gives the same bits back."""
-        numbers = {k: getattr(self, k) for k in ("error", "sagitta", "omega_gradient", "rounding", "sub_in", "sub_out")}
+        numbers = {
+            k: getattr(self, k) for k in ("error", "sagitta", "omega_gradient", "rounding", "sub_in", "sub_out", "edge")
+        }
         patches = [
             {
                 "window": [p.window.y0, p.window.y1, p.window.x0, p.window.x1],
@@ -222,9 +228,22 @@ def fit_mapping(grid_in: Grid, grid_out: Grid, tol: float = TOL) -> Mapping:
     rounding = math.radians(ulp_deg) / grid_out.scale
     patches, error = _fit_patches(chain, grid_in.window, max(1e-3 * tol, 16 * rounding), tol)
     sagitta, gradient, edge_in, edge_out = _curvatures(chain)
-    sub_in, sub_out = (min(max(math.ceil(math.sqrt(edge / tol)), 1), _MAX_SUB) for edge in (edge_in, edge_out))
     # What the check sees of the WCS's own rounding is not the polynomials' doing.
-    return Mapping(tuple(patches), max(error - 8 * rounding, 0.0), sagitta, gradient, rounding, sub_in, sub_out)
+    mapping = Mapping(tuple(patches), max(error - 8 * rounding, 0.0), sagitta, gradient, rounding)
+    sub_in = _sub(edge_in, tol, grid_in.window)
+    sub_out = _sub(edge_out, tol, mapping.footprint(grid_out))
+    edge = edge_in / sub_in**2 * grid_in.scale / grid_out.scale + edge_out / sub_out**2
+    return replace(mapping, sub_in=sub_in, sub_out=sub_out, edge=edge)
+
+
+def _sub(edge: float, tol: float, window: Window) -> int:
+    """Parts of a pixel's edge that bring its sagitta below the tolerance, as far as the number of quads allows."""
+    return affordable_parts(math.ceil(math.sqrt(edge / tol)), window)
+
+
+def affordable_parts(sub: int, window: Window) -> int:
+    """As many parts of an edge as are wanted and as a window of that size allows."""
+    return max(min(sub, math.isqrt(_MAX_QUADS // max(window.size, 1)), _MAX_SUB), 1)
 
 
 def _exact_shift(grid: Grid, shift: tuple[int, int]) -> Mapping:

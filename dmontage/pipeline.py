@@ -19,12 +19,13 @@ from dmontage._version import __version__
 from dmontage.background import ImageFrame, Solution, solve
 from dmontage.errors import InputError
 from dmontage.fits_files import FitsWriter, check_writable, scan
-from dmontage.graph.coadd import coadd_chunks
+from dmontage.graph.coadd import coadd_chunk, coadd_chunks
 from dmontage.graph.drive import Call, active_client, run
 from dmontage.graph.lazy import lazy_mosaic
 from dmontage.graph.overlaps import fit_pairs
 from dmontage.graph.project import project_rows, row_table
 from dmontage.grid import Grid
+from dmontage.mapping import affordable_parts
 from dmontage.model import ImageRef, Images, PlaneFit, Skipped
 from dmontage.planner import CHUNK, MosaicPlan, human, make_plan
 from dmontage.store import Store
@@ -76,7 +77,7 @@ def mosaic(
     combine
         "mean" (by area), "median", or "count".
     strict
-        Raise when an image turns out to be damaged, instead of going on without it.
+        Raise when a file cannot be used or turns out to be damaged, instead of going on without it.
     progress
         Called with (stage, done, total).
     **options
@@ -87,7 +88,8 @@ def mosaic(
     InputError
         When the input cannot be used; see `dmontage.scan` and `dmontage.planner.make_plan`.
     """
-    decided = plan(images, grid, background=background, combine=combine, **options)
+    found = _scanned(images, strict=strict)
+    decided = plan(found, grid, background=background, combine=combine, **options)
     return Mosaic(decided, store, strict=strict, progress=progress)
 
 
@@ -161,7 +163,9 @@ class Mosaic:
         self._place = None if store is None else Path(store)
         self._temporary: tempfile.TemporaryDirectory[str] | None = None
         self._store: Store | None = None
-        self._projected = False
+        self._receipts: dict[int, dict[str, Any]] = {}
+        """Of the rows that the open store holds, or that turned out to be damaged."""
+        self._corrected = False
 
     def __repr__(self) -> str:
         ny, nx = self.grid.shape
@@ -203,7 +207,8 @@ class Mosaic:
         """
         path = Path(path)
         area_path = path.with_name(f"{path.name.removesuffix(path.suffix)}_area{path.suffix}")
-        check_writable(path)
+        for product in (path, area_path):
+            check_writable(product)
         self._rectify()
         with self._timed("coadd"):
             chunks = self.plan.chunks
@@ -211,7 +216,7 @@ class Mosaic:
                 "coadd",
                 coadd_chunks,
                 [
-                    ([chunks[i] for i in batch], self.plan.combine, self.plan.weights)
+                    ([chunks[i] for i in batch], self.plan.background, self.plan.combine, self.plan.weights)
                     for batch in self.plan.chunk_batches
                 ],
             )
@@ -226,7 +231,7 @@ class Mosaic:
             self._temporary.cleanup()
         elif remove and self._place is not None and self._store is not None:
             Store.remove(self._place)
-        self._temporary, self._store, self._projected = None, None, False
+        self._temporary, self._store, self._receipts, self._corrected = None, None, {}, False
 
     def _open(self) -> Store:
         """The store, laid out when it is first needed."""
@@ -249,35 +254,47 @@ class Mosaic:
         return self._store
 
     def _run(self, stage: str, function: Callable[..., Any], arguments: Sequence[tuple[Any, ...]]) -> list[Any]:
-        """Run one stage's tasks; their names tell the run, the stage and the batch."""
-        run_name = self.plan.digest[:16]
+        """Run one stage's tasks; their names tell the stage, what it works on and the batch."""
+        from dask.base import tokenize
+
+        run_name = tokenize(self.plan.digest, self._path, arguments)
         calls = [
             Call(f"dmontage-{stage}-{run_name}-{k}", function, (self._path, *args)) for k, args in enumerate(arguments)
         ]
         self._progress(stage, 0, len(calls))
         return run(calls, lambda done, total: self._progress(stage, done, total))
 
-    def _project(self) -> None:
-        """Fill the store's rows."""
-        if self._projected:
-            return
+    def _project(self, rows: Iterable[int]) -> None:
+        """Fill rows of the store."""
         self._open()
+        missing = set(rows).difference(self._receipts)
+        if not missing:
+            return
+        batches = [tuple(row for row in batch if row in missing) for batch in self.plan.row_batches]
         with self._timed("project"):
-            done = self._run("project", project_rows, [(batch,) for batch in self.plan.row_batches])
-        receipts: list[dict[str, Any]] = list(chain.from_iterable(done))
-        bad = [Skipped(self.plan.rows[r["row"]].image.name, r["error"]) for r in receipts if "error" in r]
+            done = self._run("project", project_rows, [(batch,) for batch in batches if batch])
+        receipts = self._receipts | {receipt["row"]: receipt for receipt in chain.from_iterable(done)}
+        bad = [Skipped(self.plan.rows[i].image.name, r["error"]) for i, r in receipts.items() if "error" in r]
         if bad and (self._strict or len(bad) == len(self.plan.rows)):
             raise InputError(str(bad[0]))
-        self.summary.skipped += tuple(bad)
-        self.summary.images -= len(bad)
-        self.summary.reused = sum(r["done"] for r in receipts)
-        self._projected = True
+        self._receipts = receipts
+        self.summary.skipped = (*self.plan.skipped, *bad)
+        self.summary.images = len(self.plan.rows) - len(bad)
+        self.summary.reused = sum(receipt["done"] for receipt in receipts.values())
 
     def _rectify(self) -> None:
         """Project, fit the overlaps and solve for the corrections; the store keeps these."""
-        self._project()
-        if self.plan.background == "none" or self.solution is not None:
+        self._project(range(len(self.plan.rows)))
+        if self.plan.background == "none" or self._corrected:
             return
+        if self.solution is None:
+            self.solution = self._solve()
+            self._report(self.solution)
+        planes = np.hstack([self.solution.parameters, self.solution.centres])
+        self._open().write_planes(self.plan.background, planes)
+        self._corrected = True
+
+    def _solve(self) -> Solution:
         with self._timed("fit"):
             self.fits = tuple(chain.from_iterable(self._run("fit", fit_pairs, self._pair_arguments())))
         with self._timed("solve"):
@@ -286,9 +303,7 @@ class Mosaic:
                 for w in (row.window for row in self.plan.rows)
             ]
             model = cast("Literal['plane', 'level']", self.plan.background)
-            self.solution = solve([fit for fit in self.fits if fit.n_kept], frames, model)
-            self._open().write_planes(np.hstack([self.solution.parameters, self.solution.centres]))
-        self._report(self.solution)
+            return solve([fit for fit in self.fits if fit.n_kept], frames, model)
 
     def _pair_arguments(self) -> list[tuple[Any, ...]]:
         """Per batch: (plus, minus, output over input pixel size) of each pair, and the model."""
@@ -301,7 +316,8 @@ class Mosaic:
         report, rows = solution.report, self.plan.rows
         self.summary.pairs = report.n_pairs
         self.summary.rms_before, self.summary.rms_after = report.rms_before, report.rms_after
-        self.summary.unpaired = tuple(rows[i].image.name for i in solution.unpaired) if len(rows) > 1 else ()
+        alone = [i for i in solution.unpaired if "error" not in self._receipts[i]]
+        self.summary.unpaired = tuple(rows[i].image.name for i in alone) if self.summary.images > 1 else ()
         paired = np.delete(solution.components, list(solution.unpaired))
         self.summary.groups = max(len(np.unique(paired)), 1)
 
@@ -310,13 +326,32 @@ class Mosaic:
             self._open()
         else:
             self._rectify()
-        return lazy_mosaic(self._path, self.plan, projected=self._projected)
+        projected = len(self._receipts) == len(self.plan.rows)
+        return lazy_mosaic(self._path, self.plan, projected=projected, strict=self._strict)
+
+    def _pixels(self, window: Window) -> Pixels:
+        """The pixels of a window; where no background is matched, only the images under it are projected."""
+        plan = self.plan
+        reach = [(chunk & window, rows) for chunk, rows in plan.chunks if chunk & window]
+        parts = [(part, tuple(i for i in rows if plan.rows[i].window & part)) for part, rows in reach]
+        if plan.background == "none":
+            self._project(chain.from_iterable(rows for _, rows in parts))
+        else:
+            self._rectify()
+        how = (plan.background, plan.combine, plan.weights)
+        with self._timed("coadd"):
+            done = self._run("cutout", coadd_chunk, [(*part, *how) for part in parts])
+        both = np.empty((2, *window.shape), np.float32)
+        for (part, _), values in zip(parts, done, strict=True):
+            both[:, *part.relative_to(window).slices] = values
+        return Pixels(both[0], both[1], self.grid.subgrid(window))
 
     def _write_fits(self, path: Path, area_path: Path) -> None:
         store, nx = self._open(), self.grid.shape[1]
         units = {row.image.bunit for row in self.plan.rows}
-        unit = units.pop() if len(units) == 1 else ""
-        sub = max((row.mapping.sub_out for row in self.plan.rows if row.method == "sky"), default=1)
+        unit = units.pop() if len(units) == 1 and self.plan.combine != "count" else ""
+        on_sky = [row.mapping.sub_out for row in self.plan.rows if row.method == "sky"]
+        sub = affordable_parts(max(on_sky, default=1), self.grid.window)
         cards = self._provenance()
         with (
             FitsWriter(path, self.grid, [("BUNIT", unit, "")] * bool(unit) + cards) as value,
@@ -360,10 +395,7 @@ class Cutout:
 
     def compute(self) -> Pixels:
         """Its pixels, in memory; only its own images are projected where no background is matched."""
-        from dask.base import compute
-
-        data, area = compute(self.mosaic.data[self.window.slices], self.mosaic.area[self.window.slices])
-        return Pixels(data, area, self.grid)
+        return self.mosaic._pixels(self.window)
 
 
 class _Timer:
@@ -379,14 +411,15 @@ class _Timer:
         self._seconds[self._stage] = self._seconds.get(self._stage, 0.0) + time.perf_counter() - self._start
 
 
-def _scanned(images: Images | Sequence[ImageRef] | str | Path | Iterable[str | Path]) -> Images:
+def _scanned(
+    images: Images | Sequence[ImageRef] | str | Path | Iterable[str | Path], *, strict: bool = False
+) -> Images:
     """Images from whatever names them."""
     if isinstance(images, Images):
         return images
-    if isinstance(images, (str, Path)):
-        return scan(images)
-    listed = list(images)
-    refs = [item for item in listed if isinstance(item, ImageRef)]
-    if len(refs) == len(listed) and refs:
-        return Images(tuple(sorted(refs, key=lambda ref: (Path(ref.path).name, ref.hdu, ref.path))))
-    return scan([item for item in listed if not isinstance(item, ImageRef)])
+    listed = [images] if isinstance(images, (str, Path)) else list(images)
+    refs = {item for item in listed if isinstance(item, ImageRef)}
+    paths = [item for item in listed if not isinstance(item, ImageRef)]
+    found = scan(paths, strict=strict) if paths or not refs else Images(())
+    refs.update(found)
+    return Images(tuple(sorted(refs, key=lambda ref: (Path(ref.path).name, ref.hdu, ref.path))), found.skipped)

@@ -116,8 +116,11 @@ class MosaicPlan:
 
     @property
     def error_bound(self) -> float:
-        """Greatest bound of any image on its kernel, output pixels; the sky kernel's is its WCS's rounding."""
-        return max((row.mapping.bound if row.method == "plane" else 0.0) + row.mapping.rounding for row in self.rows)
+        """Greatest bound of any image on its kernel, output pixels, with the rounding of its WCS."""
+        return max(
+            (row.mapping.bound if row.method == "plane" else row.mapping.edge) + row.mapping.rounding
+            for row in self.rows
+        )
 
     @property
     def digest(self) -> str:
@@ -309,11 +312,10 @@ def _warnings(rows: Sequence[Footprint]) -> list[str]:
         out.append(f"BUNIT {per_pixel[0]!r} counts per pixel, but values are taken as surface brightness")
     scales = np.array([row.image.grid.scale for row in rows])
     odd = np.abs(np.log(scales / np.median(scales))) > np.log(3)
-    out += [
-        f"{row.image.name}: its pixels differ from the others' by a factor over 3"
-        for row, is_odd in zip(rows, odd, strict=True)
-        if is_odd
-    ]
+    strange = [row.image.name for row, is_odd in zip(rows, odd, strict=True) if is_odd]
+    if strange:
+        names = ", ".join(strange[:5]) + (", ..." if len(strange) > 5 else "")
+        out.append(f"pixels over 3 times larger or smaller than the others': {names}")
     return out
 
 

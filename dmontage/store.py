@@ -8,17 +8,20 @@
       projected/area       (row, y, x)
       projected/window     (row, 4) int64       y0, y1, x0, x1 of each row on the mosaic grid
       projected/mark       (row, 32) uint8      digest of what the row was made from, written last
-      corrections/planes   (row, 5)             level, slope_x, slope_y, x0, y0
+      corrections/level    (row, 5)             level, slope_x, slope_y, x0, y0 of one background model
+      corrections/plane    (row, 5)             ... and of the other: runs that differ only in it share their rows
       mosaic/mean, area    (y, x)               the product on the mosaic's chunks; NaN and 0 where nothing falls
 
 Every chunk has one owner: the task of its row, or of its mosaic chunk. A row counts as done when its mark says so, and
-the mark is written last. Chunks carry a crc32c: a flipped bit is an error, not a value. lz4 with byte shuffle costs
-less than writing raw. A chunk that holds only its fill value is not stored.
+the mark is written last; a run is laid out aside and renamed when whole. Chunks carry a crc32c: a flipped bit is an
+error, not a value. lz4 with byte shuffle costs less than writing raw. A chunk that holds only its fill value is not
+stored.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -40,6 +43,7 @@ __all__ = ["FORMAT", "Store"]
 FORMAT = 1
 """Version of the layout above."""
 
+_MODELS = ("level", "plane")
 _ROWS_PER_CHUNK = 64
 _WHOLE = 4096
 """A row up to this side is one chunk."""
@@ -84,8 +88,10 @@ class Store:
         place = Path(path)
         if place.exists() and (not place.is_dir() or any(place.iterdir())):
             return cls._take_up(path, attributes["digest"])
+        # Laid out aside: a run that was killed meanwhile leaves no folder that is none.
+        partial = place.with_name(f".{place.name}.{os.getpid()}.partial")
         try:
-            group = zarr.create_group(str(path), zarr_format=3)
+            group = zarr.create_group(str(partial), zarr_format=3)
             text = [json.dumps(row).encode() for row in rows]
             table = np.zeros((len(rows), max(map(len, text), default=1)), np.uint8)
             for row, line in zip(table, text, strict=True):
@@ -98,14 +104,17 @@ class Store:
             windows = np.array([row["window"] for row in rows], np.int64).reshape(n, 4)
             _array(group, "projected/window", (n, 4), (n, 4), np.int64)[:] = windows
             _array(group, "projected/mark", (n, 32), (1, 32), np.uint8)
-            _array(group, "corrections/planes", (n, 5), (n, 5), np.float64)
+            for model in _MODELS:
+                _array(group, f"corrections/{model}", (n, 5), (n, 5), np.float64)
             for name, fill in (("mosaic/mean", np.nan), ("mosaic/area", 0.0)):
                 _array(group, name, mosaic_shape, (chunk, chunk), np.float32, fill)
-            # The attributes come last: without them the folder is no run.
             group.attrs.update({**attributes, "dmontage_format": FORMAT})
+            partial.rename(place)
         except OSError as error:
             raise InputError(f"cannot write the store {path}: {error}; choose another place (--workdir)") from error
-        return cls(group)
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)
+        return cls.open(place)
 
     @classmethod
     def _take_up(cls, path: str | Path, digest: str) -> Store:
@@ -164,15 +173,22 @@ class Store:
     def read_row(self, row: int, origin: Window, window: Window) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Flux and area of a row, whose window is ``origin``, in a window of the mosaic inside it."""
         ys, xs = window.relative_to(origin).slices
-        return self._array("projected/flux")[row, ys, xs], self._array("projected/area")[row, ys, xs]
+        try:
+            return self._array("projected/flux")[row, ys, xs], self._array("projected/area")[row, ys, xs]
+        except (ValueError, RuntimeError) as error:  # a checksum, or what the decompressor says
+            raise InputError(
+                f"row {row} of {self._group.store_path} is damaged: {error}; remove the store and run again"
+            ) from error
 
-    def write_planes(self, planes: NDArray[np.float64]) -> None:
-        """The corrections of all rows, shape (rows, 5)."""
-        self._array("corrections/planes")[:] = planes
+    def write_planes(self, model: str, planes: NDArray[np.float64]) -> None:
+        """The corrections of all rows by a background model ("level" or "plane"), shape (rows, 5)."""
+        self._array(f"corrections/{model}")[:] = planes
 
-    def planes(self) -> NDArray[np.float64]:
-        """The corrections of all rows, shape (rows, 5): level, slope_x, slope_y, x0, y0."""
-        return np.asarray(self._array("corrections/planes")[:])
+    def planes(self, model: str) -> NDArray[np.float64]:
+        """The corrections of all rows, shape (rows, 5): level, slope_x, slope_y, x0, y0; zero for "none"."""
+        if model == "none":
+            return np.zeros(self._array("corrections/plane").shape)
+        return np.asarray(self._array(f"corrections/{model}")[:])
 
     def write_mosaic(self, window: Window, mean: NDArray[Any], area: NDArray[Any]) -> None:
         """Store one chunk of the product."""

@@ -92,23 +92,25 @@ def _median(window: Window, parts: list[Part], *, by_area: bool) -> tuple[NDArra
 
 
 def coadd_chunk(
-    store_path: str, window: Window, rows: Sequence[int], combine: str, weights: str, *_receipts: object
+    store_path: str, window: Window, rows: Sequence[int], background: str, combine: str, weights: str, *_: object
 ) -> NDArray[np.float32]:
-    """Task of the lazy mosaic: value and area of a window, (2, ny, nx); ``_receipts`` only order it after its rows."""
+    """Task: value and area of a window, (2, ny, nx); the last arguments only order it after its rows."""
     store = Store.open(store_path)
-    return np.stack(coadd(window, _parts(store, window, rows), combine, weights)).astype(np.float32)
+    return np.stack(coadd(window, _parts(store, window, rows, background), combine, weights)).astype(np.float32)
 
 
-def coadd_chunks(store_path: str, chunks: Sequence[tuple[Window, tuple[int, ...]]], combine: str, weights: str) -> int:
+def coadd_chunks(
+    store_path: str, chunks: Sequence[tuple[Window, tuple[int, ...]]], background: str, combine: str, weights: str
+) -> int:
     """Task: coadd some chunks (window, rows that reach it) and store them; returns how many pixels were written."""
     store = Store.open(store_path)
     for window, rows in chunks:
-        store.write_mosaic(window, *coadd(window, _parts(store, window, rows), combine, weights))
+        store.write_mosaic(window, *coadd(window, _parts(store, window, rows, background), combine, weights))
     return sum(window.size for window, _ in chunks)
 
 
-def _parts(store: Store, window: Window, rows: Sequence[int]) -> Iterable[Part]:
-    planes, windows = store.planes(), store.windows()
+def _parts(store: Store, window: Window, rows: Sequence[int], background: str) -> Iterable[Part]:
+    planes, windows = store.planes(background), store.windows()
     for row in rows:
         common = windows[row] & window
         if common:

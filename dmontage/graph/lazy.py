@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import TYPE_CHECKING, Any
 
 import dask.array as da
@@ -9,6 +10,7 @@ import numpy as np
 from dask.base import tokenize
 from dask.delayed import delayed
 
+from dmontage.errors import InputError
 from dmontage.graph.coadd import coadd_chunk
 from dmontage.graph.project import project_rows
 
@@ -18,7 +20,16 @@ if TYPE_CHECKING:
 __all__ = ["lazy_mosaic"]
 
 
-def lazy_mosaic(store_path: str, plan: MosaicPlan, *, projected: bool, state: str = "") -> tuple[Any, Any]:
+def project_row(store_path: str, row: int, strict: bool) -> None:
+    """Task: project one image for the chunks that need it; a damaged one is told of, or stops a strict run."""
+    for receipt in project_rows(store_path, (row,)):
+        if "error" in receipt:
+            if strict:
+                raise InputError(receipt["error"])
+            warnings.warn(f"left out: {receipt['error']}", stacklevel=2)
+
+
+def lazy_mosaic(store_path: str, plan: MosaicPlan, *, projected: bool, strict: bool) -> tuple[Any, Any]:
     """Value and area of a mosaic as dask arrays (ny, nx) in its chunks.
 
     A chunk depends on its own images and no others. The graph holds row numbers and windows, no pixels.
@@ -27,21 +38,21 @@ def lazy_mosaic(store_path: str, plan: MosaicPlan, *, projected: bool, state: st
     ----------
     projected
         True when all rows are in the store already, so that chunks depend on nothing.
-    state
-        What else the values depend on (the corrections), for the names of the tasks.
+    strict
+        A damaged image is an error, not a warning.
     """
-    run = plan.digest[:16]
+    run = tokenize(plan.digest, store_path, strict)
     rows = {
-        i: delayed(project_rows, pure=True, traverse=False)(
-            store_path, (i,), dask_key_name=f"dmontage-project-{run}-row-{i}"
+        i: delayed(project_row, pure=True, traverse=False)(
+            store_path, i, strict, dask_key_name=f"dmontage-row-{run}-{i}"
         )
         for i in range(0 if projected else len(plan.rows))
     }
-    name = f"dmontage-coadd-{tokenize(run, plan.combine, plan.weights, plan.background, state, store_path)}"
+    name = f"dmontage-coadd-{tokenize(run, plan.combine, plan.weights, plan.background)}"
     blocks: list[list[Any]] = []
     for k, (chunk, mine) in enumerate(plan.chunks):
         task = delayed(coadd_chunk, pure=True)(
-            store_path, chunk, mine, plan.combine, plan.weights, *(rows[i] for i in mine if i in rows),
+            store_path, chunk, mine, plan.background, plan.combine, plan.weights, *(rows[i] for i in mine if i in rows),
             dask_key_name=f"{name}-{k}",
         )  # fmt: skip
         if chunk.x0 == 0:

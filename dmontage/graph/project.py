@@ -10,7 +10,7 @@ from dmontage.errors import InputError
 from dmontage.fits_files import read
 from dmontage.grid import Grid
 from dmontage.kernels.plane import TILE, project_plane
-from dmontage.kernels.sky import project_sky
+from dmontage.kernels.sky import BLOCK, project_sky
 from dmontage.mapping import Mapping
 from dmontage.model import Footprint, ImageRef
 from dmontage.sphere import rotate_frame
@@ -26,6 +26,9 @@ __all__ = ["project", "project_rows", "row_from_table", "row_table"]
 
 _BAND = 4 * TILE
 """Rows of the input whose corners are evaluated at once: 2 MB of corners at 512 columns, still in cache when used."""
+
+_SKY_CORNERS = 2**21
+"""Corners of the input on the sphere at once: 50 MB, and some times that while the WCS makes them."""
 
 
 def project(
@@ -53,9 +56,28 @@ def project(
     area = np.zeros(window.shape)
     if method == "plane":
         return flux, area, _on_plane(values, mapping, window, flux, area)
-    corners_in = rotate_frame(grid_in.corners(grid_in.window, mapping.sub_in), grid_in.frame, grid_out.frame)
+    return flux, area, _on_sky(values, grid_in, grid_out, mapping, window, flux, area)
+
+
+def _on_sky(
+    values: NDArray[Any],
+    grid_in: Grid,
+    grid_out: Grid,
+    mapping: Mapping,
+    window: Window,
+    flux: NDArray[np.float64],
+    area: NDArray[np.float64],
+) -> int:
+    sub = mapping.sub_in
     corners_out = grid_out.corners(window, mapping.sub_out)
-    return flux, area, project_sky(values, corners_in, corners_out, flux, area, mapping.sub_in, mapping.sub_out)
+    # Bands are whole blocks of the kernel, so that they change no bit.
+    rows = max(_SKY_CORNERS // (grid_in.shape[1] * sub**2) // BLOCK, 1) * BLOCK
+    lost = 0
+    for y0 in range(0, grid_in.shape[0], rows):
+        band = Window(y0, min(y0 + rows, grid_in.shape[0]), 0, grid_in.shape[1])
+        corners_in = rotate_frame(grid_in.corners(band, sub), grid_in.frame, grid_out.frame)
+        lost += project_sky(values[band.slices], corners_in, corners_out, flux, area, sub, mapping.sub_out)
+    return lost
 
 
 def _on_plane(
