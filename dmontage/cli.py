@@ -274,11 +274,6 @@ def _cluster(scheduler: str) -> Any:
     """A dask client for an address; nothing for threads."""
     if scheduler == "threads":
         return nullcontext()
-    from distributed import Client
+    from dmontage.graph.drive import connect
 
-    try:
-        return Client(scheduler, timeout="10s")
-    except (OSError, ValueError, TimeoutError) as error:
-        raise InputError(
-            f"no dask scheduler answers at {scheduler!r}: {error}; give tcp://HOST:PORT or 'threads'"
-        ) from error
+    return connect(scheduler)

@@ -14,10 +14,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from dmontage.grid import Grid
-    from dmontage.mapping import Mapping
     from dmontage.window import Window
 
-__all__ = ["Footprint", "ImageRef", "Images", "OverlapPair", "Plane", "PlaneFit", "Skipped"]
+__all__ = ["ImageRef", "Images", "OverlapPair", "Plane", "PlaneFit", "Skipped"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,24 +87,6 @@ class Images(Sequence[ImageRef]):
         if self.skipped:
             lines += [f"{len(self.skipped)} skipped", *(f"  {s}" for s in self.skipped)]
         return "\n".join(lines)
-
-
-@dataclass(frozen=True, eq=False, slots=True)
-class Footprint:
-    """An image on the mosaic grid: one row of the store."""
-
-    image: ImageRef
-    window: Window
-    """The pixels of the mosaic grid that it can reach."""
-    mapping: Mapping
-    method: str
-    """Kernel that projects it: "plane" or "sky"."""
-
-    @property
-    def digest(self) -> str:
-        """Changes with everything that the projected row depends on."""
-        text = f"{self.image.digest}|{self.window}|{self.method}|{self.mapping.to_dict()}"
-        return hashlib.sha256(text.encode()).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)

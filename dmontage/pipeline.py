@@ -20,7 +20,7 @@ from dmontage.background import ImageFrame, Solution, solve
 from dmontage.errors import InputError
 from dmontage.fits_files import FitsWriter, check_writable, scan
 from dmontage.graph.coadd import coadd_chunk, coadd_chunks
-from dmontage.graph.drive import Call, active_client, run
+from dmontage.graph.drive import Call, active_client, name_of, run
 from dmontage.graph.lazy import lazy_mosaic
 from dmontage.graph.overlaps import fit_pairs
 from dmontage.graph.project import project_rows, row_table
@@ -255,9 +255,7 @@ class Mosaic:
 
     def _run(self, stage: str, function: Callable[..., Any], arguments: Sequence[tuple[Any, ...]]) -> list[Any]:
         """Run one stage's tasks; their names tell the stage, what it works on and the batch."""
-        from dask.base import tokenize
-
-        run_name = tokenize(self.plan.digest, self._path, arguments)
+        run_name = name_of(self.plan.digest, self._path, arguments)
         calls = [
             Call(f"dmontage-{stage}-{run_name}-{k}", function, (self._path, *args)) for k, args in enumerate(arguments)
         ]

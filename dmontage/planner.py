@@ -18,8 +18,8 @@ import numpy as np
 
 from dmontage._version import __version__
 from dmontage.errors import InputError
-from dmontage.mapping import TOL, fit_mapping
-from dmontage.model import Footprint, ImageRef, Images, OverlapPair, Skipped
+from dmontage.mapping import TOL, Mapping, fit_mapping
+from dmontage.model import ImageRef, Images, OverlapPair, Skipped
 from dmontage.sphere import rotate_frame
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from dmontage.grid import Grid
     from dmontage.window import Window
 
-__all__ = ["BACKGROUNDS", "COMBINES", "METHODS", "MosaicPlan", "make_plan"]
+__all__ = ["BACKGROUNDS", "COMBINES", "METHODS", "Footprint", "MosaicPlan", "make_plan"]
 
 BACKGROUNDS = ("none", "level", "plane")
 COMBINES = ("mean", "median", "count")
@@ -43,6 +43,24 @@ _TASK_PIXELS = 2_000_000
 
 _MAX_BYTES = 2**38
 """Size of product and store above which a plan is refused unless the user asks for it (256 GiB)."""
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Footprint:
+    """An image on the mosaic grid: one row of the store."""
+
+    image: ImageRef
+    window: Window
+    """The pixels of the mosaic grid that it can reach."""
+    mapping: Mapping
+    method: str
+    """Kernel that projects it: "plane" or "sky"."""
+
+    @property
+    def digest(self) -> str:
+        """Changes with everything that the projected row depends on."""
+        text = f"{self.image.digest}|{self.window}|{self.method}|{self.mapping.to_dict()}"
+        return hashlib.sha256(text.encode()).hexdigest()
 
 
 @dataclass(frozen=True)

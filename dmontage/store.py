@@ -161,9 +161,14 @@ class Store:
 
     def write_row(self, row: int, flux: NDArray[Any], area: NDArray[Any], digest: str) -> None:
         """Store a projected image, and then its mark."""
-        ny, nx = flux.shape
-        self._array("projected/flux")[row, :ny, :nx] = flux.astype(np.float32)
-        self._array("projected/area")[row, :ny, :nx] = area.astype(np.float32)
+        for name, values in (("projected/flux", flux), ("projected/area", area)):
+            array = self._array(name)
+            # Whole chunks: of a part the rest would first be read, and may be what a killed run left.
+            cut = zip(values.shape, array.chunks[1:], array.shape[1:], strict=True)
+            ny, nx = (min(-(-n // chunk) * chunk, side) for n, chunk, side in cut)
+            whole = np.zeros((ny, nx), np.float32)
+            whole[: values.shape[0], : values.shape[1]] = values
+            array[row, :ny, :nx] = whole
         self._array("projected/mark")[row] = np.frombuffer(bytes.fromhex(digest), np.uint8)
 
     def is_done(self, row: int, digest: str) -> bool:

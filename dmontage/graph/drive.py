@@ -9,16 +9,18 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from dask.base import compute
+from dask.base import compute, tokenize
 from dask.callbacks import Callback
 from dask.delayed import delayed
+
+from dmontage.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     Progress = Callable[[int, int], None]
 
-__all__ = ["Call", "active_client", "run"]
+__all__ = ["Call", "active_client", "connect", "name_of", "run"]
 
 
 class Call(NamedTuple):
@@ -39,6 +41,23 @@ def active_client() -> Any | None:
         return default_client()
     except ValueError:
         return None
+
+
+def connect(address: str) -> Any:
+    """A dask client of a scheduler, to be closed by the caller; InputError when none answers."""
+    from distributed import Client
+
+    try:
+        return Client(address, timeout="10s")
+    except (OSError, ValueError, TimeoutError) as error:
+        raise InputError(
+            f"no dask scheduler answers at {address!r}: {error}; give tcp://HOST:PORT or 'threads'"
+        ) from error
+
+
+def name_of(*parts: Any) -> str:
+    """A name that is the same for the same parts, in every process."""
+    return str(tokenize(*parts))
 
 
 def run(calls: Sequence[Call], progress: Progress | None = None) -> list[Any]:

@@ -12,7 +12,8 @@ from dmontage.grid import Grid
 from dmontage.kernels.plane import TILE, project_plane
 from dmontage.kernels.sky import BLOCK, project_sky
 from dmontage.mapping import Mapping
-from dmontage.model import Footprint, ImageRef
+from dmontage.model import ImageRef
+from dmontage.planner import Footprint
 from dmontage.sphere import rotate_frame
 from dmontage.store import Store
 from dmontage.window import Window

@@ -20,7 +20,7 @@ Floats = NDArray[np.float64]
 
 
 def project(
-    values: NDArray[np.floating[Any]],
+    values: NDArray[Any],
     mesh: Mesh,
     tile: int = TILE,
     shape: tuple[int, int] | None = None,
@@ -47,6 +47,16 @@ def touched(mesh: Mesh, taken: NDArray[np.bool_]) -> NDArray[np.bool_]:
                     part = clip(part, lambda p, axis=axis, low=low: p[axis] - low)  # type: ignore[misc]
                     part = clip(part, lambda p, axis=axis, high=high: high - p[axis])  # type: ignore[misc]
                 result[y, x] |= signed_area(part) != 0
+    return result
+
+
+def boxes(mesh: Mesh, taken: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Output pixels in the bounding boxes of input pixels: a little more than `touched`, and quick."""
+    result = np.zeros(mesh.shape_out, bool)
+    for r, c in zip(*np.nonzero(taken), strict=True):
+        x, y = mesh.x[r : r + 2, c : c + 2], mesh.y[r : r + 2, c : c + 2]
+        low, high = np.floor([y.min() + 0.5, x.min() + 0.5]), np.floor([y.max() + 1.5, x.max() + 1.5])
+        result[int(low[0]) : int(high[0]), int(low[1]) : int(high[1])] = True
     return result
 
 
@@ -161,16 +171,52 @@ def test_area_is_exactly_zero_outside_every_polygon(mesh: Mesh, data: st.DataObj
 @pytest.mark.parametrize("angle", [0.0, 17.0, 45.0])
 @pytest.mark.parametrize("ratio", [0.4, 1.0, 3.7])
 def test_holes_larger_than_output_pixels_are_exactly_empty(ratio: float, angle: float) -> None:
-    mesh = make_mesh((20, 20), ratio, angle)
+    mesh = make_mesh((12, 12), ratio, angle)
     values = np.random.default_rng(3).normal(100.0, 1.0, mesh.shape)
-    values[4:14, 6:16] = math.nan
-    values[2, 2] = math.inf
+    values[2:9, 3:10] = math.nan
+    values[10, 1] = math.inf
     flux, area = project(values, mesh)
     inside = touched(mesh, np.isfinite(values))
-    assert (~inside[5:-5, 5:-5]).any(), "the hole is to hold whole output pixels"
+    assert (~inside[2:-2, 2:-2]).any(), "the hole is to hold whole output pixels"
     assert (area[~inside] == 0.0).all()
     assert (flux[~inside] == 0.0).all()
     assert (area[inside] > 0).sum() >= inside.sum() - 2, "true slivers are not to be cut"
+
+
+@pytest.mark.parametrize("parity", [1, -1])
+@pytest.mark.parametrize("ratio", [0.1, 0.7, 1.3])
+@pytest.mark.parametrize("transposed", [False, True])
+def test_edges_on_cell_borders_leave_no_rounding_beyond(ratio: float, parity: int, transposed: bool) -> None:
+    """Edges that end exactly on a border, in sums that do not cancel exactly, give nothing to the cell beyond it."""
+    y, x = np.mgrid[0:31, 0:31] * 1.0
+    x, y = ratio * x + 0.5, 0.37 * y + 0.61 + 0.003 * x  # 30 · 0.1, 30 · 0.7 and 30 · 1.3 are whole numbers
+    x[:, -1] = round(30 * ratio) + 0.5
+    x = x if parity == 1 else round(30 * ratio) + 1 - x
+    mesh = Mesh(y, x, (48, 48)) if transposed else Mesh(x, y, (48, 48))
+    for tile in (1, 10, 64):
+        flux, area = project(np.random.default_rng(15).normal(size=(30, 30)), mesh, tile)
+        flux, area = (flux.T, area.T) if transposed else (flux, area)
+        last = round(30 * ratio) + 1
+        assert (area[:, 0] == 0).all()
+        assert (area[:, last:] == 0).all()
+        assert (flux[:, last:] == 0).all()
+        assert (area[1:11, 1:last] > 0).all()
+
+
+@pytest.mark.parametrize("depth", [1e-6, 1e-9, 1e-12, 1e-14])
+def test_the_mean_of_a_sliver_lies_among_its_values(depth: float) -> None:
+    y, x = np.mgrid[0:40, 0:40] / 3.0
+    x[:, -1] = 13.0 + depth  # the last column reaches this far into the next cell
+    mesh = Mesh(x - 0.5, y - 0.5, (14, 15))
+    values = np.random.default_rng(16).uniform(100.0, 101.0, mesh.shape)
+    values[20, 20], values[11, 38] = 900.0, 200.0
+    flux, area = project(values, mesh)
+    np.testing.assert_allclose(area[:13, 13], depth, rtol=1e-15 / depth)
+    assert (area[:13, 13] > 0).all()
+    mean = flux[:13, 13] / area[:13, 13]
+    assert mean.min() >= 100.0 - 1e-9
+    assert mean.max() <= 900.0 + 1e-9
+    assert (flux[:, 14] == 0).all()
 
 
 # -- spoilt pixels -----------------------------------------------------------------------------------------------------
@@ -206,11 +252,13 @@ def test_garbage_of_every_size_leaves_the_rest_alone(kind: str, side: int) -> No
     rng = np.random.default_rng(5)
     clean = rng.normal(50.0, 1.0, mesh.shape)
     garbage = np.zeros(mesh.shape, bool)
-    garbage[{"columns": np.s_[:, ::16], "rows": np.s_[::16], "block": np.s_[:, : 3 * side // 8]}[kind]] = True
+    spoilt: dict[str, Any] = {"columns": np.s_[:, ::16], "rows": np.s_[::16], "block": np.s_[:, : 3 * side // 8]}
+    garbage[spoilt[kind]] = True
     values = clean.copy()
     values[garbage] = 10.0 ** rng.uniform(0, 38, garbage.sum()) * rng.choice([-1.0, 1.0], garbage.sum())
     flux, _ = project(values, mesh)
-    apart = ~touched(mesh, garbage)
+    apart = ~boxes(mesh, garbage)
+    assert apart.sum() > 300
     clean_flux, _ = project(clean, mesh)
     np.testing.assert_allclose(flux[apart], clean_flux[apart], rtol=1e-9, atol=0)
 
