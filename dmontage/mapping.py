@@ -224,8 +224,7 @@ def fit_mapping(grid_in: Grid, grid_out: Grid, tol: float = TOL) -> Mapping:
     if shift is not None:
         return _exact_shift(grid_in, shift)
     chain = _Chain(grid_in, grid_out)
-    ulp_deg = float(np.spacing(360.0))
-    rounding = math.radians(ulp_deg) / grid_out.scale
+    rounding = _rounding(chain)
     patches, error = _fit_patches(chain, grid_in.window, max(1e-3 * tol, 16 * rounding), tol)
     sagitta, gradient, edge_in, edge_out = _curvatures(chain)
     # What the check sees of the WCS's own rounding is not the polynomials' doing.
@@ -244,6 +243,22 @@ def _sub(edge: float, tol: float, window: Window) -> int:
 def affordable_parts(sub: int, window: Window) -> int:
     """As many parts of an edge as are wanted and as a window of that size allows."""
     return max(min(sub, math.isqrt(_MAX_QUADS // max(window.size, 1)), _MAX_SUB), 1)
+
+
+def _rounding(chain: _Chain) -> float:
+    """What the WCS objects themselves lose, output pixels: the last digit of a degree, or their own way there and back.
+
+    wcslib's slant SIN, SZP, AIR and ZPN return to 1e-6 px at best.
+    """
+    to_out = chain.grid_in.scale / chain.grid_out.scale
+    worst = math.radians(float(np.spacing(360.0))) / chain.grid_out.scale
+    for grid, wcs, unit in ((chain.grid_in, chain.wcs_in, to_out), (chain.grid_out, chain.wcs_out, 1.0)):
+        x, y, _ = _samples(grid)
+        back_x, back_y = grid.pixel(grid.sky(x, y, wcs), wcs)
+        trip = np.hypot(back_x - x, back_y - y)
+        # Beyond this it is no rounding: the other side of a seam, or a projection that covers its plane twice.
+        worst = max(worst, unit * float(np.nanmax(np.where(trip < 1e-3, trip, 0.0), initial=0.0)))
+    return worst
 
 
 def _exact_shift(grid: Grid, shift: tuple[int, int]) -> Mapping:

@@ -1,0 +1,204 @@
+"""The plan: footprints and pairs against brute force, batches by property, refusals, and that it opens no file."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import replace
+from itertools import combinations, pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from surveys import Survey, field_grid, image_header, make_survey, write_image
+
+import dmontage as dm
+from dmontage.errors import InputError
+from dmontage.grid import Grid
+from dmontage.mapping import fit_mapping
+from dmontage.model import ImageRef, Images
+from dmontage.planner import Footprint, _pairs, batches, human, make_plan
+from dmontage.window import Window
+
+
+@pytest.fixture(scope="module")
+def survey(tmp_path_factory: pytest.TempPathFactory) -> Survey:
+    return make_survey(tmp_path_factory.mktemp("survey"))
+
+
+@pytest.fixture(scope="module")
+def images(survey: Survey) -> Images:
+    return dm.scan(survey.folder)
+
+
+def at(dx: float, dy: float, shape: tuple[int, int] = (40, 50), name: str = "a.fits", bunit: str = "") -> ImageRef:
+    grid = Grid.from_header(image_header(dx, dy, shape=shape), shape=shape)
+    return ImageRef(name, 0, grid, bunit, 8640, 0)
+
+
+def test_a_footprint_is_the_pixels_that_the_image_reaches(survey: Survey, images: Images) -> None:
+    """By astropy: corners of all input pixels in output pixels, none outside and none of the edge in vain."""
+    plan = make_plan(images, survey.grid)
+    assert [row.image for row in plan.rows] == list(images)
+    out = survey.grid.wcs()
+    for row in plan.rows:
+        ny, nx = row.image.grid.shape
+        x, y = np.meshgrid(np.arange(nx + 1) - 0.5, np.arange(ny + 1) - 0.5)
+        u, v = out.all_world2pix(*row.image.grid.wcs().all_pix2world(x, y, 0), 0)
+        wanted = [np.floor(v.min() + 0.5), np.floor(v.max() + 0.5) + 1, np.floor(u.min() + 0.5), np.floor(u.max() + 0.5) + 1]
+        assert [row.window.y0, row.window.y1, row.window.x0, row.window.x1] == wanted
+
+
+@pytest.mark.parametrize("shift", [(-200, 0), (170, 3), (0, 179.5), (150, 150)])
+def test_images_at_the_edge(shift: tuple[float, float]) -> None:
+    """Half on the grid, on it by a part of a pixel, and beside it; the row is cropped, the others are named."""
+    inside, outside = at(0, 0, name="in.fits"), at(*shift, name="far.fits")
+    x, y = (159.5 + shift[0], 159.5 + shift[1])
+    reaches = x - 25 < 319.5 and x + 25 > -0.5 and y - 20 < 319.5
+    plan = make_plan([inside, outside], field_grid())
+    assert len(plan.rows) == 1 + reaches
+    assert [item.name for item in plan.skipped] == ([] if reaches else ["far.fits"])
+    for row in plan.rows:
+        assert row.window in survey_window()
+
+
+def survey_window() -> Window:
+    return field_grid().window
+
+
+boxes = st.builds(
+    lambda y, x, ny, nx: Window(y, y + ny, x, x + nx),
+    st.integers(-10, 300), st.integers(-10, 300), st.integers(1, 120), st.integers(1, 120),
+)  # fmt: skip
+
+
+@given(st.lists(boxes, min_size=1, max_size=25))
+def test_pairs_are_those_of_all_against_all(windows: list[Window]) -> None:
+    image = at(0, 0)
+    mapping = fit_mapping(image.grid, field_grid())
+    rows = [Footprint(image, window, mapping, "plane") for window in windows]
+    pairs = [(pair.plus, pair.minus, pair.window) for pair in _pairs(rows)]
+    wanted = [(i, j, windows[i] & windows[j]) for i, j in combinations(range(len(windows)), 2) if windows[i] & windows[j]]
+    assert pairs == wanted
+
+
+@given(st.lists(st.integers(0, 3_000_000), max_size=60))
+def test_batches_cut_the_numbers_in_order(costs: list[int]) -> None:
+    """All numbers once and in order; no batch above the limit unless it is one number; none that could be joined."""
+    cut = batches(costs)
+    assert [i for batch in cut for i in batch] == list(range(len(costs)))
+    sums = [sum(costs[i] for i in batch) for batch in cut]
+    assert all(batch and (len(batch) == 1 or total <= 2_000_000) for batch, total in zip(cut, sums, strict=True))
+    assert all(total + costs[after[0]] > 2_000_000 for total, (_, after) in zip(sums, pairwise(cut), strict=False))
+
+
+def test_chunks_know_the_rows_that_reach_them(
+    survey: Survey, images: Images, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dmontage.planner.CHUNK", 64)
+    plan = make_plan(images, survey.grid)
+    seen = np.zeros(survey.grid.shape, int)
+    for chunk, rows in plan.chunks:
+        seen[chunk.slices] += 1
+        assert rows == tuple(i for i, row in enumerate(plan.rows) if row.window & chunk)
+    assert (seen == 1).all() and len(plan.chunks) == 25
+    for batched, n in ((plan.row_batches, 6), (plan.pair_batches, len(plan.pairs)), (plan.chunk_batches, 25)):
+        assert [i for batch in batched for i in batch] == list(range(n))
+
+
+def test_a_plan_opens_no_file(tmp_path: Path, survey: Survey) -> None:
+    """The files are gone when the plan is made; printing it computes nothing either."""
+    shutil.copytree(survey.folder, tmp_path / "raw")
+    found = dm.scan(tmp_path / "raw")
+    shutil.rmtree(tmp_path / "raw")
+    plan = dm.plan(found, survey.grid)
+    text = str(plan)
+    assert not list(tmp_path.iterdir())
+    lines = dict(line.split(maxsplit=1) for line in text.splitlines())
+    assert lines["mosaic"] == "320 x 320 pixels of 2 arcsec, RA---TAN"
+    assert lines["images"] == "6 used, 0.0 Mpix; 0 skipped"
+    assert lines["projection"].startswith("6 on the plane, 0 on the sphere; error at most ")
+    assert lines["overlaps"].startswith(f"{len(plan.pairs)} pairs; mean depth 0.")
+    assert lines["tasks"].startswith("1 project, 1 fit, 1 coadd; largest needs ")
+    size = sum(ref.size for ref in found)
+    assert lines["bytes"].startswith(f"{human(size)} in, store at most ") and plan.bytes_in == size
+
+
+def test_a_terabyte_is_refused_by_its_size(images: Images) -> None:
+    grid = replace(field_grid(), shape=(400_000, 400_000))
+    with pytest.raises(InputError, match=r"400000 x 400000 pixels needs 1\.28 TB, the limit is 275 GB.*--max-bytes"):
+        make_plan(images, grid)
+    with pytest.raises(InputError, match=r"needs .* kB, the limit is 900 kB"):  # the product fits, the store does not
+        make_plan(images, field_grid(), max_bytes=900_000)
+    assert make_plan(images, field_grid(), max_bytes=2_000_000)
+
+
+def test_no_overlap_with_the_grid_is_refused(images: Images) -> None:
+    with pytest.raises(InputError, match=r"no image reaches the grid: image00.fits: does not overlap"):
+        make_plan(images, Grid.around("10h +40d", "1 deg", "10 arcsec"))
+
+
+def test_the_other_side_of_the_sky_is_no_overlap() -> None:
+    """A tangent plane maps the antipodes onto itself, mirrored."""
+    header = image_header(shape=(40, 50))
+    header["CRVAL1"], header["CRVAL2"] = header["CRVAL1"] + 180, -header["CRVAL2"]
+    antipode = ImageRef("anti.fits", 0, Grid.from_header(header, shape=(40, 50)), "", 1, 0)
+    plan = make_plan([at(0, 0), antipode], field_grid())
+    assert [item.name for item in plan.skipped] == ["anti.fits"]
+
+
+@pytest.mark.parametrize(
+    "option", [{"background": "mesh"}, {"combine": "sum"}, {"weights": "noise"}, {"method": "fast"}]
+)
+def test_an_unknown_word_is_refused_with_the_known_ones(images: Images, option: dict[str, str]) -> None:
+    name, value = next(iter(option.items()))
+    with pytest.raises(InputError, match=rf"{name} '{value}' is not one of .*(none|mean|auto)"):
+        make_plan(images, field_grid(), **option)  # type: ignore[arg-type]
+
+
+def test_suspicious_inputs_are_named() -> None:
+    coarse = Grid.from_header(image_header(shape=(40, 50), scale=7.0), shape=(40, 50))
+    refs = [at(0, 0, bunit="DN"), at(30, 0, name="b.fits", bunit="MJy/sr"), at(0, 9, name="c.fits", bunit="MJy/sr")]
+    text = str(make_plan([*refs, replace(refs[1], path="coarse.fits", grid=coarse)], field_grid()))
+    assert "different units: DN, MJy/sr" in text
+    assert "BUNIT 'DN' counts per pixel" in text
+    assert "coarse.fits" in text and text.count("warning") == 3
+    assert "warning" not in str(make_plan(refs[1:], field_grid()))
+
+
+@pytest.mark.parametrize("unit", ["counts", "Jy/beam", "ADU", "electron", "DN", "mJy / pixel"])
+def test_units_per_pixel_are_known(unit: str) -> None:
+    assert any("per pixel" in text for text in make_plan([at(0, 0, bunit=unit)], field_grid()).warnings)
+
+
+@pytest.mark.parametrize("unit", ["MJy/sr", "Jy/arcsec**2", "K", "", "mag", "count/s/arcsec2"])
+def test_surface_brightness_is_no_cause_for_a_warning(unit: str) -> None:
+    assert make_plan([at(0, 0, bunit=unit)], field_grid()).warnings == ()
+
+
+def test_methods_and_defaults(images: Images) -> None:
+    plan = make_plan(images, field_grid())
+    assert {row.method for row in plan.rows} == {"plane"} and plan.weights == "area"
+    assert make_plan(images, field_grid(), combine="median").weights == "none"
+    assert {row.method for row in make_plan(images, field_grid(), method="sky").rows} == {"sky"}
+    assert {row.method for row in make_plan(images, field_grid(), tol=1e-12).rows} == {"sky"}
+    all_sky = Grid.around("0 0", ("360 deg", "180 deg"), "1 deg", "AIT")
+    seam = ImageRef("sky.fits", 0, all_sky, "", 1, 0)
+    assert make_plan([seam], Grid.around("180 0", "20 deg", "1 deg")).rows[0].method == "sky"
+    with pytest.raises(InputError, match=r"sky.fits: method 'plane' cannot"):
+        make_plan([seam], Grid.around("180 0", "20 deg", "1 deg"), method="plane")
+
+
+def test_the_digest_changes_with_what_a_row_depends_on(tmp_path: Path, survey: Survey, images: Images) -> None:
+    plan = make_plan(images, survey.grid)
+    assert make_plan(images, survey.grid, combine="median", background="none").digest == plan.digest
+    others = [make_plan(images, field_grid(321)), make_plan(images, survey.grid, method="sky"), make_plan(images[1:], survey.grid)]
+    path = write_image(tmp_path / "image00.fits", np.zeros((80, 100), np.float32), image_header())
+    others.append(make_plan([*images[1:], *dm.scan(path)], survey.grid))
+    assert len({plan.digest, *(other.digest for other in others)}) == 5
+
+
+@pytest.mark.parametrize(("n", "text"), [(0, "0 B"), (999, "999 B"), (1234, "1.23 kB"), (2.5e9, "2.5 GB"), (1.28e15, "1280 TB")])
+def test_sizes_for_people(n: float, text: str) -> None:
+    assert human(n) == text
