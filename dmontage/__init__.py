@@ -13,7 +13,7 @@
 Pixel values are surface brightness: a constant sky stays that constant, whatever the size of the output's pixels.
 Arrays are ``[y, x]``, pixel centres lie at integers, blank is NaN; sizes and scales are astropy Quantities or text.
 
-Levels: a module imports from lower levels only. 0 kernels, window, headers, sphere, errors · 1 grid · 2 mapping,
+Levels: a module imports from lower levels only. 0 kernels, window, headers, sphere, polynomial · 1 grid · 2 mapping,
 model · 3 fits_files, store, planner, background · 4 graph · 5 pipeline · 6 view, demo · 7 cli.
 """
 

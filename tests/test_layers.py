@@ -18,6 +18,7 @@ LEVELS = {
     "headers": 0,
     "sphere": 0,
     "kernels": 0,
+    "polynomial": 0,
     "grid": 1,
     "mapping": 2,
     "model": 2,

@@ -1,11 +1,4 @@
-"""Grid: a celestial WCS with a shape (level 1).
-
-A Grid is text and two integers. It hashes and compares by them, pickles small, and builds its astropy WCS on demand,
-because a WCS object is not safe to share between threads and two equal ones compare unequal. Of a foreign header only
-the cards that define the celestial coordinates are kept, each with all its digits, after they passed the gate of
-`dmontage.headers`. Pixel coordinates are 0-based with centres at integers; places on the sky are unit vectors of the
-grid's own frame.
-"""
+"""The Grid itself."""
 
 from __future__ import annotations
 
@@ -15,13 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from astropy import units as u
 from astropy.io.fits import Card, Header
 from astropy.wcs import WCS
 from astropy.wcs.utils import wcs_to_celestial_frame
-from numpy.polynomial.chebyshev import chebvander
 
 from dmontage.errors import InputError
+from dmontage.grid.measures import check_round_trip, solid_angles
+from dmontage.grid.recipes import FRAMES, ZENITHAL, fitted_cards, frame_named, place, regular_cards
 from dmontage.headers import angle, build_wcs, card_text, checked_cards, checked_shape, header_of, parse_header
 from dmontage.sphere import lonlat, quad_angles, rotate_frame, unit_vectors
 from dmontage.window import Window
@@ -34,23 +27,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Grid"]
 
-_ROUND_TRIP = 0.01
-_CORNERS = 2**20
-"""Corners held at once where a mesh is worked through in bands of rows."""
 _SAME_LATTICE = 1e-11
 """Pixels, less than what the WCS itself rounds by."""
-_FRAMES: dict[str, tuple[str, str, dict[str, Any]]] = {
-    "icrs": ("RA--", "DEC-", {"RADESYS": "ICRS"}),
-    "fk5": ("RA--", "DEC-", {"RADESYS": "FK5", "EQUINOX": 2000.0}),
-    "fk4": ("RA--", "DEC-", {"RADESYS": "FK4", "EQUINOX": 1950.0}),
-    "galactic": ("GLON", "GLAT", {}),
-}
-_ZENITHAL = {"AZP", "SZP", "TAN", "STG", "SIN", "ARC", "ZPN", "ZEA", "AIR"}
-_NEEDS_PARAMETERS = {"AZP", "SZP", "ZPN", "COP", "COE", "COD", "COO", "BON", "CYP"}
-_PROJECTIONS = _ZENITHAL | {
-    "CEA", "CAR", "MER", "SFL", "PAR", "MOL", "AIT", "TSC", "CSC", "QSC", "HPX", "XPH",
-}  # fmt: skip
-"""What `around` and `fit` offer. Not PCO: wcslib finds no sky along its central meridian, the middle of such a grid."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +67,7 @@ class Grid:
             source = parse_header(text, name=str(source))
         cards = checked_cards(source)
         grid = cls("\n".join(card_text(key, value) for key, value in cards.items()), checked_shape(source, shape))
-        grid._check_round_trip()
+        check_round_trip(grid)
         return grid
 
     @classmethod
@@ -132,16 +110,16 @@ class Grid:
             sides = size if isinstance(size, (tuple, list)) else (size, size)
             width, height = (angle(side, "size") for side in sides)
             shape = (max(round(height / scale_deg), 1), max(round(width / scale_deg), 1))
-        lon, lat = _center(center, _frame_named(frame))
+        lon, lat = place(center, frame_named(frame))
         ny, nx = shape
-        cards = _cards(lon, lat, scale_deg, projection, frame, angle(rotation, "rotation", positive=False))
-        if projection.upper() not in _ZENITHAL:
+        cards = regular_cards(lon, lat, scale_deg, projection, frame, angle(rotation, "rotation", positive=False))
+        if projection.upper() not in ZENITHAL:
             x, y = build_wcs(cards).wcs_world2pix([[lon, lat]], 0)[0]
             cards |= {"CRPIX1": cards["CRPIX1"] + (nx - 1) / 2 - x, "CRPIX2": cards["CRPIX2"] + (ny - 1) / 2 - y}
         else:
             cards |= {"CRPIX1": (nx + 1) / 2, "CRPIX2": (ny + 1) / 2}
         grid = cls("\n".join(card_text(key, value) for key, value in cards.items()), checked_shape(Header(), shape))
-        grid._check_round_trip()
+        check_round_trip(grid)
         return grid
 
     @classmethod
@@ -169,30 +147,12 @@ class Grid:
             raise InputError("a grid cannot be fitted to no images: give at least one image, or a centre and a size")
         if frame is None:
             names = {grid.frame.name for grid in grids}
-            frame = names.pop() if len(names) == 1 and names <= set(_FRAMES) else "icrs"
-        scale_deg = angle(scale, "scale") if scale is not None else min(grid.scale for grid in grids) / math.radians(1)
-        outline = np.concatenate([_outline_in(grid, frame) for grid in grids])
-        rotation_deg = angle(rotation, "rotation", positive=False)
-        low = high = np.zeros(2)
-        lon, lat = (float(a) for a in lonlat(outline.mean(axis=0)))
-        for _ in range(2):  # the second pass moves the reference point to the middle of the box
-            cards = _cards(lon, lat, scale_deg, projection, frame, rotation_deg)
-            wcs = build_wcs(cards)
-            pix = wcs.wcs_world2pix(np.stack(lonlat(outline), axis=-1), 0)
-            if not np.isfinite(pix).all():
-                raise InputError(
-                    f"the images span more sky than one {projection} grid about ({lon:.4f}, {lat:.4f}) holds; "
-                    "choose another projection (AIT, CAR) or give a centre and a size"
-                )
-            low, high = pix.min(axis=0), pix.max(axis=0)
-            if projection.upper() in _ZENITHAL:
-                lon, lat = (float(a) for a in wcs.wcs_pix2world([(low + high) / 2], 0)[0])
-        nx, ny = (int(n) for n in np.ceil(high - low - 1e-6))
-        cards |= {
-            "CRPIX1": cards["CRPIX1"] + (nx - 1) / 2 - (low[0] + high[0]) / 2,
-            "CRPIX2": cards["CRPIX2"] + (ny - 1) / 2 - (low[1] + high[1]) / 2,
-        }
-        return cls("\n".join(card_text(k, v) for k, v in cards.items()), (ny, nx))
+            frame = names.pop() if len(names) == 1 and names <= set(FRAMES) else "icrs"
+        target = frame_named(frame)
+        outline = np.concatenate([rotate_frame(grid.outline(), grid.frame, target) for grid in grids])
+        scale_deg = angle(scale, "scale") if scale is not None else math.degrees(min(grid.scale for grid in grids))
+        cards, shape = fitted_cards(outline, scale_deg, projection, frame, angle(rotation, "rotation", positive=False))
+        return cls("\n".join(card_text(key, value) for key, value in cards.items()), shape)
 
     def wcs(self) -> WCS:
         """A new astropy WCS (0.9 ms); it belongs to the caller's thread."""
@@ -289,36 +249,7 @@ class Grid:
         sub
             Parts of an edge: a pixel is the polygon of great circles between the ends of these parts.
         """
-        from dmontage.kernels.chebyshev import evaluate_rows
-
-        # Ω is smooth but for seams and poles: a polynomial through 13×13 pixels costs a thousandth of the WCS.
-        nodes = np.cos(np.pi * (np.arange(13) + 0.5) / 13)
-        checks = np.linspace(-0.97, 0.97, 8)
-        exact, truth = (self._pixel_angles(window, t, sub) for t in (nodes, checks))
-        if np.isfinite(exact).all() and np.isfinite(truth).all():
-            weights = chebvander(nodes, 12).T * (2.0 / 13)
-            weights[0] *= 0.5
-            coef = weights @ exact @ weights.T
-            table = chebvander(checks, 12)
-            if np.abs(table @ coef @ table.T / truth - 1.0).max() <= max(1e-10, 1e-15 / self.scale):
-                t_x, t_y = ((2.0 * np.arange(n) + 1.0) / n - 1.0 for n in window.shape[::-1])
-                return np.asarray(evaluate_rows(coef, t_x, t_y))
-        ny, nx = window.shape
-        out = np.empty((ny, nx))
-        rows = max(_CORNERS // (nx * sub**2), 1)
-        for y in range(0, ny, rows):
-            n = min(rows, ny - y)
-            band = Window(window.y0 + y, window.y0 + y + n, window.x0, window.x1)
-            out[y : y + n] = quad_angles(self.corners(band, sub)).reshape(n, sub, nx, sub).sum(axis=(1, 3))
-        return out
-
-    def _pixel_angles(self, window: Window, t: NDArray[np.float64], sub: int) -> NDArray[np.float64]:
-        """Solid angles of pixels about the tensor points ``t`` in [−1, 1] over a window, whole pixels or not."""
-        ny, nx = window.shape
-        x, y = np.meshgrid(window.x0 - 0.5 + 0.5 * nx * (t + 1.0), window.y0 - 0.5 + 0.5 * ny * (t + 1.0))
-        ends = np.linspace(-0.5, 0.5, sub + 1)
-        corners = self.sky(x[..., None, None] + ends, y[..., None, None] + ends[:, None])
-        return np.asarray(quad_angles(corners).sum(axis=(-2, -1)))
+        return solid_angles(self, window, sub)
 
     def window_around(self, center: str | SkyCoord, size: Any) -> Window:
         """The pixels within a box about a place on the sky, cropped to the grid.
@@ -328,7 +259,7 @@ class Grid:
         center, size
             As for `around`; the box is laid along the grid's axes.
         """
-        lon, lat = _center(center, self.frame)
+        lon, lat = place(center, self.frame)
         x, y = self.pixel(unit_vectors(np.radians(lon), np.radians(lat)))
         sides = size if isinstance(size, (tuple, list)) else (size, size)
         width, height = (math.radians(angle(side, "size")) / self.scale for side in sides)
@@ -363,88 +294,3 @@ class Grid:
                 return None
             shift.append(round(step))
         return (shift[0], shift[1]) if mine == theirs else None
-
-    def _check_round_trip(self) -> None:
-        """Refuse a WCS that puts no pixel on the sky, or does not come back from it."""
-        ny, nx = self.shape
-        t = np.linspace(0.0, 1.0, 9)
-        x, y = np.meshgrid(t * (nx - 1), t * (ny - 1))
-        try:
-            wcs = self.wcs()
-            vectors = self.sky(x, y, wcs)
-            back_x, back_y = self.pixel(vectors, wcs)
-        except Exception as error:  # wcslib raises half a dozen kinds; all mean the same to the user
-            raise InputError(f"the WCS cannot be evaluated: {error}") from error
-        on_sky = np.isfinite(vectors).all(axis=-1)
-        if not on_sky.any():
-            raise InputError("no pixel of the image lies on the sky by its WCS: check CRPIX, CDELT and CTYPE")
-        back = self.sky(back_x, back_y, wcs)
-        limit = _ROUND_TRIP
-        if "CSC'" in self.header:  # its inverse is a polynomial good to 24" only (Calabretta & Greisen 2002, 5.6.2)
-            limit = max(limit, math.radians(24 / 3600) / self.scale)
-        error_pix = float(np.linalg.norm(back - vectors, axis=-1)[on_sky].max()) / self.scale
-        floor = 1e-13 / self.scale  # at micro-arcseconds the degrees of the WCS round by more
-        if not error_pix <= max(limit, floor):
-            raise InputError(
-                f"the WCS does not come back to its own pixels: {error_pix:.3g} px off, limit {limit:.3g} px; "
-                "the header's distortion or projection parameters are damaged"
-            )
-
-
-def _outline_in(grid: Grid, frame: str) -> NDArray[np.float64]:
-    """The grid's outline as unit vectors of a frame by name."""
-    return rotate_frame(grid.outline(), grid.frame, _frame_named(frame))
-
-
-def _frame_named(name: str) -> BaseCoordinateFrame:
-    """The astropy frame of a name."""
-    return wcs_to_celestial_frame(build_wcs(_cards(0.0, 0.0, 1.0, "TAN", name, 0.0)))
-
-
-def _center(center: str | SkyCoord, target: BaseCoordinateFrame) -> tuple[float, float]:
-    """Longitude and latitude in degrees of ``center`` in a frame."""
-    from astropy.coordinates import SkyCoord
-
-    hint = "give '05h35m -5d23m', '05:35:17 -05:23:28', '83.82 -5.39' or a SkyCoord"
-    if isinstance(center, str):
-        # Hours can only be right ascension; degrees are meant in the grid's own frame.
-        sexagesimal = "h" in center or ":" in center
-        try:
-            if sexagesimal:
-                center = SkyCoord(center, unit=(u.hourangle, u.deg), frame="icrs")
-            else:
-                center = SkyCoord(center.replace(",", " "), unit=u.deg, frame=target)
-        except ValueError as error:
-            raise InputError(f"centre {center!r} is not a place on the sky: {hint}") from error
-    if not isinstance(center, SkyCoord) or not center.isscalar:
-        raise InputError(f"centre {center!r} is not one place on the sky: {hint}")
-    there = center.transform_to(target)
-    lon, lat = float(there.spherical.lon.degree), float(there.spherical.lat.degree)
-    if not (math.isfinite(lon) and math.isfinite(lat)):
-        raise InputError(f"centre {center!r} is not finite: {hint}")
-    return lon, lat
-
-
-def _cards(lon: float, lat: float, scale: float, projection: str, frame: str, rotation: float) -> dict[str, Any]:
-    """Cards of a regular grid about a place, reference pixel 1; degrees."""
-    code = projection.upper()
-    if code not in _PROJECTIONS:
-        hint = " (it needs PV parameters: give a header)" if code in _NEEDS_PARAMETERS else ""
-        raise InputError(f"projection {projection!r} is not one of {', '.join(sorted(_PROJECTIONS))}{hint}")
-    if frame not in _FRAMES:
-        raise InputError(f"frame {frame!r} is not one of {', '.join(_FRAMES)}")
-    lon_name, lat_name, extra = _FRAMES[frame]
-    cards: dict[str, Any] = {
-        "CTYPE1": f"{lon_name}-{code}",
-        "CTYPE2": f"{lat_name}-{code}",
-        "CRVAL1": lon,
-        "CRVAL2": lat if code in _ZENITHAL else 0.0,
-        "CRPIX1": 1.0,
-        "CRPIX2": 1.0,
-        "CDELT1": -scale,
-        "CDELT2": scale,
-    }
-    if rotation:
-        c, s = math.cos(math.radians(rotation)), math.sin(math.radians(rotation))
-        cards |= {"PC1_1": c, "PC1_2": s, "PC2_1": -s, "PC2_2": c}
-    return cards | extra
