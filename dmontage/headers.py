@@ -22,13 +22,14 @@ __all__ = ["angle", "build_wcs", "card_text", "checked_cards", "checked_shape", 
 _WCS_CARD = re.compile(
     r"(CTYPE|CUNIT|CRVAL|CRPIX|CDELT|CROTA)[12]|(CD|PC)[12]_[12]|PC00[12]00[12]|(PV|PS)[12]_\d{1,2}|LONPOLE|LATPOLE"
     r"|RADESYS|RADECSYS|EQUINOX|EPOCH|(A|B|AP|BP)_(ORDER|\d_\d)"
+    r"|PPO\d|AMD[XY]\d{1,2}|CNPIX[12]|[XY]PIXELSZ|PLTRA[HMS]|PLTDEC(SN|[DMS])"  # a DSS plate solution
 )
 """Cards of a two-dimensional celestial WCS with all its analytic distortions."""
 
 _REFUSED = re.compile(r"(CPDIS|D2IMDIS|CQDIS)[12]")
 """Cards of distortions that need more than the analytic part of a header: refused, never misplaced."""
 
-_TEXT_CARD = re.compile(r"(CTYPE|CUNIT)[12]|RADESYS|RADECSYS|PS[12]_\d+|TELESCOP")
+_TEXT_CARD = re.compile(r"(CTYPE|CUNIT)[12]|RADESYS|RADECSYS|PS[12]_\d+|PLTDECSN")
 
 _MAX_SIDE = 2**31 - 1
 _MAX_SIP_ORDER = 9
@@ -116,17 +117,16 @@ def checked_cards(header: Header) -> dict[str, Any]:
     for key in ("CRPIX1", "CRPIX2"):  # the standard's default; written out, so that a sub-grid can shift it
         cards.setdefault(key, 0.0)
     for key in ("CTYPE1", "CTYPE2"):
-        if key not in cards:
-            plate = " (a DSS plate solution alone is not supported yet)" if "PPO1" in header else ""
-            raise InputError(f"no celestial WCS: {key} is missing{plate}")
-        if cards[key].rstrip()[-3:] in ("TNX", "ZPX"):
+        if key not in cards and "AMDX1" not in cards:
+            raise InputError(f"no celestial WCS: {key} is missing")
+        if cards.get(key, "").rstrip()[-3:] in ("TNX", "ZPX"):
             raise InputError(f"{key} = {cards[key]!r}: IRAF's TNX and ZPX are not supported yet; convert to TPV")
     try:
         wcs = build_wcs(cards)
     except Exception as error:  # wcslib raises half a dozen kinds; all mean the same to the user
         raise InputError(f"the WCS cannot be read: {str(error).strip()}") from error
     if not wcs.has_celestial:
-        raise InputError(f"no celestial WCS: CTYPE1 = {cards['CTYPE1']!r}, CTYPE2 = {cards['CTYPE2']!r}")
+        raise InputError(f"no celestial WCS: CTYPE1 = {cards.get('CTYPE1')!r}, CTYPE2 = {cards.get('CTYPE2')!r}")
     det = float(np.linalg.det(wcs.pixel_scale_matrix))
     if not math.isfinite(det) or det == 0.0:
         raise InputError(f"the pixel matrix (CDELT, CD or PC) is singular: determinant {det}")

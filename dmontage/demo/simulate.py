@@ -7,32 +7,23 @@ the error function, for the nebulae by the value at the pixel's centre (their cu
 
 from __future__ import annotations
 
-import json
 import math
-from dataclasses import asdict, dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING
 
 import numpy as np
 from astropy.io import fits
 from astropy.wcs import WCS
-from scipy.interpolate import RectBivariateSpline
-from scipy.special import erf
 
+from dmontage.demo.sky import paint
+from dmontage.demo.truth import ARCSEC, FWHM_TO_SIGMA, Cloud, RawImage, Star, Truth, tangent_frame
 from dmontage.errors import InputError
 
 if TYPE_CHECKING:
-    from numpy.typing import ArrayLike, NDArray
+    from pathlib import Path
 
-__all__ = [
-    "ARCSEC", "FWHM_TO_SIGMA", "TRUTH_NAME", "Cloud", "RawImage", "Star", "Truth",
-    "background_spline", "paint", "pixel_arcsec", "simulate", "unit_vectors",
-]  # fmt: skip
+    from numpy.typing import NDArray
 
-ARCSEC = math.pi / 648_000
-"""One arcsecond in radians."""
-FWHM_TO_SIGMA = 1 / math.sqrt(8 * math.log(2))
-TRUTH_NAME = "truth.json"
+__all__ = ["simulate"]
 
 _CENTRE = (83.8, -5.4)  # Orion: near the equator, where rows of images at fixed right ascension steps stay parallel
 _OVERLAP = 0.1  # of an image's side, shared with its neighbour
@@ -44,128 +35,8 @@ _FWHM = (2.5, 3.0)  # arcsec, the seeing of an image
 _STARS_PER_DEG2 = 2000
 _STAR_FLUX = (150.0, 2e5)  # counts; the faintest peaks at 17 times the noise of a pixel
 _STAR_SLOPE = 0.75  # N(> flux) ∝ flux^-slope, i.e. counts that grow by 0.3 dex a magnitude
-_NODE = 8.0  # arcsec between nodes of the nebulae's spline: off by 1e-4 of the noise at most
 _MAX_SIZE = 20.0  # degrees
 _MIN_SIDE = 64  # pixels
-
-
-class Star(NamedTuple):
-    """A point source: position in degrees (ICRS), total flux in counts."""
-
-    ra: float
-    dec: float
-    flux: float
-
-
-class Cloud(NamedTuple):
-    """An elliptical Gaussian nebula: position in degrees, peak in counts per pixel, both σ in arcsec."""
-
-    ra: float
-    dec: float
-    peak: float
-    sigma_major: float
-    sigma_minor: float
-    angle: float
-    """Of the major axis, degrees east of north."""
-
-
-class RawImage(NamedTuple):
-    """One raw image: centre and rotation (degrees), seeing (arcsec), and the plane added about its centre (counts)."""
-
-    name: str
-    ra: float
-    dec: float
-    rotation: float
-    fwhm: float
-    level: float
-    slope_x: float
-    """Counts per pixel, along x."""
-    slope_y: float
-    n_blank: int
-
-
-@dataclass(frozen=True, slots=True)
-class Truth:
-    """Everything that was put into a simulated survey."""
-
-    ra: float
-    """Centre of the field, degrees."""
-    dec: float
-    size_deg: float
-    """Side of the square that the images are sure to cover."""
-    seed: int
-    n_pixels: tuple[int, int]
-    """(ny, nx) of every raw image, of 1 arcsec pixels."""
-    noise: float
-    """Standard deviation of a raw pixel, counts."""
-    stars: tuple[Star, ...]
-    clouds: tuple[Cloud, ...]
-    images: tuple[RawImage, ...]
-
-    def sky_background(self, ra: ArrayLike, dec: ArrayLike) -> NDArray[np.float64]:
-        """Extended emission at ``ra``, ``dec`` (degrees, broadcast), in counts per raw pixel; no stars, no planes."""
-        sky = unit_vectors(ra, dec)
-        total = np.zeros(sky.shape[:-1])
-        for cloud in self.clouds:
-            east, north, centre = _tangent_frame(cloud.ra, cloud.dec)
-            sin_pa, cos_pa = math.sin(math.radians(cloud.angle)), math.cos(math.radians(cloud.angle))
-            along = sky @ (sin_pa * east + cos_pa * north) / (cloud.sigma_major * ARCSEC)
-            across = sky @ (cos_pa * east - sin_pa * north) / (cloud.sigma_minor * ARCSEC)
-            # The offsets are direction cosines, which repeat on the far side of the sky.
-            total += np.where(sky @ centre > 0, cloud.peak * np.exp(-0.5 * (along**2 + across**2)), 0.0)
-        return total
-
-    def save(self, folder: Path) -> Path:
-        """Write ``truth.json`` into ``folder``, aside first and then renamed; its path is returned."""
-        path = folder / TRUTH_NAME
-        part = path.with_suffix(".part")
-        tables = {name: [row._asdict() for row in getattr(self, name)] for name in ("stars", "clouds", "images")}
-        part.write_text(json.dumps(asdict(self) | tables, indent=1), encoding="utf-8")
-        return part.replace(path)
-
-    @classmethod
-    def load(cls, folder: Path) -> Truth:
-        """Read ``truth.json`` from ``folder``; InputError when it is absent or is not one."""
-        path = folder / TRUTH_NAME
-        try:
-            table: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-            table["n_pixels"] = tuple(table["n_pixels"])
-            table["stars"] = tuple(Star(**row) for row in table["stars"])
-            table["clouds"] = tuple(Cloud(**row) for row in table["clouds"])
-            table["images"] = tuple(RawImage(**row) for row in table["images"])
-            return cls(**table)
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise InputError(
-                f"{path} is not the truth of a simulated survey ({error}); make one with simulate"
-            ) from error
-
-
-def unit_vectors(ra: ArrayLike, dec: ArrayLike) -> NDArray[np.float64]:
-    """Directions (..., 3) of positions in degrees."""
-    a, d = np.broadcast_arrays(np.radians(ra), np.radians(dec))
-    return np.stack([np.cos(d) * np.cos(a), np.cos(d) * np.sin(a), np.sin(d)], axis=-1)
-
-
-def _tangent_frame(ra: float, dec: float) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-    """Orthonormal (east, north, outward) at a position in degrees."""
-    centre, north = unit_vectors(ra, dec), unit_vectors(ra, dec + 90)
-    return np.cross(north, centre), north, centre
-
-
-def pixel_arcsec(wcs: WCS) -> float:
-    """Side in arcsec of a celestial WCS's pixel, as nominal at its reference point (√ of the area)."""
-    wcs.wcs.set()  # brings every celestial unit to degrees
-    return 3600 * math.sqrt(abs(float(np.linalg.det(wcs.pixel_scale_matrix))))
-
-
-def _offset_positions(
-    ra: float, dec: float, x: NDArray[np.float64], y: NDArray[np.float64]
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Positions (degrees) at tangent-plane offsets east ``x`` and north ``y`` (arcsec) of ``ra``, ``dec``."""
-    east, north, centre = _tangent_frame(ra, dec)
-    sky = centre + ARCSEC * (x[..., None] * east + y[..., None] * north)
-    right_ascension = np.degrees(np.arctan2(sky[..., 1], sky[..., 0])) % 360
-    return right_ascension, np.degrees(np.arctan2(sky[..., 2], np.hypot(sky[..., 0], sky[..., 1])))
 
 
 def simulate(folder: Path, size_deg: float = 1.0, seed: int = 1, n_pixels: tuple[int, int] = (1024, 512)) -> Truth:
@@ -279,6 +150,16 @@ def _draw_clouds(half_x: float, half_y: float, rng: np.random.Generator) -> tupl
     return tuple(Cloud(*row) for row in np.stack(columns, axis=-1).tolist())
 
 
+def _offset_positions(
+    ra: float, dec: float, x: NDArray[np.float64], y: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Positions (degrees) at tangent-plane offsets east ``x`` and north ``y`` (arcsec) of ``ra``, ``dec``."""
+    east, north, centre = tangent_frame(ra, dec)
+    sky = centre + ARCSEC * (x[..., None] * east + y[..., None] * north)
+    right_ascension = np.degrees(np.arctan2(sky[..., 1], sky[..., 0])) % 360
+    return right_ascension, np.degrees(np.arctan2(sky[..., 2], np.hypot(sky[..., 0], sky[..., 1])))
+
+
 def _header(truth: Truth, image: RawImage) -> fits.Header:
     """The header of a raw image: SIN with CDELT and CROTA2, east to the left."""
     ny, nx = truth.n_pixels
@@ -300,60 +181,3 @@ def _write_image(folder: Path, truth: Truth, image: RawImage, rng: np.random.Gen
     values += truth.noise * rng.standard_normal(values.shape, dtype=np.float32)
     values.flat[rng.choice(values.size, image.n_blank, replace=False)] = np.nan
     fits.PrimaryHDU(values, header).writeto(folder / image.name, overwrite=True)
-
-
-def paint(truth: Truth, wcs: WCS, shape: tuple[int, int], fwhm: float) -> NDArray[np.float64]:
-    """The true sky on a grid of square pixels, without noise or planes.
-
-    Parameters
-    ----------
-    wcs
-        Celestial, its pixels square and of one size.
-    shape
-        (ny, nx).
-    fwhm
-        Of the stars' Gaussian, arcsec.
-
-    Returns
-    -------
-    array, shape (ny, nx)
-        Surface brightness averaged over each pixel, counts per square arcsec.
-    """
-    image = background_spline(truth, wcs, shape)(np.arange(shape[0]), np.arange(shape[1]))
-    scale = pixel_arcsec(wcs)
-    sigma = fwhm * FWHM_TO_SIGMA / scale
-    half = math.ceil(6 * sigma) + 1  # 2e-9 of a star lies outside
-    x, y, flux = _stars_near(truth, wcs, shape, half)
-    x0, y0 = np.rint(x).astype(int) - half, np.rint(y).astype(int) - half
-    edges = np.arange(2 * half + 2) - 0.5
-    part_x = 0.5 * np.diff(erf((x0[:, None] + edges - x[:, None]) / (math.sqrt(2) * sigma)))
-    part_y = 0.5 * np.diff(erf((y0[:, None] + edges - y[:, None]) / (math.sqrt(2) * sigma)))
-    part_y *= flux[:, None] / scale**2
-    for i in range(len(flux)):
-        below, left = max(0, -y0[i]), max(0, -x0[i])
-        target = image[y0[i] + below : y0[i] + 2 * half + 1, x0[i] + left : x0[i] + 2 * half + 1]
-        height, width = target.shape
-        target += part_y[i, below : below + height, None] * part_x[i, left : left + width]
-    return image
-
-
-def _stars_near(
-    truth: Truth, wcs: WCS, shape: tuple[int, int], margin: int
-) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-    """Pixel positions and fluxes of the stars on a grid or less than ``margin`` pixels outside of it."""
-    ra, dec, flux = np.array(truth.stars).T
-    with np.errstate(invalid="ignore"):
-        x, y = wcs.all_world2pix(ra, dec, 0)
-    inside = np.abs(x - (shape[1] - 1) / 2) < shape[1] / 2 + margin
-    inside &= np.abs(y - (shape[0] - 1) / 2) < shape[0] / 2 + margin
-    return x[inside], y[inside], flux[inside]
-
-
-def background_spline(truth: Truth, wcs: WCS, shape: tuple[int, int]) -> RectBivariateSpline:
-    """The extended emission on a pixel grid, as a cubic spline ``s(y, x)`` that follows the formula to 1e-3 counts."""
-    scale = pixel_arcsec(wcs)
-    y, x = (np.linspace(-0.5, n - 0.5, 6 + math.ceil(n * scale / _NODE)) for n in shape)
-    ra, dec = wcs.all_pix2world(x[None, :], y[:, None], 0)
-    # Off the map there is no sky, and no pixel of a mosaic either.
-    emission = np.nan_to_num(truth.sky_background(ra, dec))
-    return RectBivariateSpline(y, x, emission)

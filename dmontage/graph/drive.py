@@ -1,7 +1,8 @@
 """Drive: run a set of independent tasks, wherever dask is told to (level 4).
 
 The library starts no cluster. With an active dask client the tasks go there, and each future is released as it
-completes, so that a lost worker never costs what is stored already. Otherwise they run on threads of this process.
+completes, so that a lost worker never costs what is stored already. Otherwise they run on threads of this process, or
+on the local scheduler that dask is configured to use.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from dask import config, threaded
 from dask.base import compute, tokenize
 from dask.callbacks import Callback
 from dask.delayed import delayed
@@ -82,8 +84,10 @@ def run(calls: Sequence[Call], progress: Progress | None = None) -> list[Any]:
             progress(done, len(calls))
 
     tasks = [delayed(c.function, pure=True, traverse=False)(*c.arguments, dask_key_name=c.key) for c in calls]
+    # Told by its name, "threads" would make dask import distributed, which takes longer than a small mosaic.
+    scheduler = config.get("scheduler", None) or threaded.get
     with Callback(posttask=after):
-        return list(compute(*tasks, scheduler="threads", optimize_graph=False))
+        return list(compute(*tasks, scheduler=scheduler, optimize_graph=False))
 
 
 def _on_cluster(client: Any, calls: Sequence[Call], progress: Progress | None) -> list[Any]:

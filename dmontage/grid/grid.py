@@ -276,9 +276,11 @@ class Grid:
         lines = []
         for line in self.header.splitlines():
             key = line[:8].rstrip()
-            if key in ("CRPIX1", "CRPIX2"):
-                first = window.x0 if key == "CRPIX1" else window.y0
-                line = card_text(key, Card.fromstring(line).value - first)  # noqa: PLW2901
+            if key in ("CRPIX1", "CRPIX2", "CNPIX1", "CNPIX2"):
+                first = window.x0 if key[-1] == "1" else window.y0
+                # A DSS plate counts from the first pixel of the plate, the others from that of the image.
+                sign = 1 if key.startswith("CN") else -1
+                line = card_text(key, Card.fromstring(line).value + sign * first)  # noqa: PLW2901
             lines.append(line)
         return Grid("\n".join(lines), checked_shape(Header(), window.shape))
 

@@ -21,8 +21,8 @@ variance is s² = σ² q/P (0.9733 σ² for κ = 3), which is solved for σ at t
 beside 5 % sources, and σ does not inherit that. 1/s² overestimates 1/σ² by ν/(ν - 2) at ν degrees of freedom, which
 is taken out: with ν <= 2 nothing is known about the noise, and the information is zero.
 
-**Bits.** Sums are kept per 256 × 256 block of the mosaic's lattice and merged in block order, and medians come from
-integer counts, so that neither the caller's window nor its blank border changes a bit of the answer.
+**Bits.** `residuals` sums in blocks of the mosaic's lattice and `median_counts` counts integers, so that neither the
+caller's window nor its blank border changes a bit of the answer.
 """
 
 from __future__ import annotations
@@ -33,16 +33,18 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 import numpy as np
 
 from dmontage.kernels._jit import kernel
+from dmontage.kernels.median_counts import residual_median
+from dmontage.kernels.residuals import residual_sums, smallest_above
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+    from dmontage.kernels.residuals import Frame
 
     FloatArray = NDArray[np.float32] | NDArray[np.float64]
 
 __all__ = ["ClippedPlane", "difference", "fit_plane", "noise_correlation"]
 
-_BLOCK = 256
-_N_SUMS = 10  # n, Σu, Σv, Σu², Σuv, Σv² | Σr, Σru, Σrv, Σr²
 _GAUSSIAN_MAD = 1.482602218505602  # σ / MAD of a Gaussian
 _MAX_STEPS = 40
 _MIN_SCATTER = 0.25  # px²: any two distinct pixels scatter by 0.5 along the line through them
@@ -191,7 +193,7 @@ def fit_plane(
         return ClippedPlane(0.0, 0.0, 0.0, np.zeros((3, 3)), 0.0, math.nan, 0, 0)
     kept = np.zeros(6)
     for _ in range(_MAX_STEPS):
-        sums = _sums(frame, plane, limit)
+        sums = residual_sums(frame, plane, limit)
         step, moments, rank = _least_squares(sums, model)
         plane += step
         if np.array_equal(sums[:6], kept):  # n and the coordinate sums are the fingerprint of the kept set
@@ -208,20 +210,17 @@ def fit_plane(
     return ClippedPlane(level, slope_x, slope_y, factor * moments, rms, median, n_pixels, n_kept)
 
 
-_Frame = tuple["FloatArray", int, int, float, float]
-
-
-def _robust_start(frame: _Frame, model: str, clip: float) -> tuple[NDArray[np.float64], float, float, float, int]:
+def _robust_start(frame: Frame, model: str, clip: float) -> tuple[NDArray[np.float64], float, float, float, int]:
     """Plane, clipping limit, rounding of the differences, their median and number."""
     plane = np.zeros(3)
-    median, n_pixels = _median(frame, plane, False)
+    median, n_pixels = residual_median(frame, plane, False)
     if n_pixels == 0:
         return plane, 0.0, 0.0, median, 0
     rounding = quantum = 0.0
     previous, shift = math.inf, median
     for step in range(_MAX_STEPS):
         plane[0] += shift
-        scale = _GAUSSIAN_MAD * _median(frame, plane, True)[0]
+        scale = _GAUSSIAN_MAD * residual_median(frame, plane, True)[0]
         if step == 0:
             rounding = float(np.finfo(frame[0].dtype).eps) * (abs(median) + 3 * scale)
         if scale <= rounding and quantum == 0.0:
@@ -232,18 +231,20 @@ def _robust_start(frame: _Frame, model: str, clip: float) -> tuple[NDArray[np.fl
         if scale >= 0.99 * previous:
             break
         previous = scale
-        plane += _least_squares(_sums(frame, plane, clip * scale), model)[0]
-        shift = _median(frame, plane, False)[0]
+        plane += _least_squares(residual_sums(frame, plane, clip * scale), model)[0]
+        shift = residual_median(frame, plane, False)[0]
     return plane, clip * scale, rounding, median, n_pixels
 
 
-def _quantum(frame: _Frame, plane: NDArray[np.float64], rounding: float, n_pixels: int) -> float:
+def _quantum(frame: Frame, plane: NDArray[np.float64], rounding: float, n_pixels: int) -> float:
     """Step of quantized differences, or 0 where over half the pixels agree because there is no noise.
 
     Quantized noise puts many pixels one step away; without noise, what is left is sources, of all sizes.
     """
-    step = _smallest_above(*frame, plane, 8 * rounding)
-    near = _sums(frame, plane, 1.5 * step)[0] - _sums(frame, plane, 0.5 * step)[0] if step < math.inf else 0
+    step = smallest_above(*frame, plane, 8 * rounding)
+    if step == math.inf:
+        return 0.0
+    near = residual_sums(frame, plane, 1.5 * step)[0] - residual_sums(frame, plane, 0.5 * step)[0]
     return step if near >= 0.01 * n_pixels else 0.0
 
 
@@ -279,154 +280,3 @@ def _unclipped(s: float, limit: float) -> tuple[float, float]:
         ratio = 1 - 2 * kappa * density / math.erf(kappa / math.sqrt(2))
         sigma = min(s / math.sqrt(ratio), max(s, limit / 1.5))
     return sigma, ratio
-
-
-def _sums(frame: _Frame, plane: NDArray[np.float64], limit: float) -> NDArray[np.float64]:
-    """The ten sums over the pixels with residuals within ±limit, merged in block order."""
-    d, y_first, x_first, *_ = frame
-    blocks = [
-        (first + n - 1) // _BLOCK - first // _BLOCK + 1 for first, n in zip((y_first, x_first), d.shape, strict=True)
-    ]
-    sums = np.zeros((blocks[0], blocks[1], _N_SUMS))
-    _block_sums(*frame, plane, limit, sums)
-    total = np.zeros(_N_SUMS)
-    _merge(sums, total)
-    return total
-
-
-@kernel
-def _merge(sums: NDArray[np.float64], total: NDArray[np.float64]) -> None:
-    # One after the other: numpy's pairwise order depends on how many empty blocks surround the overlap.
-    for j in range(sums.shape[0]):
-        for i in range(sums.shape[1]):
-            for k in range(total.size):
-                total[k] += sums[j, i, k]
-
-
-@kernel
-def _block_sums(
-    d: FloatArray,
-    y_first: int,
-    x_first: int,
-    x0: float,
-    y0: float,
-    plane: NDArray[np.float64],
-    limit: float,
-    sums: NDArray[np.float64],
-) -> None:
-    ny, nx = d.shape
-    level, slope_x, slope_y = plane[0], plane[1], plane[2]
-    for j in range(ny):
-        v = y_first + j - y0
-        base = level + slope_y * v
-        row_of_blocks = sums[(y_first + j) // _BLOCK - y_first // _BLOCK]
-        start = 0
-        for block in range(row_of_blocks.shape[0]):
-            stop = min(nx, (x_first // _BLOCK + block + 1) * _BLOCK - x_first)
-            n, su, suu, sr, sru, srr = 0, 0.0, 0.0, 0.0, 0.0, 0.0
-            for i in range(start, stop):
-                u = x_first + i - x0
-                r = d[j, i] - (base + slope_x * u)
-                if abs(r) <= limit:
-                    n += 1
-                    su += u
-                    suu += u * u
-                    sr += r
-                    sru += r * u
-                    srr += r * r
-            start = stop
-            s = row_of_blocks[block]
-            s[0] += n
-            s[1] += su
-            s[2] += n * v
-            s[3] += suu
-            s[4] += su * v
-            s[5] += n * v * v
-            s[6] += sr
-            s[7] += sru
-            s[8] += sr * v
-            s[9] += srr
-
-
-def _median(frame: _Frame, plane: NDArray[np.float64], absolute: bool) -> tuple[float, int]:
-    """Median of the float32 residuals (or of their absolute values), and how many there are.
-
-    Float32 bits with the sign folded in sort as integers, so three histograms, of 11, 11 and 10 bits, find any rank.
-    They stay in the innermost cache; two of 16 bits read less but cost 0.1 ms of clearing and adding up a median.
-    """
-    middle = np.empty(2, dtype=np.uint32)
-    tables: dict[tuple[int, int], NDArray[np.int64]] = {}
-    for k in (0, 1):
-        prefix, rank, n = 0, 0, -1
-        for shift, bits in ((21, 11), (10, 11), (0, 10)):
-            if (shift, prefix) not in tables:
-                counts = np.zeros(1 << bits, dtype=np.int64)
-                _count(*frame, plane, absolute, shift, shift + bits, prefix, counts)
-                tables[shift, prefix] = np.cumsum(counts)
-            table = tables[shift, prefix]
-            if n < 0:
-                n = int(table[-1])
-                rank = (n - 1 + k) // 2
-            if n == 0:
-                return math.nan, 0
-            digit = int(np.searchsorted(table, rank, side="right"))
-            rank -= int(table[digit - 1]) if digit else 0
-            prefix = prefix << bits | digit
-        middle[k] = prefix ^ 0x80000000 if prefix & 0x80000000 else prefix ^ 0xFFFFFFFF
-    a, b = middle.view(np.float32).tolist()
-    return 0.5 * a + 0.5 * b, n
-
-
-@kernel
-def _count(
-    d: FloatArray,
-    y_first: int,
-    x_first: int,
-    x0: float,
-    y0: float,
-    plane: NDArray[np.float64],
-    absolute: bool,
-    low: int,
-    high: int,
-    prefix: int,
-    counts: NDArray[np.int64],
-) -> None:
-    """Histogram of the bits low..high of the residuals' keys, among those whose bits above are `prefix`."""
-    ny, nx = d.shape
-    level, slope_x, slope_y = plane[0], plane[1], plane[2]
-    residual = np.empty(nx, dtype=np.float32)
-    bits = residual.view(np.uint32)
-    mask = counts.size - 1
-    for j in range(ny):
-        base = level + slope_y * (y_first + j - y0)
-        for i in range(nx):
-            r = d[j, i] - (base + slope_x * (x_first + i - x0))
-            residual[i] = abs(r) if absolute else r
-        for i in range(nx):
-            if abs(d[j, i]) < np.inf:
-                b = np.int64(bits[i])
-                key = b ^ 0xFFFFFFFF if b >> 31 else b | 0x80000000
-                if key >> high == prefix:
-                    counts[(key >> low) & mask] += 1
-
-
-@kernel
-def _smallest_above(
-    d: FloatArray,
-    y_first: int,
-    x_first: int,
-    x0: float,
-    y0: float,
-    plane: NDArray[np.float64],
-    bound: float,
-) -> float:
-    smallest = np.inf
-    ny, nx = d.shape
-    level, slope_x, slope_y = plane[0], plane[1], plane[2]
-    for j in range(ny):
-        base = level + slope_y * (y_first + j - y0)
-        for i in range(nx):
-            r = abs(d[j, i] - (base + slope_x * (x_first + i - x0)))
-            if bound < r < smallest:
-                smallest = r
-    return smallest

@@ -1,0 +1,32 @@
+"""The corrections of all images at once, from the fitted differences of their overlaps (level 3).
+
+Pure arithmetic on small tables: knows no pixels, files or dask. `tables` is what comes in and `solution` what goes
+out; between them `prior` weighs slopes, `groups` says what can be known at all, and `normal` holds the equations.
+
+Notation::
+
+    p_i         (level, slope_x, slope_y) of image i about its own centre
+    A_ki        takes p_i to the origin of pair k: level + slope_x dx + slope_y dy, slope_x, slope_y
+    f_k, W_k    fitted difference plus - minus of pair k at its origin, and its information matrix
+    τ           standard deviation of the Gaussian prior on each slope
+
+minimize  Σ_k ‖A_k,plus p_plus - A_k,minus p_minus - f_k‖²_W + Σ_i (slope_x² + slope_y²)/τ²
+
+**Gauge.** Differences say nothing of a level common to a connected group of images, nor, without a prior, of a common
+plane. One image per group is pinned, the rest solved for and refined once from the residuals, then the group is moved
+along these exact null vectors to zero mean level (and zero mean slope). A ridge in the place of the pin bends the
+largest scales: its pull is the same on all of them, and the data's is weakest there.
+
+**Prior.** Errors of free slopes add up over many images to waves across the mosaic. The prior's variance comes from
+the data: the slope difference of a pair has the variance 2τ² + its own, so a moment estimate with weights
+1/(2τ² + own)² (those of maximum likelihood) is iterated. τ = 0 leaves levels only.
+
+**Thin overlaps.** A pair whose information is singular (an overlap of one row of pixels) fixes no plane. Without a
+prior, a group that is not connected through its other pairs gets levels only, and is listed.
+"""
+
+from dmontage.background.solution import Report, Solution
+from dmontage.background.solver import solve
+from dmontage.background.tables import ImageFrame, PairTable
+
+__all__ = ["ImageFrame", "PairTable", "Report", "Solution", "solve"]

@@ -1,0 +1,58 @@
+"""The prior on the slopes: its standard deviation τ, given or estimated from the pairs (level 3).
+
+The slope difference of a pair has the variance 2τ² + its own. Where the two are to be told apart, each pair is seen
+along the two axes in which the errors of its slopes are independent.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from dmontage.background.tables import DEFICIENT
+from dmontage.errors import InputError
+
+if TYPE_CHECKING:
+    from dmontage.background.tables import PairTable
+
+__all__ = ["prior_of"]
+
+
+def prior_of(pairs: PairTable, wanted: float | str | None) -> float | None:
+    """Prior standard deviation of the slopes, per pixel."""
+    if wanted is None:
+        return None
+    if isinstance(wanted, str):
+        if wanted != "auto":
+            raise InputError(f"slope_prior {wanted!r} is not known; give 'auto', None or a number")
+        return _slope_spread(pairs)
+    if not 0 <= wanted < np.inf:
+        raise InputError(f"slope_prior {wanted} is not a standard deviation; give 0 or more, or None for no prior")
+    return float(wanted)
+
+
+def _slope_spread(pairs: PairTable) -> float:
+    """τ from the slope differences, each along the two axes in which its own errors are independent."""
+    w = pairs.information
+    if not len(w):
+        return 0.0
+    # What the pair says of the slopes when its level is unknown.
+    slopes = w[:, 1:, 1:] - w[:, 1:, :1] * w[:, :1, 1:] / w[:, :1, :1]
+    values, vectors = np.linalg.eigh(slopes)
+    known = values > DEFICIENT * values.max()
+    if values.max() <= 0:
+        return 0.0
+    own = 1 / values[known]
+    squares = np.einsum("kab,ka->kb", vectors, pairs.difference[:, 1:])[known] ** 2
+    spread = max(0.0, float(np.median(squares)) / 0.4549 - float(np.median(own)))  # 2τ²; median of χ² with 1 dof
+    for _ in range(50):
+        total = own + spread
+        usual = squares < 25 * total  # beyond 5 σ it is no Gaussian slope but a bad pair
+        if not usual.any():
+            break
+        share = (total[usual].min() / total[usual]) ** 2
+        before, spread = spread, max(0.0, float(share @ (squares - own)[usual] / share.sum()))
+        if abs(spread - before) <= 1e-6 * before:
+            break
+    return float(np.sqrt(spread / 2))

@@ -1,0 +1,112 @@
+"""What the solve is given, as checked tables: the images' frames and the pairs' fits (level 3)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from dmontage.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from dmontage.model import PlaneFit
+
+    Floats = NDArray[np.float64]
+    Ints = NDArray[np.int64]
+
+__all__ = ["DEFICIENT", "ImageFrame", "PairTable", "check_rows", "frame_table", "weights_of"]
+
+DEFICIENT = 1e-10
+"""Smallest over largest eigenvalue of an information that fixes no plane; an overlap 2 px wide between images of
+10,000 px has 1e-8."""
+_MAX_PRECISION = 1e6  # a pair counts as at most 1000 times more precise than the median one, so that digits are left
+
+
+@dataclass(frozen=True, slots=True)
+class ImageFrame:
+    """Where an image lies on the mosaic grid, as far as its plane is concerned."""
+
+    x: float
+    """Centre, mosaic pixels: the origin of the image's plane."""
+    y: float
+    half_size: float
+    """Half its size in mosaic pixels: the lever arm that makes a slope comparable with a level."""
+
+
+@dataclass(frozen=True, slots=True)
+class PairTable:
+    """The fits of m pairs as arrays, checked."""
+
+    plus: Ints
+    minus: Ints
+    x0: Floats
+    """Origin of each fit, mosaic pixels."""
+    y0: Floats
+    difference: Floats
+    """(m, 3) level, slope_x, slope_y of plus - minus at the origin."""
+    information: Floats
+    """(m, 3, 3) inverse covariance of `difference`; zero for a pair that says nothing."""
+
+    def __post_init__(self) -> None:
+        m = self.plus.size
+        shapes = [a.shape for a in (self.plus, self.minus, self.x0, self.y0, self.difference, self.information)]
+        if shapes != [(m,)] * 4 + [(m, 3), (m, 3, 3)]:
+            raise InputError(f"pair table of {m} rows has columns of shapes {shapes}; want (m,) ×4, (m, 3), (m, 3, 3)")
+        numbers = np.column_stack((self.x0, self.y0, self.difference, self.information.reshape(m, 9)))
+        bad = ~np.isfinite(numbers).all(axis=1) | (self.information[:, 0, 0] < 0) | (self.plus == self.minus)
+        if bad.any():
+            k = int(np.argmax(bad))
+            raise InputError(
+                f"fit of images {self.plus[k]} and {self.minus[k]} (row {k}; {int(bad.sum())} such rows): "
+                "two different images, finite numbers and an information of 0 or more are needed; leave the pair out"
+            )
+
+    @classmethod
+    def of(cls, fits: Sequence[PlaneFit]) -> PairTable:
+        """The same fits as a table."""
+        planes = [fit.plane for fit in fits]
+        numbers = np.array([(p.x0, p.y0, p.level, p.slope_x, p.slope_y) for p in planes], dtype=float).reshape(-1, 5)
+        rows = np.array([(fit.plus, fit.minus) for fit in fits], dtype=np.int64).reshape(-1, 2)
+        information = np.array([fit.information for fit in fits], dtype=float).reshape(-1, 3, 3)
+        return cls(rows[:, 0], rows[:, 1], numbers[:, 0], numbers[:, 1], numbers[:, 2:], information)
+
+    def rows(self, keep: NDArray[np.bool_]) -> PairTable:
+        """The pairs marked in `keep`."""
+        return PairTable(
+            self.plus[keep],
+            self.minus[keep],
+            self.x0[keep],
+            self.y0[keep],
+            self.difference[keep],
+            self.information[keep],
+        )
+
+
+def frame_table(images: Sequence[ImageFrame] | Floats) -> Floats:
+    """(n, 3) x, y and half_size of the images, checked."""
+    if not isinstance(images, np.ndarray):
+        images = np.array([(f.x, f.y, f.half_size) for f in images], dtype=float).reshape(-1, 3)
+    if not (images.ndim == 2 and images.shape[1] == 3 and np.isfinite(images).all() and (images[:, 2] > 0).all()):
+        raise InputError(f"image frames of shape {images.shape}: want (n, 3) finite x, y and half_size > 0")
+    return images
+
+
+def check_rows(table: PairTable, n: int) -> None:
+    """InputError for pairs of other images than the `n` that have frames."""
+    rows = np.concatenate((table.plus, table.minus))
+    if rows.size and not 0 <= rows.min() <= rows.max() < n:
+        raise InputError(f"pairs name images {rows.min()} to {rows.max()}, but there are {n} frames; give them all")
+
+
+def weights_of(information: Floats) -> tuple[Floats, float]:
+    """Information in units of the median pair's (level), capped there, and that unit."""
+    if not len(information):
+        return information, 1.0
+    level = information[:, 0, 0]
+    unit = float(np.median(level))
+    return information * (np.minimum(1, _MAX_PRECISION * unit / level) / unit)[:, None, None], unit
