@@ -15,8 +15,11 @@ from astropy.io import fits
 from astropy.wcs import WCS
 from numpy.typing import NDArray
 
-from dmontage.demo.judge import Verdict, judge
-from dmontage.demo.simulate import FWHM_TO_SIGMA, Star, Truth, paint, simulate
+from dmontage.demo.judge import judge
+from dmontage.demo.simulate import simulate
+from dmontage.demo.sky import paint
+from dmontage.demo.truth import FWHM_TO_SIGMA, Star, Truth
+from dmontage.demo.verdict import Verdict
 from dmontage.errors import InputError
 
 Image = NDArray[np.float64]

@@ -1,7 +1,8 @@
 """The corrections of all images at once, from the fitted differences of their overlaps (level 3).
 
 Pure arithmetic on small tables: knows no pixels, files or dask. `tables` is what comes in and `solution` what goes
-out; between them `prior` weighs slopes, `groups` says what can be known at all, and `normal` holds the equations.
+out; `prior` says how far slopes may differ, `groups` what differences can tell at all, `normal` holds the equations,
+and `solver` goes through all of them in turn.
 
 Notation::
 

@@ -1,4 +1,4 @@
-"""What hangs together, and what the differences cannot say of it (level 3).
+"""The connected groups of images, and what the differences cannot say of them (level 3).
 
 Images connected by pairs are a group; `null_vectors` are the directions in which a group may move without changing any
 difference. See the package's notes on the gauge and on thin overlaps.
@@ -23,7 +23,7 @@ __all__ = ["Groups"]
 
 @dataclass(frozen=True, slots=True)
 class Groups:
-    """The connected groups of n images: (n,) which each is in, what is pinned, and what has slopes."""
+    """What hangs together, what is pinned, and what has slopes: arrays (n,) over the images."""
 
     component: Ints
     """Number of the image's group, in order of their first images."""

@@ -7,6 +7,7 @@ on the local scheduler that dask is configured to use.
 
 from __future__ import annotations
 
+import asyncio
 import sys
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -95,9 +96,15 @@ def _on_cluster(client: Any, calls: Sequence[Call], progress: Progress | None) -
 
     futures = {client.submit(c.function, *c.arguments, key=c.key): k for k, c in enumerate(calls)}
     results: list[Any] = [None] * len(calls)
-    for done, (future, result) in enumerate(as_completed(futures, with_results=True), 1):
-        results[futures[future]] = result
-        future.release()
-        if progress is not None:
-            progress(done, len(calls))
+    try:
+        for done, (future, result) in enumerate(as_completed(futures, with_results=True), 1):
+            results[futures[future]] = result
+            future.release()
+            if progress is not None:
+                progress(done, len(calls))
+    finally:
+        for future in futures:
+            future.release()
+        # The client's own thread lets go of them: until it has, a call of the same name would get the old result.
+        client.sync(asyncio.sleep, 0)
     return results

@@ -3,7 +3,7 @@
 Notation::
 
     u, v    x - x0, y - y0: pixels from the overlap's own origin
-    r       d - (level + slope_x u + slope_y v), the residual of a difference d; not a number where d is blank
+    r       d - (level + slope_x u + slope_y v), the residual of a difference d; not finite where d is blank
 
 **Bits.** Sums are kept per 256 × 256 block of the mosaic's lattice and merged in block order, so that neither the
 caller's window nor its blank border changes a bit of them.
