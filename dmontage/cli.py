@@ -194,7 +194,7 @@ def _make(
         try:
             made.write(output)
         except BaseException:
-            if store.exists():
+            if made.summary.seconds:  # else the store was refused, and is somebody else's
                 click.echo(f"the work so far is kept in {store}: the same command again goes on from there", err=True)
             raise
         made.close(remove=workdir is None)
@@ -271,9 +271,9 @@ def _bars() -> Iterator[Callable[[str, int, int], None]]:
 
 
 def _cluster(scheduler: str) -> Any:
-    """A dask client for an address; nothing for threads."""
+    """Where the tasks run: the cluster of an address, or threads."""
     if scheduler == "threads":
         return nullcontext()
-    from dmontage.graph.drive import connect
+    from dmontage.graph.drive import connected
 
-    return connect(scheduler)
+    return connected(scheduler)

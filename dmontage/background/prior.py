@@ -37,8 +37,9 @@ def _slope_spread(pairs: PairTable) -> float:
     w = pairs.information
     if not len(w):
         return 0.0
-    # What the pair says of the slopes when its level is unknown.
-    slopes = w[:, 1:, 1:] - w[:, 1:, :1] * w[:, :1, 1:] / w[:, :1, :1]
+    # What the pair says of the slopes when its level is unknown; divided first, since the information of images that
+    # are equal to the last bit (1e204) has no square.
+    slopes = w[:, 1:, 1:] - w[:, 1:, :1] / w[:, :1, :1] * w[:, :1, 1:]
     values, vectors = np.linalg.eigh(slopes)
     known = values > DEFICIENT * values.max()
     if values.max() <= 0:

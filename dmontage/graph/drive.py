@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from dask import config, threaded
@@ -19,11 +20,11 @@ from dask.delayed import delayed
 from dmontage.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     Progress = Callable[[int, int], None]
 
-__all__ = ["Call", "active_client", "connect", "name_of", "run"]
+__all__ = ["Call", "active_client", "connected", "name_of", "run"]
 
 
 class Call(NamedTuple):
@@ -41,21 +42,28 @@ def active_client() -> Any | None:
     from distributed import default_client
 
     try:
-        return default_client()
+        client = default_client()
     except ValueError:
         return None
+    if client.status != "running":
+        raise InputError(f"the active dask client is {client.status}, not connected: close it or connect it again")
+    return client
 
 
-def connect(address: str) -> Any:
-    """A dask client of a scheduler, to be closed by the caller; InputError when none answers."""
+@contextmanager
+def connected(address: str) -> Iterator[None]:
+    """Run what is inside on the cluster of a scheduler; InputError when none answers."""
     from distributed import Client
 
     try:
-        return Client(address, timeout="10s")
+        # Not the default until it is connected: a client that failed would stay behind as one.
+        client = Client(address, timeout="10s", set_as_default=False)
     except (OSError, ValueError, TimeoutError) as error:
         raise InputError(
             f"no dask scheduler answers at {address!r}: {error}; give tcp://HOST:PORT or 'threads'"
         ) from error
+    with client, client.as_current():
+        yield
 
 
 def name_of(*parts: Any) -> str:

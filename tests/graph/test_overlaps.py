@@ -1,0 +1,90 @@
+"""Differences of pairs: their sign, origin and model, and that a task returns what the body does."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from dmontage.graph.overlaps import MIN_AREA, fit_pair, fit_pairs
+from dmontage.model import OverlapPair
+from dmontage.store import Store
+from dmontage.window import Window
+
+Row = tuple[NDArray[np.float32], NDArray[np.float32]]
+
+WINDOWS = (Window(0, 60, 0, 80), Window(40, 100, 10, 90), Window(30, 50, 60, 120))
+PLANES = np.array([[10.0, 0.05, -0.02], [-4.0, 0.0, 0.03], [7.0, -0.1, 0.0]])
+
+
+def row(i: int, sigma: float = 0.0) -> Row:
+    """Image i: a plane about mosaic pixel (0, 0) and noise, with an area of 1 but for a thin rim."""
+    w = WINDOWS[i]
+    y, x = np.mgrid[w.slices]
+    level, slope_x, slope_y = PLANES[i]
+    value = level + slope_x * x + slope_y * y + sigma * np.random.default_rng(i).standard_normal(w.shape)
+    area = np.full(w.shape, 0.4, np.float32)
+    area[1:-1, 1:-1] = 1
+    value[area < MIN_AREA] += 1e4  # what is badly covered does not count
+    return (value * area).astype(np.float32), area
+
+
+def cut(parts: Row, w: Window, window: Window) -> Row:
+    at = window.relative_to(w).slices
+    return parts[0][at], parts[1][at]
+
+
+@pytest.mark.parametrize("model", ["plane", "level"])
+def test_a_difference_is_plus_minus_minus(model: Literal["plane", "level"]) -> None:
+    pair = OverlapPair(0, 1, WINDOWS[0] & WINDOWS[1])
+    w = pair.window
+    fit = fit_pair(pair, cut(row(0), WINDOWS[0], w), cut(row(1), WINDOWS[1], w), model, 1.0)
+    assert (fit.plus, fit.minus) == (0, 1)
+    assert (fit.plane.x0, fit.plane.y0) == ((10 + 79) / 2, (40 + 59) / 2)
+    # The well covered rim of either image lies inside the overlap by one pixel.
+    level, slope_x, slope_y = PLANES[0] - PLANES[1]
+    inner_x, inner_y = (11 + 78) / 2, (41 + 58) / 2
+    if model == "plane":
+        np.testing.assert_allclose([fit.plane.slope_x, fit.plane.slope_y], [slope_x, slope_y], atol=1e-6)
+        assert fit.plane.at(20.0, 45.0) == pytest.approx(level + 20 * slope_x + 45 * slope_y, abs=1e-4)
+        assert fit.n_kept == fit.n_pixels
+    else:
+        assert fit.plane.slope_x == fit.plane.slope_y == 0
+        assert fit.plane.level == pytest.approx(level + inner_x * slope_x + inner_y * slope_y, abs=1e-4)
+    assert fit.n_pixels == 18 * 68
+    assert fit.median == pytest.approx(level + inner_x * slope_x + inner_y * slope_y, abs=0.05)
+
+
+def test_the_information_counts_input_pixels() -> None:
+    """Twice the input pixels in an output pixel make the fit better known by what projection does to noise."""
+    pair = OverlapPair(0, 1, WINDOWS[0] & WINDOWS[1])
+    parts = [cut(row(i, 1.0), WINDOWS[i], pair.window) for i in (0, 1)]
+    fine, coarse = (np.array(fit_pair(pair, parts[0], parts[1], "plane", ratio).information) for ratio in (1.0, 3.0))
+    # Variance of a projected value (1 - 1/3)² at ratio 1, ((3 - 1/3)/9)² at 3, each times its input pixels; the rest
+    # is (ν - 2)/ν of some 500 and 1000 degrees of freedom.
+    np.testing.assert_allclose(coarse / fine, 9 * (8 / 27) ** 2 / (2 / 3) ** 2, rtol=3e-3)
+
+
+def test_without_pixels_in_common_there_is_no_fit() -> None:
+    pair = OverlapPair(0, 1, Window(0, 5, 0, 5))
+    nothing = np.zeros((5, 5), np.float32)
+    fit = fit_pair(pair, (nothing, nothing), (nothing, nothing), "plane", 1.0)
+    assert fit.n_pixels == fit.n_kept == 0 and not np.any(fit.information)
+
+
+def test_the_task_fits_what_the_body_fits(tmp_path: Path) -> None:
+    path = str(tmp_path / "run.zarr")
+    tables = [{"window": [w.y0, w.y1, w.x0, w.x1]} for w in WINDOWS]
+    store = Store.create(path, {"digest": "x", "shape": [100, 120]}, tables, (60, 80), (100, 120), 64)
+    for i in range(3):
+        store.write_row(i, *row(i, 0.5), "00" * 32)
+    pairs = [(0, 1), (0, 2), (1, 2)]
+    fits = fit_pairs(path, [(*pair, 1.3) for pair in pairs], "plane")
+    for fit, (i, j) in zip(fits, pairs, strict=True):
+        pair = OverlapPair(i, j, WINDOWS[i] & WINDOWS[j])
+        plus, minus = (cut(row(k, 0.5), WINDOWS[k], pair.window) for k in (i, j))
+        assert fit == fit_pair(pair, plus, minus, "plane", 1.3)
+    assert fit_pairs(path, [(1, 2, 1.3), (0, 1, 1.3)], "plane") == [fits[2], fits[0]]

@@ -1,0 +1,254 @@
+"""The command line: each command, its refusals in one line that leave nothing behind, and that it starts at once."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from astropy.io import fits
+from click.testing import CliRunner, Result
+from PIL import Image
+from surveys import Survey, damage, make_survey, write_image
+
+import dmontage as dm
+from dmontage.cli import main
+from dmontage.grid import Grid
+
+
+@pytest.fixture(scope="module")
+def survey(tmp_path_factory: pytest.TempPathFactory) -> Survey:
+    return make_survey(tmp_path_factory.mktemp("survey"))
+
+
+def call(*arguments: object, code: int = 0) -> Result:
+    """Run a command; a failure has one line that says so, and no traceback."""
+    result = CliRunner().invoke(main, [str(argument) for argument in arguments])
+    assert result.exit_code == code, result.output
+    if code:
+        assert isinstance(result.exception, SystemExit), repr(result.exception)
+        assert "Error: " in result.stderr and "Traceback" not in result.output
+    return result
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(p.name for p in folder.iterdir())
+
+
+# --- the commands -------------------------------------------------------------------------------------------------
+
+
+def test_scan_lists_images_and_what_is_skipped(tmp_path: Path, survey: Survey) -> None:
+    shutil.copytree(survey.folder, tmp_path / "raw")
+    (tmp_path / "raw/notes.fits").write_text("nothing")
+    output = call("scan", tmp_path / "raw").output
+    assert output.startswith("6 images, 0.0 Mpix") and "image03.fits  100x80" in output
+    assert "1 skipped" in output and "notes.fits: not a readable FITS" in output
+
+
+def test_header_makes_a_template_that_gives_the_grid_back(tmp_path: Path, survey: Survey) -> None:
+    fitted = Grid.fit(dm.scan(survey.folder))
+    (tmp_path / "a.hdr").write_text(call("header", survey.folder).output)
+    assert Grid.from_header(tmp_path / "a.hdr") == fitted
+    call("header", survey.folder, "-o", tmp_path / "b.hdr", "--center", "83.8 -5.4", "--size", "5 arcmin, 4 arcmin")
+    grid = Grid.from_header(tmp_path / "b.hdr")
+    assert grid.shape == (120, 150)
+    assert np.degrees(grid.scale) * 3600 == pytest.approx(2.0, rel=1e-6)  # that of the finest image
+
+
+def test_plan_prints_and_computes_nothing(tmp_path: Path, survey: Survey) -> None:
+    output = call("plan", survey.folder, "--scale", "4 arcsec", "--combine", "median").output
+    assert "pixels of 4 arcsec, RA---TAN" in output and "combine median, weights none" in output
+    assert not names(tmp_path)
+
+
+def test_mosaic_is_what_the_library_makes(tmp_path: Path, survey: Survey) -> None:
+    """With a template, a kept store and a picture; a second run reuses the store and writes the same bits."""
+    (tmp_path / "grid.hdr").write_text(survey.grid.to_template())
+    arguments = (
+        "mosaic", survey.folder, "-o", tmp_path / "m.fits", "--header", tmp_path / "grid.hdr",
+        "--workdir", tmp_path / "run.zarr", "--png", tmp_path / "m.png",
+    )  # fmt: skip
+    output = call(*arguments).output
+    assert "6 used, 0 skipped" in output and "wrote " in output and "m.png" in output
+    assert names(tmp_path) == ["grid.hdr", "m.fits", "m.png", "m_area.fits", "run.zarr"]
+    wanted = dm.mosaic(survey.folder, survey.grid).compute()
+    np.testing.assert_array_equal(fits.getdata(tmp_path / "m.fits"), wanted.data)
+    with Image.open(tmp_path / "m.png") as picture:
+        assert picture.size == (320, 320)
+    first = (tmp_path / "m.fits").read_bytes()
+    assert "6 used (6 from the store)" in call(*arguments).output
+    assert (tmp_path / "m.fits").read_bytes() == first
+
+
+def test_a_mosaic_about_a_place_leaves_only_its_products(tmp_path: Path, survey: Survey) -> None:
+    call(
+        "mosaic", survey.folder, "-o", tmp_path / "m.fits", "--center", "05h35m12s -5d24m", "--size", "4 arcmin",
+        "--scale", "3 arcsec", "--background", "level", "--weights", "none", "--method", "sky",
+    )  # fmt: skip
+    assert names(tmp_path) == ["m.fits", "m_area.fits"]
+    header = fits.getheader(tmp_path / "m.fits")
+    assert (header["NAXIS1"], header["BACKGRND"], header["WEIGHTS"], header["PROJECT"]) == (80, "level", "none", "sky")
+
+
+def test_demo_simulates_and_judges(tmp_path: Path) -> None:
+    output = call("demo", "--out", tmp_path / "demo", "--size", "0.1").output
+    assert ": ok (" in output and "FAILED" not in output
+    assert names(tmp_path / "demo") == ["mosaic.fits", "mosaic.png", "mosaic_area.fits", "raw", "verdict.json"]
+    assert json.loads((tmp_path / "demo/verdict.json").read_text())["ok"] is True
+
+
+# --- refusals -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--center", "10h +40d", "--size", "1 deg"], "no image reaches the grid"),
+        (["--center", "83.8 -5.4", "--size", "200 deg", "--scale", "0.1 arcsec", "--projection", "CAR"], "TB"),
+        (["--center", "83.8 -5.4"], "needs both --center and --size"),
+        (["--center", "here", "--size", "1 deg"], "'here' is not a place on the sky"),
+        (["--center", "83.8 -5.4", "--size", "large"], "'large' is not an angle"),
+        (["--scale", "-1 arcsec"], "positive"),
+        (["--projection", "XYZ"], "'XYZ' is not one of"),
+        (["--header", "absent.hdr"], "absent.hdr"),
+        (["--header", "absent.hdr", "--size", "1 deg"], "leave out --center, --size and --scale"),
+        (["--max-bytes", "1000"], "the limit is 1 kB"),
+        (["--scheduler", "nonsense://here"], "no dask scheduler answers"),
+    ],
+)
+def test_a_refusal_is_one_line_and_leaves_nothing(
+    tmp_path: Path, survey: Survey, options: list[str], message: str
+) -> None:
+    result = call("mosaic", survey.folder, "-o", tmp_path / "m.fits", *options, code=1)
+    assert message in result.stderr
+    assert result.stdout == "" and len(result.stderr.strip().splitlines()) == 1
+    assert not names(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("output", "message"),
+    [
+        ("absent/m.fits", "No such file"),
+        ("file/m.fits", "Not a directory"),
+        (".", "it is a folder"),
+        ("m.fits.gz", "not compressed"),
+    ],
+)
+def test_an_output_that_cannot_be_written(tmp_path: Path, survey: Survey, output: str, message: str) -> None:
+    """Told before any work: no store is begun."""
+    (tmp_path / "file").write_text("x")
+    assert message in call("mosaic", survey.folder, "-o", tmp_path / output, code=1).stderr
+    good = tmp_path / "m.fits"
+    assert "cannot write" in call("mosaic", survey.folder, "-o", good, "--png", tmp_path / "no/m.png", code=1).stderr
+    assert "cannot write" in call("header", survey.folder, "-o", tmp_path / "no/a.hdr", code=1).stderr
+    assert "cannot write" in call("demo", "--out", tmp_path / "file" / "demo", "--size", "0.1", code=1).stderr
+    refused = call("mosaic", survey.folder, "-o", good, "--workdir", tmp_path / "file", code=1).stderr
+    assert "is no dmontage run" in refused and "goes on from there" not in refused
+    assert names(tmp_path) == ["file"]
+
+
+def test_no_usable_input(tmp_path: Path) -> None:
+    empty, bad = tmp_path / "empty", tmp_path / "bad"
+    empty.mkdir()
+    bad.mkdir()
+    fits.PrimaryHDU(np.zeros((5, 5), np.float32)).writeto(bad / "plain.fits")
+    for command in (["scan"], ["plan"], ["header"], ["mosaic", "-o", str(tmp_path / "m.fits")]):
+        assert "no FITS file" in call(*command, empty, code=1).stderr
+        assert "no celestial WCS" in call(*command, bad, code=1).stderr
+        assert "no such file or folder" in call(*command, tmp_path / "absent", code=1).stderr
+    assert names(tmp_path) == ["bad", "empty"]
+
+
+def test_one_bad_among_good(tmp_path: Path, survey: Survey) -> None:
+    """Skipped, counted and named; fatal with --strict, at the scan and while projecting."""
+    raw, out = tmp_path / "raw", tmp_path / "m.fits"
+    shutil.copytree(survey.folder, raw)
+    (raw / "cut.fits").write_bytes((raw / "image00.fits").read_bytes()[:9000])
+    assert "cut.fits: truncated" in call("mosaic", raw, "-o", out, "--strict", code=1).stderr
+    assert names(tmp_path) == ["raw"]
+    output = call("mosaic", raw, "-o", out).output
+    assert "6 used, 1 skipped" in output and "cut.fits: truncated" in output
+    (raw / "cut.fits").unlink()
+    damage(raw / "image05.fits")
+    before = out.read_bytes()
+    result = call("mosaic", raw, "-o", out, "--strict", code=1)
+    assert "image05.fits.fz" in result.stderr and "the same command again goes on from there" in result.stderr
+    assert out.read_bytes() == before
+    assert names(tmp_path) == ["m.fits", "m.fits.run.zarr", "m_area.fits", "raw"]
+    assert "5 used (5 from the store), 1 skipped" in call("mosaic", raw, "-o", out).output
+    assert out.read_bytes() != before and names(tmp_path) == ["m.fits", "m_area.fits", "raw"]
+
+
+def test_an_old_mosaic_is_kept_until_the_new_one_is_whole(
+    tmp_path: Path, survey: Survey, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A failure while the second band is written: the old files are as they were, and no partial lies about."""
+    out = tmp_path / "m.fits"
+    call("mosaic", survey.folder, "-o", out)
+    before = out.read_bytes(), (tmp_path / "m_area.fits").read_bytes()
+
+    def fail(*_: object) -> None:
+        raise dm.InputError("the disk is gone")
+
+    monkeypatch.setattr("dmontage.pipeline.CHUNK", 64)
+    monkeypatch.setattr("dmontage.planner.CHUNK", 64)
+    with monkeypatch.context() as patch:
+        patch.setattr("dmontage.fits_files.FitsWriter.write_rows", fail)
+        assert "the disk is gone" in call("mosaic", survey.folder, "-o", out, "--scale", "3 arcsec", code=1).stderr
+    assert (out.read_bytes(), (tmp_path / "m_area.fits").read_bytes()) == before
+    assert names(tmp_path) == ["m.fits", "m.fits.run.zarr", "m_area.fits"]
+    call("mosaic", survey.folder, "-o", out, "--scale", "3 arcsec")
+    assert out.read_bytes() != before[0]
+    assert names(tmp_path) == ["m.fits", "m_area.fits"]
+
+
+def test_a_store_of_another_run_is_refused_and_kept(tmp_path: Path, survey: Survey) -> None:
+    out, store = tmp_path / "m.fits", tmp_path / "run.zarr"
+    command = ("mosaic", survey.folder, "-o", out, "--workdir")
+    call(*command, store)
+    for other in (["--scale", "3 arcsec"], ["--tol", "1e-12"]):
+        assert "holds another run" in call(*command, store, *other, code=1).stderr
+    foreign = tmp_path / "photos"
+    foreign.mkdir()
+    write_image(foreign / "precious.fits", np.zeros((4, 4), np.float32))
+    assert "is no dmontage run" in call(*command, foreign, code=1).stderr
+    assert names(foreign) == ["precious.fits"] and store.is_dir()
+
+
+# --- starting up --------------------------------------------------------------------------------------------------
+
+
+def imported(*arguments: str) -> tuple[str, set[str]]:
+    """What a command prints, and the modules that it has imported, in a process of its own."""
+    code = (
+        "import sys\nfrom dmontage.cli import main\n"
+        "try: main(sys.argv[1:])\nexcept SystemExit as end: assert not end.code\n"
+        "print(*sys.modules, file=sys.stderr)"
+    )
+    command = [sys.executable, "-c", code, *arguments]
+    run = subprocess.run(command, check=True, capture_output=True, text=True, cwd=Path(__file__).parents[1])
+    return run.stdout, set(run.stderr.split())
+
+
+def test_help_imports_nothing_heavy() -> None:
+    """And each command says what it is for."""
+    output, modules = imported("--help")
+    assert not {"numpy", "numba", "scipy", "distributed", "dask", "zarr", "astropy", "rich", "PIL"} & modules
+    for command in ("scan", "header", "plan", "mosaic", "demo"):
+        assert f"\n  {command} " in output
+
+
+def test_a_scan_needs_no_engine(survey: Survey) -> None:
+    output, modules = imported("scan", str(survey.folder))
+    assert output.startswith("6 images")
+    assert not {"numba", "scipy", "distributed", "dask", "zarr"} & modules
+
+
+def test_a_mosaic_on_threads_needs_no_cluster(survey: Survey, tmp_path: Path) -> None:
+    _, modules = imported("mosaic", str(survey.folder), "-o", str(tmp_path / "m.fits"))
+    assert "dask" in modules and "distributed" not in modules
