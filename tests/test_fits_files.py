@@ -308,18 +308,17 @@ def test_reading_in_threads_leaves_the_warning_filters_alone(
     """Two readers that enter and leave in turn: with ``catch_warnings`` the second puts the first one's filter back."""
     ref = scan(write_image(tmp_path / "a.fits", values))[0]
     first_in, second_in, first_out = threading.Event(), threading.Event(), threading.Event()
-    plain_open = fits.open
 
-    def slow_open(*args: Any, **kwargs: Any) -> Any:
+    def slow(data: NDArray[Any], *_: object) -> NDArray[Any]:
         if threading.current_thread().name == "first":
             first_in.set()
             second_in.wait(5)
         else:
             second_in.set()
             first_out.wait(5)
-        return plain_open(*args, **kwargs)
+        return data
 
-    monkeypatch.setattr("dmontage.fits_files.fits.open", slow_open)
+    monkeypatch.setattr("dmontage.fits_files._as_float", slow)
     before = list(warnings.filters)
     first = threading.Thread(target=read, args=(ref,), name="first")
     second = threading.Thread(target=read, args=(ref,), name="second")
