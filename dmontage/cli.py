@@ -138,7 +138,7 @@ def mosaic(
     **options: Any,
 ) -> None:
     """Make a mosaic of files and folders: project, match backgrounds, coadd, write."""
-    images = _scan(inputs, strict)
+    images = _without(_scan(inputs, strict), output)
     grid, how = _split(images, options)
     with _cluster(scheduler):
         made = _make(images, grid, output, workdir, png, strict=strict, **how)
@@ -209,6 +209,20 @@ def _scan(inputs: tuple[Path, ...], strict: bool) -> Images:
     from dmontage.fits_files import scan
 
     return scan(inputs, strict=strict)
+
+
+def _without(images: Images, output: Path) -> Images:
+    """The images but for an earlier mosaic that is about to be replaced, where it lies among them."""
+    from dataclasses import replace
+
+    from dmontage.model import Skipped
+
+    refs = tuple(ref for ref in images if Path(ref.path).resolve() != output.resolve())
+    if len(refs) == len(images):
+        return images
+    if not refs:
+        raise InputError(f"{output} is the only image: it cannot be input and output at once")
+    return replace(images, refs=refs, skipped=(*images.skipped, Skipped(output.name, "the output itself")))
 
 
 def _split(images: Images, options: dict[str, Any]) -> tuple[Grid, dict[str, Any]]:

@@ -116,14 +116,15 @@ def read(ref: ImageRef, window: Window | None = None) -> NDArray[Any]:
     Raises
     ------
     InputError
-        If the data are damaged, or the file has gone or changed its shape since the scan.
+        If the data are damaged, or the file has gone or changed since the scan.
     """
     window = window or ref.grid.window
     try:
+        stat = Path(ref.path).stat()
+        if (stat.st_size, stat.st_mtime_ns) != (ref.size, ref.mtime_ns):
+            raise InputError("has changed since the scan; scan again")
         with _quiet, fits.open(ref.path, memmap=False) as hdus:
             hdu = hdus[ref.hdu]
-            if tuple(hdu.shape[-2:]) != ref.grid.shape:
-                raise InputError(f"has changed its shape from {ref.grid.shape} to {hdu.shape[-2:]}; scan again")
             plane = (0,) * (len(hdu.shape) - 2)
             data = hdu.section[(*plane, *window.slices)]
             blank = hdu.header.get("BLANK") if hdu.header["BITPIX"] > 0 else None

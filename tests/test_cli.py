@@ -195,7 +195,8 @@ def test_an_old_mosaic_is_kept_until_the_new_one_is_whole(
     def fail(*_: object) -> None:
         raise dm.InputError("the disk is gone")
 
-    monkeypatch.setattr("dmontage.pipeline.CHUNK", 64)
+    monkeypatch.setattr("dmontage.pipeline.stages.CHUNK", 64)
+    monkeypatch.setattr("dmontage.pipeline.products.CHUNK", 64)
     monkeypatch.setattr("dmontage.planner.CHUNK", 64)
     with monkeypatch.context() as patch:
         patch.setattr("dmontage.fits_files.FitsWriter.write_rows", fail)
@@ -252,3 +253,18 @@ def test_a_scan_needs_no_engine(survey: Survey) -> None:
 def test_a_mosaic_on_threads_needs_no_cluster(survey: Survey, tmp_path: Path) -> None:
     _, modules = imported("mosaic", str(survey.folder), "-o", str(tmp_path / "m.fits"))
     assert "dask" in modules and "distributed" not in modules
+
+
+def test_an_output_among_the_inputs_is_no_input(tmp_path: Path, survey: Survey) -> None:
+    """The same command twice: the first mosaic must not enter the second."""
+    raw = tmp_path / "raw"
+    shutil.copytree(survey.folder, raw)
+    call("mosaic", raw, "-o", raw / "m.fits")
+    first = (raw / "m.fits").read_bytes()
+    again = call("mosaic", raw, "-o", raw / "m.fits").output
+    assert "6 used, 2 skipped" in again and "m.fits: the output itself" in again
+    pixels = slice(2880 * 2, None)
+    assert (raw / "m.fits").read_bytes()[pixels] == first[pixels]
+    alone = tmp_path / "alone.fits"
+    alone.write_bytes(first)
+    assert "input and output at once" in call("mosaic", alone, "-o", alone, code=1).stderr

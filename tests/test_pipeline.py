@@ -38,7 +38,8 @@ def images(survey: Survey) -> Images:
 def chunks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Mosaics of 25 chunks and several tasks a stage, that would else have one."""
     monkeypatch.setattr("dmontage.planner.CHUNK", 64)
-    monkeypatch.setattr("dmontage.pipeline.CHUNK", 64)
+    monkeypatch.setattr("dmontage.pipeline.stages.CHUNK", 64)
+    monkeypatch.setattr("dmontage.pipeline.products.CHUNK", 64)
     monkeypatch.setattr("dmontage.planner._TASK_PIXELS", 20_000)
 
 
@@ -137,7 +138,7 @@ def test_tasks_are_small(monkeypatch: pytest.MonkeyPatch, survey: Survey, images
         sizes.append(len(pickle.dumps(calls)))
         return run(calls, progress)
 
-    monkeypatch.setattr("dmontage.pipeline.run", spy)
+    monkeypatch.setattr("dmontage.pipeline.stages.run", spy)
     made = dm.mosaic(images, survey.grid)
     made.compute()
     assert sum(sizes) < 4 * survey.grid.shape[1] * 2
@@ -173,7 +174,7 @@ def test_a_run_that_was_stopped_is_taken_up(
 
     store, out = tmp_path / "run.zarr", tmp_path / "m.fits"
     with monkeypatch.context() as patch:
-        patch.setattr("dmontage.pipeline.run", fail)
+        patch.setattr("dmontage.pipeline.stages.run", fail)
         with pytest.raises(RuntimeError, match="killed"):
             dm.mosaic(images, survey.grid, store).write(out)
     assert [p.name for p in tmp_path.iterdir()] == ["run.zarr"]

@@ -1,14 +1,9 @@
-"""The pipeline: scan, plan, project, fit, solve, coadd, write (level 5).
-
-`mosaic` decides everything and computes nothing; a `Mosaic` is a value with a store behind it. Its stages run once,
-when pixels are first asked for, and are not run again when the store already holds what they would make.
-"""
+"""Stages: project, fit, solve, coadd and write, each run once."""
 
 from __future__ import annotations
 
 import tempfile
-import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, cast
@@ -18,16 +13,17 @@ import numpy as np
 from dmontage._version import __version__
 from dmontage.background import ImageFrame, Solution, solve
 from dmontage.errors import InputError
-from dmontage.fits_files import FitsWriter, check_writable, scan
+from dmontage.fits_files import check_writable
 from dmontage.graph.coadd import coadd_chunk, coadd_chunks
 from dmontage.graph.drive import Call, active_client, name_of, run
 from dmontage.graph.lazy import lazy_mosaic
 from dmontage.graph.overlaps import fit_pairs
 from dmontage.graph.project import project_rows, row_table
 from dmontage.grid import Grid
-from dmontage.mapping import affordable_parts
-from dmontage.model import ImageRef, Images, PlaneFit, Skipped
-from dmontage.planner import CHUNK, MosaicPlan, human, make_plan
+from dmontage.model import PlaneFit, Skipped
+from dmontage.pipeline.products import area_path, write_products
+from dmontage.pipeline.summary import Summary
+from dmontage.planner import CHUNK, MosaicPlan
 from dmontage.store import Store
 from dmontage.window import Window
 
@@ -39,106 +35,7 @@ if TYPE_CHECKING:
 
     Progress = Callable[[str, int, int], None]
 
-__all__ = ["Mosaic", "Pixels", "Summary", "mosaic", "plan"]
-
-
-def plan(
-    images: Images | Sequence[ImageRef] | str | Path | Iterable[str | Path], grid: Grid | None = None, **options: Any
-) -> MosaicPlan:
-    """What `mosaic` would do with the same arguments; it reads headers and computes nothing. Print it."""
-    found = _scanned(images)
-    return make_plan(found, grid if grid is not None else Grid.fit(found), **options)
-
-
-def mosaic(
-    images: Images | Sequence[ImageRef] | str | Path | Iterable[str | Path],
-    grid: Grid | None = None,
-    store: str | Path | None = None,
-    background: str = "plane",
-    combine: str = "mean",
-    *,
-    strict: bool = False,
-    progress: Progress | None = None,
-    **options: Any,
-) -> Mosaic:
-    """A mosaic of images; lazy: no pixel is read before one is asked for.
-
-    Parameters
-    ----------
-    images
-        What `dmontage.scan` gives, or files and folders.
-    grid
-        Where the mosaic lies; by default the smallest grid, north up, that holds all images.
-    store
-        Folder (``.zarr``) of the run, kept for the next time; a temporary one if not given. Required on a cluster.
-    background
-        "plane": the differences in the overlaps are fitted by planes, and one least-squares solution gives each image's
-        correction. "level": one number per image. "none": the values are left as they are.
-    combine
-        "mean" (by area), "median", or "count".
-    strict
-        Raise when a file cannot be used or turns out to be damaged, instead of going on without it.
-    progress
-        Called with (stage, done, total).
-    **options
-        ``weights``, ``method``, ``tol``, ``max_bytes`` as for `dmontage.planner.make_plan`.
-
-    Raises
-    ------
-    InputError
-        When the input cannot be used; see `dmontage.scan` and `dmontage.planner.make_plan`.
-    """
-    found = _scanned(images, strict=strict)
-    decided = plan(found, grid, background=background, combine=combine, **options)
-    return Mosaic(decided, store, strict=strict, progress=progress)
-
-
-class Pixels(NamedTuple):
-    """Pixels in memory."""
-
-    data: NDArray[np.float32]
-    """(ny, nx) value, NaN where blank."""
-    area: NDArray[np.float32]
-    """(ny, nx) summed covered fraction."""
-    grid: Grid
-
-
-@dataclass
-class Summary:
-    """What a run did. Print it."""
-
-    images: int = 0
-    skipped: tuple[Skipped, ...] = ()
-    pairs: int = 0
-    rms_before: float = 0.0
-    """Root mean square of the level differences of the overlaps."""
-    rms_after: float = 0.0
-    unpaired: tuple[str, ...] = ()
-    groups: int = 1
-    """Sets of images that are connected by overlaps."""
-    reused: int = 0
-    """Images that the store held already."""
-    seconds: dict[str, float] = field(default_factory=dict)
-    bytes_in: int = 0
-    bytes_out: int = 0
-
-    def __str__(self) -> str:
-        reused = f" ({self.reused} from the store)" if self.reused else ""
-        lines = [f"images      {self.images} used{reused}, {len(self.skipped)} skipped"]
-        lines += [f"  skipped   {item}" for item in self.skipped]
-        if self.pairs:
-            change = f"{self.rms_before:.4g} before, {self.rms_after:.4g} after"
-            lines.append(f"overlaps    {self.pairs} pairs; rms difference {change}")
-        if self.unpaired:
-            lines.append(
-                f"  unpaired  {len(self.unpaired)} images are left as they are: {', '.join(self.unpaired[:5])}"
-            )
-        if self.groups > 1:
-            lines.append(f"  groups    {self.groups} groups of images have no overlap with each other")
-        times = ", ".join(f"{stage} {seconds:.2f}" for stage, seconds in self.seconds.items())
-        lines.append(f"seconds     {times}; total {sum(self.seconds.values()):.2f}")
-        lines.append(f"bytes       {human(self.bytes_in)} read, {human(self.bytes_out)} written")
-        return "\n".join(lines)
+__all__ = ["Mosaic", "Pixels"]
 
 
 class Mosaic:
@@ -206,11 +103,10 @@ class Mosaic:
         Both are written aside and renamed when they are whole.
         """
         path = Path(path)
-        area_path = path.with_name(f"{path.name.removesuffix(path.suffix)}_area{path.suffix}")
-        for product in (path, area_path):
+        for product in (path, area_path(path)):
             check_writable(product)
         self._rectify()
-        with self._timed("coadd"):
+        with self.summary.timed("coadd"):
             chunks = self.plan.chunks
             self._run(
                 "coadd",
@@ -220,8 +116,10 @@ class Mosaic:
                     for batch in self.plan.chunk_batches
                 ],
             )
-        with self._timed("write"):
-            self._write_fits(path, area_path)
+        with self.summary.timed("write"):
+            write_products(
+                self._open(), self.plan, self.summary, path, lambda done, total: self._progress("write", done, total)
+            )
         self.summary.bytes_out = self.plan.bytes_out
         return self
 
@@ -269,7 +167,7 @@ class Mosaic:
         if not missing:
             return
         batches = [tuple(row for row in batch if row in missing) for batch in self.plan.row_batches]
-        with self._timed("project"):
+        with self.summary.timed("project"):
             done = self._run("project", project_rows, [(batch,) for batch in batches if batch])
         receipts = self._receipts | {receipt["row"]: receipt for receipt in chain.from_iterable(done)}
         bad = [Skipped(self.plan.rows[i].image.name, r["error"]) for i, r in receipts.items() if "error" in r]
@@ -293,9 +191,9 @@ class Mosaic:
         self._corrected = True
 
     def _solve(self) -> Solution:
-        with self._timed("fit"):
+        with self.summary.timed("fit"):
             self.fits = tuple(chain.from_iterable(self._run("fit", fit_pairs, self._pair_arguments())))
-        with self._timed("solve"):
+        with self.summary.timed("solve"):
             frames = [
                 ImageFrame((w.x0 + w.x1 - 1) / 2, (w.y0 + w.y1 - 1) / 2, max(w.shape) / 2)
                 for w in (row.window for row in self.plan.rows)
@@ -337,46 +235,12 @@ class Mosaic:
         else:
             self._rectify()
         how = (plan.background, plan.combine, plan.weights)
-        with self._timed("coadd"):
+        with self.summary.timed("coadd"):
             done = self._run("cutout", coadd_chunk, [(*part, *how) for part in parts])
         both = np.empty((2, *window.shape), np.float32)
         for (part, _), values in zip(parts, done, strict=True):
             both[:, *part.relative_to(window).slices] = values
         return Pixels(both[0], both[1], self.grid.subgrid(window))
-
-    def _write_fits(self, path: Path, area_path: Path) -> None:
-        store, nx = self._open(), self.grid.shape[1]
-        units = {row.image.bunit for row in self.plan.rows}
-        unit = units.pop() if len(units) == 1 and self.plan.combine != "count" else ""
-        on_sky = [row.mapping.sub_out for row in self.plan.rows if row.method == "sky"]
-        sub = affordable_parts(max(on_sky, default=1), self.grid.window)
-        cards = self._provenance()
-        with (
-            FitsWriter(path, self.grid, [("BUNIT", unit, "")] * bool(unit) + cards) as value,
-            FitsWriter(area_path, self.grid, [("BUNIT", "sr", "covered solid angle"), *cards]) as area,
-        ):
-            for y0 in range(0, self.grid.shape[0], CHUNK):
-                band = Window(y0, min(y0 + CHUNK, self.grid.shape[0]), 0, nx)
-                value.write_rows(store.read_mosaic("mean", band))
-                area.write_rows(store.read_mosaic("area", band) * self.grid.solid_angle(band, sub))
-                self._progress("write", band.y1, self.grid.shape[0])
-
-    def _provenance(self) -> list[tuple[str, Any, str]]:
-        plan = self.plan
-        return [
-            ("CREATOR", f"dmontage {__version__}", "software that made this mosaic"),
-            ("NIMAGES", self.summary.images, "images in the mosaic"),
-            ("NSKIPPED", len(self.summary.skipped), "inputs that were left out"),
-            ("BACKGRND", plan.background, "background model"),
-            ("COMBINE", plan.combine, "how images were combined"),
-            ("WEIGHTS", plan.weights, "weights of the images"),
-            ("PROJECT", plan.method, "projection kernel"),
-            ("PROJTOL", plan.tol, "[pix] tolerance of the projection"),
-            ("PROJERR", float(f"{plan.error_bound:.3g}"), "[pix] stated bound of its error"),
-        ]
-
-    def _timed(self, stage: str) -> _Timer:
-        return _Timer(self.summary.seconds, stage)
 
 
 @dataclass(frozen=True)
@@ -396,28 +260,11 @@ class Cutout:
         return self.mosaic._pixels(self.window)
 
 
-class _Timer:
-    """Adds the seconds of a block to a stage."""
+class Pixels(NamedTuple):
+    """Pixels in memory."""
 
-    def __init__(self, seconds: dict[str, float], stage: str) -> None:
-        self._seconds, self._stage = seconds, stage
-
-    def __enter__(self) -> None:
-        self._start = time.perf_counter()
-
-    def __exit__(self, *_: object) -> None:
-        self._seconds[self._stage] = self._seconds.get(self._stage, 0.0) + time.perf_counter() - self._start
-
-
-def _scanned(
-    images: Images | Sequence[ImageRef] | str | Path | Iterable[str | Path], *, strict: bool = False
-) -> Images:
-    """Images from whatever names them."""
-    if isinstance(images, Images):
-        return images
-    listed = [images] if isinstance(images, (str, Path)) else list(images)
-    refs = {item for item in listed if isinstance(item, ImageRef)}
-    paths = [item for item in listed if not isinstance(item, ImageRef)]
-    found = scan(paths, strict=strict) if paths or not refs else Images(())
-    refs.update(found)
-    return Images(tuple(sorted(refs, key=lambda ref: (Path(ref.path).name, ref.hdu, ref.path))), found.skipped)
+    data: NDArray[np.float32]
+    """(ny, nx) value, NaN where blank."""
+    area: NDArray[np.float32]
+    """(ny, nx) summed covered fraction."""
+    grid: Grid

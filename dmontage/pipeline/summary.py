@@ -1,0 +1,64 @@
+"""Summary: what a run did, for people."""
+
+from __future__ import annotations
+
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from dmontage.planner import human
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from dmontage.model import Skipped
+
+__all__ = ["Summary"]
+
+
+@dataclass
+class Summary:
+    """What a run did. Print it."""
+
+    images: int = 0
+    skipped: tuple[Skipped, ...] = ()
+    pairs: int = 0
+    rms_before: float = 0.0
+    """Root mean square of the level differences of the overlaps."""
+    rms_after: float = 0.0
+    unpaired: tuple[str, ...] = ()
+    groups: int = 1
+    """Sets of images that are connected by overlaps."""
+    reused: int = 0
+    """Images that the store held already."""
+    seconds: dict[str, float] = field(default_factory=dict)
+    bytes_in: int = 0
+    bytes_out: int = 0
+
+    @contextmanager
+    def timed(self, stage: str) -> Iterator[None]:
+        """Add the seconds of what is inside to a stage."""
+        start = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds[stage] = self.seconds.get(stage, 0.0) + time.perf_counter() - start
+
+    def __str__(self) -> str:
+        reused = f" ({self.reused} from the store)" if self.reused else ""
+        lines = [f"images      {self.images} used{reused}, {len(self.skipped)} skipped"]
+        lines += [f"  skipped   {item}" for item in self.skipped]
+        if self.pairs:
+            change = f"{self.rms_before:.4g} before, {self.rms_after:.4g} after"
+            lines.append(f"overlaps    {self.pairs} pairs; rms difference {change}")
+        if self.unpaired:
+            lines.append(
+                f"  unpaired  {len(self.unpaired)} images are left as they are: {', '.join(self.unpaired[:5])}"
+            )
+        if self.groups > 1:
+            lines.append(f"  groups    {self.groups} groups of images have no overlap with each other")
+        times = ", ".join(f"{stage} {seconds:.2f}" for stage, seconds in self.seconds.items())
+        lines.append(f"seconds     {times}; total {sum(self.seconds.values()):.2f}")
+        lines.append(f"bytes       {human(self.bytes_in)} read, {human(self.bytes_out)} written")
+        return "\n".join(lines)
