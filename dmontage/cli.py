@@ -62,18 +62,25 @@ _grid = _options(
     click.option("--size", help="'1 deg', or width and height: '1 deg, 30 arcmin'."),
     click.option("--scale", help="Side of a pixel: '1 arcsec'.  [default: that of the finest image]"),
     click.option("--projection", default="TAN", show_default=True, help="FITS code: TAN, SIN, CAR, AIT, ..."),
-    click.option("--frame", type=click.Choice(["icrs", "fk5", "fk4", "galactic"]), help="[default: the images' own]"),
+    click.option(
+        "--frame",
+        type=click.Choice(["icrs", "fk5", "fk4", "galactic"]),
+        help="[default: the images' own; with --center icrs]",
+    ),
     click.option("--rotation", default="0 deg", show_default=True, help="Turns the y axis from north (CROTA2)."),
-)
+)  # fmt: skip
 _how = _options(
-    click.option("--background", type=click.Choice(["none", "level", "plane"]), default="plane", show_default=True),
-    click.option("--combine", type=click.Choice(["mean", "median", "count"]), default="mean", show_default=True),
+    click.option("--background", type=click.Choice(["none", "level", "plane"]), default="plane", show_default=True,
+                 help="Match the images by a level and two slopes each, by a level, or not."),
+    click.option("--combine", type=click.Choice(["mean", "median", "count"]), default="mean", show_default=True,
+                 help="What becomes of a pixel that several images cover."),
     click.option("--weights", type=click.Choice(["area", "none"]), help="[default: area for mean, none for median]"),
-    click.option("--method", type=click.Choice(["auto", "plane", "sky"]), default="auto", show_default=True),
+    click.option("--method", type=click.Choice(["auto", "plane", "sky"]), default="auto", show_default=True,
+                 help="Overlaps on the plane where --tol allows it, or on the sphere."),
     click.option("--tol", type=click.FloatRange(min=0, min_open=True), default=1e-5, show_default=True,
                  help="Tolerance of the projection in output pixels."),
-    click.option("--max-bytes", type=click.FloatRange(min=1), default=2.0**38, show_default="256 GiB",
-                 help="Refuse a run that needs more."),
+    click.option("--max-bytes", type=click.FloatRange(min=1), default=2.0**38, show_default="275 GB",
+                 help="Refuse a run whose store needs more."),
 )  # fmt: skip
 
 
@@ -138,12 +145,14 @@ def mosaic(
     **options: Any,
 ) -> None:
     """Make a mosaic of files and folders: project, match backgrounds, coadd, write."""
-    images = _without(_scan(inputs, strict), output)
+    from dmontage.pipeline import area_path
+
+    images = _scan(inputs, strict)
     grid, how = _split(images, options)
     with _cluster(scheduler):
         made = _make(images, grid, output, workdir, png, strict=strict, **how)
     click.echo(made.summary)
-    click.echo(f"wrote       {output}{f' and {png}' if png else ''}")
+    click.echo("wrote       " + ", ".join(str(path) for path in (output, area_path(output), png) if path))
 
 
 @main.command()
@@ -209,20 +218,6 @@ def _scan(inputs: tuple[Path, ...], strict: bool) -> Images:
     from dmontage.fits_files import scan
 
     return scan(inputs, strict=strict)
-
-
-def _without(images: Images, output: Path) -> Images:
-    """The images but for an earlier mosaic that is about to be replaced, where it lies among them."""
-    from dataclasses import replace
-
-    from dmontage.model import Skipped
-
-    refs = tuple(ref for ref in images if Path(ref.path).resolve() != output.resolve())
-    if len(refs) == len(images):
-        return images
-    if not refs:
-        raise InputError(f"{output} is the only image: it cannot be input and output at once")
-    return replace(images, refs=refs, skipped=(*images.skipped, Skipped(output.name, "the output itself")))
 
 
 def _split(images: Images, options: dict[str, Any]) -> tuple[Grid, dict[str, Any]]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import gzip
 import os
+import re
 import threading
 import warnings
 from pathlib import Path
@@ -36,7 +37,10 @@ __all__ = ["SUFFIXES", "FitsWriter", "check_writable", "pixels", "read", "scan"]
 SUFFIXES = (".fits", ".fit", ".fts", ".fz", ".gz")
 """Names that are taken from a folder; of ``.gz`` only ``.fits.gz`` and the like."""
 
-_NOT_IMAGES = {"ERR", "DQ", "WHT", "VAR", "MASK", "WEIGHT", "CON", "AREA"}
+_NOT_IMAGES = re.compile(
+    r"ERR(OR)?|DQ|FLAGS?|WHT|WEIGHT|VAR(_.*|IANCE)?|IVAR|INVVAR|UNCERT(AINTY)?|STDDEV|SIGMA|RMS|(BAD)?MASK|CON|CTX|AREA"
+    r"|BKG|BACKGROUND|EXP(TIME|OSURE)?|COV(ERAGE)?|HITS"
+)
 """EXTNAMEs that accompany an image."""
 
 _BLOCK = 2880
@@ -76,7 +80,8 @@ def scan(inputs: str | Path | Iterable[str | Path], *, strict: bool = False) -> 
     Parameters
     ----------
     inputs
-        Files and folders (searched with all below them) in any mix. From folders, ``x_area.fits`` files are left out.
+        Files and folders (searched with all below them) in any mix. From folders, ``x_area.fits`` files and mosaics
+        that dmontage wrote are left out.
     strict
         Raise at the first file that cannot be used, instead of skipping it.
 
@@ -92,9 +97,9 @@ def scan(inputs: str | Path | Iterable[str | Path], *, strict: bool = False) -> 
     """
     paths, skipped = _find(inputs)
     refs: list[ImageRef] = []
-    for path in paths:
+    for path, named in paths.items():
         try:
-            found, left = _scan_file(path)
+            found, left = _scan_file(path, named=named)
             if not found:
                 raise InputError("; ".join(left) or "holds no image")
         except InputError as error:
@@ -214,11 +219,14 @@ class FitsWriter:
             self._partial.unlink(missing_ok=True)
 
 
-def _find(inputs: str | Path | Iterable[str | Path]) -> tuple[list[Path], list[Skipped]]:
-    """Files to look into, and what a folder holds besides."""
-    paths: list[Path] = []
+def _find(inputs: str | Path | Iterable[str | Path]) -> tuple[dict[Path, bool], list[Skipped]]:
+    """Files to look into, each with True where it was named itself; and what a folder holds besides."""
+    items = [inputs] if isinstance(inputs, (str, Path)) else list(inputs)
+    if not items:
+        raise InputError("no image was given: name files or folders")
+    paths: dict[Path, bool] = {}
     skipped: list[Skipped] = []
-    for item in [inputs] if isinstance(inputs, (str, Path)) else inputs:
+    for item in items:
         path = Path(item)
         if path.is_dir():
             for child in sorted(path.rglob("*")):
@@ -227,20 +235,14 @@ def _find(inputs: str | Path | Iterable[str | Path]) -> tuple[list[Path], list[S
                 if _stem(child).endswith("_area"):
                     skipped.append(Skipped(child.name, "an area file, not an image"))
                 else:
-                    paths.append(child)
+                    paths.setdefault(child.resolve(), False)
         elif path.exists():
-            paths.append(path)
+            paths[path.resolve()] = True
         else:
             raise InputError(f"{path}: no such file or folder")
-    if not _listed(inputs):
-        raise InputError("no image was given: name files or folders")
     if not paths:
-        raise InputError(f"no FITS file ({', '.join(SUFFIXES)}) in {', '.join(map(str, _listed(inputs)))}")
-    return list({path.absolute(): path for path in paths}.values()), skipped
-
-
-def _listed(inputs: str | Path | Iterable[str | Path]) -> list[str | Path]:
-    return [inputs] if isinstance(inputs, (str, Path)) else list(inputs)
+        raise InputError(f"no FITS file ({', '.join(SUFFIXES)}) in {', '.join(map(str, items))}")
+    return paths, skipped
 
 
 def _stem(path: Path) -> str:
@@ -255,7 +257,7 @@ def _is_fits_name(path: Path) -> bool:
     return bool(suffixes) and suffixes[-1] in SUFFIXES and (suffixes[-1] != ".gz" or suffixes[0] in SUFFIXES[:3])
 
 
-def _scan_file(path: Path) -> tuple[list[ImageRef], list[str]]:
+def _scan_file(path: Path, *, named: bool) -> tuple[list[ImageRef], list[str]]:
     """The images of one file, and the reasons for which HDUs of it were left out."""
     refs: list[ImageRef] = []
     left: list[str] = []
@@ -264,7 +266,7 @@ def _scan_file(path: Path) -> tuple[list[ImageRef], list[str]]:
         n_bytes = _real_bytes(path, stat.st_size)
         with _quiet, fits.open(path, memmap=False, lazy_load_hdus=True) as hdus:
             for index, hdu in _each(hdus, n_bytes):
-                reason = _not_an_image(hdu)
+                reason = _not_an_image(hdu, named=named)
                 if reason is None:
                     _check_extent(hdu, n_bytes)
                     try:
@@ -298,7 +300,7 @@ def _each(hdus: fits.HDUList, n_bytes: int) -> Iterator[tuple[int, Any]]:
         index += 1
 
 
-def _not_an_image(hdu: Any) -> str | None:
+def _not_an_image(hdu: Any, *, named: bool) -> str | None:
     """Why an HDU is no image of the sky; an empty string where that goes without saying."""
     if not isinstance(hdu, (fits.PrimaryHDU, fits.ImageHDU, fits.CompImageHDU)):
         return ""
@@ -307,8 +309,13 @@ def _not_an_image(hdu: Any) -> str | None:
         return ""
     if any(side != 1 for side in shape[:-2]):
         return f"a cube of shape {shape}: cubes are not supported yet; extract a plane"
+    if str(hdu.header.get("CREATOR", "")).startswith("dmontage"):
+        if hdu.header.get("BUNIT") == "sr":
+            return "an area that dmontage wrote, not an image"
+        if not named:
+            return "a mosaic that dmontage wrote; name the file itself to use it"
     name = str(hdu.header.get("EXTNAME", "")).strip().upper()
-    return f"extension {name} accompanies an image" if name in _NOT_IMAGES else None
+    return f"extension {name} accompanies an image" if _NOT_IMAGES.fullmatch(name) else None
 
 
 def _check_extent(hdu: Any, n_bytes: int) -> None:
@@ -346,6 +353,8 @@ def _as_float(data: NDArray[Any], header: fits.Header, blank: int | None) -> NDA
     out = np.ascontiguousarray(data, dtype=np.float64 if wide else np.float32)
     if blank is not None and data.dtype.kind in "iu":  # where astropy made floats it has blanked them
         out[data == blank * header.get("BSCALE", 1) + header.get("BZERO", 0)] = np.nan
+    if wide:  # a sentinel such as 1e308: the store could only make it infinite
+        out[np.abs(out) > np.finfo(np.float32).max] = np.nan
     return out
 
 

@@ -14,6 +14,7 @@ import numpy as np
 from astropy import units as u
 from astropy.io.fits import Card, Header
 from astropy.wcs import WCS
+from astropy.wcs.utils import wcs_to_celestial_frame
 
 from dmontage.errors import InputError
 
@@ -114,6 +115,8 @@ def checked_cards(header: Header) -> dict[str, Any]:
         cards[key] = int(value) if key.endswith("_ORDER") else float(value)
     if "RADECSYS" in cards:  # the old name, at which astropy prints a warning
         cards.setdefault("RADESYS", cards.pop("RADECSYS"))
+    if "RADESYS" in cards:
+        cards["RADESYS"] = cards["RADESYS"].strip().upper()
     for key in ("CRPIX1", "CRPIX2"):  # the standard's default; written out, so that a sub-grid can shift it
         cards.setdefault(key, 0.0)
     for key in ("CTYPE1", "CTYPE2"):
@@ -127,6 +130,12 @@ def checked_cards(header: Header) -> dict[str, Any]:
         raise InputError(f"the WCS cannot be read: {str(error).strip()}") from error
     if not wcs.has_celestial:
         raise InputError(f"no celestial WCS: CTYPE1 = {cards.get('CTYPE1')!r}, CTYPE2 = {cards.get('CTYPE2')!r}")
+    try:
+        wcs_to_celestial_frame(wcs)
+    except ValueError as error:
+        raise InputError(
+            f"RADESYS = {cards.get('RADESYS')!r}: not a frame that astropy knows; use ICRS, FK5 or FK4"
+        ) from error
     det = float(np.linalg.det(wcs.pixel_scale_matrix))
     if not math.isfinite(det) or det == 0.0:
         raise InputError(f"the pixel matrix (CDELT, CD or PC) is singular: determinant {det}")

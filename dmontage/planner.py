@@ -41,6 +41,9 @@ CHUNK = 1024
 _TASK_PIXELS = 2_000_000
 """Input or output pixels of one task: 0.2 s or more at 10 Mpix/s."""
 
+_MAX_RATIO = 1000
+"""Input over output pixel size above which the plane kernel's buffers, one input pixel at least, are too large."""
+
 _MAX_BYTES = 2**38
 """Size of product and store above which a plan is refused unless the user asks for it (256 GiB)."""
 
@@ -78,12 +81,6 @@ class MosaicPlan:
     method: str
     tol: float
     warnings: tuple[str, ...]
-
-    @property
-    def row_shape(self) -> tuple[int, int]:
-        """(ny, nx) of the largest row."""
-        shapes = np.array([row.window.shape for row in self.rows])
-        return int(shapes[:, 0].max()), int(shapes[:, 1].max())
 
     @cached_property
     def chunks(self) -> tuple[tuple[Window, tuple[int, ...]], ...]:
@@ -128,7 +125,7 @@ class MosaicPlan:
     @property
     def bytes_task(self) -> int:
         """Memory of the largest task at most: an image with its corners and sums, or a chunk with its stack."""
-        project = max(8 * row.image.grid.window.size * 4 + 32 * row.window.size for row in self.rows)
+        project = max(_bytes_row(row) for row in self.rows)
         stack = max(len(rows) for _, rows in self.chunks) if self.combine == "median" else 2
         return max(project, 8 * CHUNK * CHUNK * (stack + 3))
 
@@ -232,6 +229,13 @@ def make_plan(
     return plan
 
 
+def _bytes_row(row: Footprint) -> int:
+    """Memory that projecting an image takes at most: its pixels, corners and sums."""
+    sums = 32 * row.image.grid.window.size + 32 * row.window.size
+    # On the sphere the corners of the whole window are vectors, some times over while the WCS makes them.
+    return sums + (100 * row.mapping.sub_out**2 * row.window.size if row.method == "sky" else 0)
+
+
 def batches(costs: Sequence[int]) -> tuple[tuple[int, ...], ...]:
     """Cut the numbers 0, 1, ... into runs of about one task's cost each."""
     out: list[list[int]] = []
@@ -247,16 +251,16 @@ def batches(costs: Sequence[int]) -> tuple[tuple[int, ...], ...]:
 
 def human(n: float) -> str:
     """A number of bytes for people."""
-    for unit in ("B", "kB", "MB", "GB", "TB"):
-        if n < 1000 or unit == "TB":
-            return f"{n:.3g} {unit}" if n < 1000 else f"{n:.4g} {unit}"
+    for unit in ("B", "kB", "MB", "GB"):
+        if n < 999.5:
+            return f"{n:.3g} {unit}"
         n /= 1000
-    raise AssertionError
+    return f"{n:.4g} TB"
 
 
 def ctype(grid: Grid) -> str:
     """CTYPE1 of the grid, such as RA---TAN."""
-    return str(grid.to_header()["CTYPE1"])
+    return str(grid.wcs().wcs.ctype[0])
 
 
 def _footprints(
@@ -279,6 +283,11 @@ def _footprints(
             raise InputError(
                 f"{image.name}: method 'plane' cannot project it: a seam, a pole or undefined pixels cut its map; "
                 "use 'auto'"
+            )
+        if method == "plane" and mapping.pixel_ratio > _MAX_RATIO:
+            raise InputError(
+                f"{image.name}: method 'plane' cannot project pixels {mapping.pixel_ratio:.0f} times larger than the "
+                f"output's (limit {_MAX_RATIO}); use 'auto'"
             )
         chosen = method if method != "auto" else ("plane" if mapping.bound <= tol else "sky")
         rows.append(Footprint(image, window, mapping, chosen))
@@ -327,7 +336,10 @@ def _warnings(rows: Sequence[Footprint]) -> list[str]:
     counts = re.compile(r"/\s*(pix|beam)|^(counts?|ct|adu|dn|electrons?)$", re.IGNORECASE)
     per_pixel = [unit for unit in sorted(units) if counts.search(unit)]
     if per_pixel:
-        out.append(f"BUNIT {per_pixel[0]!r} counts per pixel, but values are taken as surface brightness")
+        out.append(
+            f"BUNIT {per_pixel[0]!r} counts per pixel, but values are taken as surface brightness: "
+            "multiply aperture sums by the ratio of the pixels' solid angles"
+        )
     scales = np.array([row.image.grid.scale for row in rows])
     odd = np.abs(np.log(scales / np.median(scales))) > np.log(3)
     strange = [row.image.name for row, is_odd in zip(rows, odd, strict=True) if is_odd]

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from astropy import units as u
 from astropy.coordinates import SkyCoord, frame_transform_graph
+from astropy.time import Time
 
 if TYPE_CHECKING:
     from astropy.coordinates import BaseCoordinateFrame
@@ -62,15 +63,16 @@ _RIGID = ("icrs", "fk5", "galactic")
 """Frames that differ by a rotation; FK4 has terms of aberration, and is left to astropy point by point."""
 
 
-def _equinox(frame: BaseCoordinateFrame) -> str:
-    return str(frame.equinox.jyear_str) if hasattr(frame, "equinox") else ""
+def _equinox(frame: BaseCoordinateFrame) -> float | None:
+    """Julian year of the frame's equinox, with all its digits."""
+    return float(frame.equinox.jyear) if hasattr(frame, "equinox") else None
 
 
 @lru_cache(maxsize=32)
-def _rotation(name: str, equinox: str, to_name: str, to_equinox: str) -> NDArray[np.float64]:
+def _rotation(name: str, equinox: float | None, to_name: str, to_equinox: float | None) -> NDArray[np.float64]:
     """The matrix that turns vectors of one rigid frame into another's: where astropy puts the three axes."""
     frames = [
-        frame_transform_graph.lookup_name(n)(**({"equinox": e} if e else {}))
+        frame_transform_graph.lookup_name(n)(**({} if e is None else {"equinox": Time(e, format="jyear")}))
         for n, e in ((name, equinox), (to_name, to_equinox))
     ]
     return _transformed(np.eye(3), frames[0], frames[1]).T

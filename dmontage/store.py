@@ -7,22 +7,24 @@
       projected/flux       (row, y, x)          one row per image, on its window; 0 where nothing falls
       projected/area       (row, y, x)
       projected/window     (row, 4) int64       y0, y1, x0, x1 of each row on the mosaic grid
-      projected/mark       (row, 32) uint8      digest of what the row was made from, written last
+      projected/mark       (row, 40) uint8      written last: digest of what the row was made from, undefined pixels
       corrections/level    (row, 5)             level, slope_x, slope_y, x0, y0 of one background model
       corrections/plane    (row, 5)             ... and of the other: runs that differ only in it share their rows
       mosaic/mean, area    (y, x)               the product on the mosaic's chunks; NaN and 0 where nothing falls
 
 Every chunk has one owner: the task of its row, or of its mosaic chunk. A row counts as done when its mark says so, and
 the mark is written last; a run is laid out aside and renamed when whole. Chunks carry a crc32c: a flipped bit is an
-error, not a value. lz4 with byte shuffle costs less than writing raw. A chunk that holds only its fill value is not
-stored.
+error, not a value; the fill value is NaN, which no written chunk but `mosaic/mean` holds, so that a lost chunk is an
+error too. lz4 with byte shuffle costs less than writing raw.
 """
 
 from __future__ import annotations
 
+import fcntl
 import json
-import os
 import shutil
+import uuid
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -34,7 +36,7 @@ from dmontage.errors import InputError
 from dmontage.window import Window
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from numpy.typing import NDArray
 
@@ -63,7 +65,6 @@ class Store:
         path: str | Path,
         attributes: dict[str, Any],
         rows: Sequence[dict[str, Any]],
-        row_shape: tuple[int, int],
         mosaic_shape: tuple[int, int],
         chunk: int,
     ) -> Store:
@@ -75,8 +76,6 @@ class Store:
             What the run is; its "digest" tells runs apart.
         rows
             One JSON-able table per row.
-        row_shape
-            (ny, nx) of the largest row's window.
         mosaic_shape, chunk
             Shape of the product, and the side of its chunks.
 
@@ -87,27 +86,23 @@ class Store:
         """
         place = Path(path)
         if place.exists() and (not place.is_dir() or any(place.iterdir())):
-            return cls._take_up(path, attributes["digest"])
+            return cls._take_up(path, attributes["digest"], rows)
         # Laid out aside: a run that was killed meanwhile leaves no folder that is none.
-        partial = place.with_name(f".{place.name}.{os.getpid()}.partial")
+        partial = place.with_name(f".{place.name}.{uuid.uuid4().hex}.partial")
         try:
             group = zarr.create_group(str(partial), zarr_format=3)
-            text = [json.dumps(row).encode() for row in rows]
-            table = np.zeros((len(rows), max(map(len, text), default=1)), np.uint8)
-            for row, line in zip(table, text, strict=True):
-                row[: len(line)] = np.frombuffer(line, np.uint8)
-            _array(group, "images", table.shape, (_ROWS_PER_CHUNK, table.shape[1]), np.uint8)[:] = table
+            _write_table(group, rows)
             n = len(rows)
-            cut = tuple(min(side, _LATTICE) if max(row_shape) > _WHOLE else side for side in row_shape)
-            for name in ("projected/flux", "projected/area"):
-                _array(group, name, (n, *row_shape), (1, *cut), np.float32)
             windows = np.array([row["window"] for row in rows], np.int64).reshape(n, 4)
             _array(group, "projected/window", (n, 4), (n, 4), np.int64)[:] = windows
-            _array(group, "projected/mark", (n, 32), (1, 32), np.uint8)
+            _array(group, "projected/mark", (n, 40), (1, 40), np.uint8)
+            shape, chunks = _row_shape(windows)
+            for name in ("projected/flux", "projected/area"):
+                _array(group, name, (n, *shape), (1, *chunks), np.float32, np.nan)
             for model in _MODELS:
                 _array(group, f"corrections/{model}", (n, 5), (n, 5), np.float64)
-            for name, fill in (("mosaic/mean", np.nan), ("mosaic/area", 0.0)):
-                _array(group, name, mosaic_shape, (chunk, chunk), np.float32, fill)
+            for name in ("mosaic/mean", "mosaic/area"):
+                _array(group, name, mosaic_shape, (chunk, chunk), np.float32, np.nan)
             group.attrs.update({**attributes, "dmontage_format": FORMAT})
             partial.rename(place)
         except OSError as error:
@@ -117,7 +112,7 @@ class Store:
         return cls.open(place)
 
     @classmethod
-    def _take_up(cls, path: str | Path, digest: str) -> Store:
+    def _take_up(cls, path: str | Path, digest: str, rows: Sequence[dict[str, Any]]) -> Store:
         try:
             store = cls.open(path)
         except InputError as error:
@@ -126,7 +121,28 @@ class Store:
             raise InputError(
                 f"{path} holds another run (other images, grid or parameters); choose another --workdir, or remove it"
             )
+        if store.table(range(len(rows))) != list(rows):  # the same files lie elsewhere now
+            with store.locked(path):
+                _write_table(store._group, rows)
         return store
+
+    @contextmanager
+    def locked(self, path: str | Path) -> Iterator[None]:
+        """Keep other drivers out while something is written; the kernel frees the lock when this process ends.
+
+        Raises
+        ------
+        InputError
+            If another run holds it.
+        """
+        with (Path(path) / "driver.lock").open("w") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as error:
+                raise InputError(
+                    f"{path} is in use by another run; wait for it, or choose another --workdir"
+                ) from error
+            yield
 
     @classmethod
     def open(cls, path: str | Path) -> Store:
@@ -145,12 +161,8 @@ class Store:
         """What the run is."""
         return dict(self._group.attrs)
 
-    def update_attributes(self, **items: Any) -> None:
-        """Keep small results (JSON) beside the run's description."""
-        self._group.attrs.update(items)
-
     def table(self, rows: Sequence[int]) -> list[dict[str, Any]]:
-        """The tables of some rows."""
+        """The tables of some rows, in ascending order."""
         array = self._array("images")
         lines = array[rows[0] : rows[-1] + 1] if len(rows) else []
         return [json.loads(bytes(lines[row - rows[0]]).rstrip(b"\0")) for row in rows]
@@ -159,8 +171,8 @@ class Store:
         """The rows' windows on the mosaic grid."""
         return [Window(*map(int, numbers)) for numbers in self._array("projected/window")[:]]
 
-    def write_row(self, row: int, flux: NDArray[Any], area: NDArray[Any], digest: str) -> None:
-        """Store a projected image, and then its mark."""
+    def write_row(self, row: int, flux: NDArray[Any], area: NDArray[Any], digest: str, lost: int = 0) -> None:
+        """Store a projected image, finite everywhere, and then its mark; ``lost`` counts its undefined pixels."""
         for name, values in (("projected/flux", flux), ("projected/area", area)):
             array = self._array(name)
             # Whole chunks: of a part the rest would first be read, and may be what a killed run left.
@@ -169,21 +181,34 @@ class Store:
             whole = np.zeros((ny, nx), np.float32)
             whole[: values.shape[0], : values.shape[1]] = values
             array[row, :ny, :nx] = whole
-        self._array("projected/mark")[row] = np.frombuffer(bytes.fromhex(digest), np.uint8)
+        mark = bytes.fromhex(digest) + lost.to_bytes(8, "little")
+        self._array("projected/mark")[row] = np.frombuffer(mark, np.uint8)
 
-    def is_done(self, row: int, digest: str) -> bool:
-        """True when the row was made from just that."""
-        return bytes(self._array("projected/mark")[row]) == bytes.fromhex(digest)
+    def done(self, row: int, digest: str) -> int | None:
+        """Undefined pixels of a row that was made from just that; None where it was not."""
+        mark = bytes(self._array("projected/mark")[row])
+        return int.from_bytes(mark[32:], "little") if mark[:32] == bytes.fromhex(digest) else None
 
     def read_row(self, row: int, origin: Window, window: Window) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Flux and area of a row, whose window is ``origin``, in a window of the mosaic inside it."""
+        """Flux and area of a row, whose window is ``origin``, in a window of the mosaic inside it.
+
+        A row that was never written is empty; one that has lost a chunk is an InputError.
+        """
         ys, xs = window.relative_to(origin).slices
         try:
-            return self._array("projected/flux")[row, ys, xs], self._array("projected/area")[row, ys, xs]
+            flux = self._array("projected/flux")[row, ys, xs]
+            area = self._array("projected/area")[row, ys, xs]
         except (ValueError, RuntimeError) as error:  # a checksum, or what the decompressor says
-            raise InputError(
-                f"row {row} of {self._group.store_path} is damaged: {error}; remove the store and run again"
-            ) from error
+            raise self._damaged(row, str(error)) from error
+        # A written chunk holds no NaN, the fill value.
+        if np.isnan(area).any() or np.isnan(flux).any():
+            if self._array("projected/mark")[row].any():
+                raise self._damaged(row, "a chunk is missing")
+            return np.zeros_like(flux), np.zeros_like(area)
+        return flux, area
+
+    def _damaged(self, row: int, why: str) -> InputError:
+        return InputError(f"row {row} of {self._group.store_path} is damaged: {why}; remove the store and run again")
 
     def write_planes(self, model: str, planes: NDArray[np.float64]) -> None:
         """The corrections of all rows by a background model ("level" or "plane"), shape (rows, 5)."""
@@ -201,8 +226,11 @@ class Store:
         self._array("mosaic/area")[window.slices] = area.astype(np.float32)
 
     def read_mosaic(self, name: str, window: Window) -> NDArray[np.float32]:
-        """A window of "mean" or "area"."""
-        return np.asarray(self._array(f"mosaic/{name}")[window.slices])
+        """A window of "mean" or "area" of a product that was written whole."""
+        values = np.asarray(self._array(f"mosaic/{name}")[window.slices])
+        if name == "area" and np.isnan(values).any():
+            raise InputError(f"{self._group.store_path} has lost a chunk of the mosaic; run again")
+        return values
 
     def _array(self, name: str) -> Any:
         return self._group[name]
@@ -212,6 +240,24 @@ class Store:
         """Delete a run; nothing else is ever deleted here."""
         Store.open(path)
         shutil.rmtree(path)
+
+
+def _write_table(group: zarr.Group, rows: Sequence[dict[str, Any]]) -> None:
+    """The rows' tables as JSON, padded with zeros to one length."""
+    text = [json.dumps(row).encode() for row in rows]
+    table = np.zeros((len(rows), max(map(len, text), default=1)), np.uint8)
+    for row, line in zip(table, text, strict=True):
+        row[: len(line)] = np.frombuffer(line, np.uint8)
+    _array(group, "images", table.shape, (_ROWS_PER_CHUNK, table.shape[1]), np.uint8)[:] = table
+
+
+def _row_shape(windows: NDArray[np.int64]) -> tuple[tuple[int, int], tuple[int, int]]:
+    """Shape of the largest row, and of a chunk: a usual row whole, a few large ones or too large ones cut."""
+    sides = np.stack([windows[:, 1] - windows[:, 0], windows[:, 3] - windows[:, 2]])
+    shape, usual = sides.max(axis=1), np.median(sides, axis=1)
+    whole = [int(side) if side <= min(1.5 * mid, _WHOLE) else 0 for side, mid in zip(shape, usual, strict=True)]
+    chunks = [side or min(int(mid), _LATTICE) for side, mid in zip(whole, usual, strict=True)]
+    return (int(shape[0]), int(shape[1])), (chunks[0], chunks[1])
 
 
 def _array(
@@ -224,5 +270,6 @@ def _array(
         chunks=tuple(max(min(c, s), 1) for c, s in zip(chunks, shape, strict=True)),
         dtype=dtype,
         fill_value=fill,
+        overwrite=True,
         compressors=[BloscCodec(cname="lz4", clevel=1, shuffle="shuffle"), Crc32cCodec()],
     )

@@ -255,16 +255,18 @@ def test_a_mosaic_on_threads_needs_no_cluster(survey: Survey, tmp_path: Path) ->
     assert "dask" in modules and "distributed" not in modules
 
 
-def test_an_output_among_the_inputs_is_no_input(tmp_path: Path, survey: Survey) -> None:
-    """The same command twice: the first mosaic must not enter the second."""
+def test_a_mosaic_among_the_inputs_is_no_input(tmp_path: Path, survey: Survey) -> None:
+    """The same command twice: nothing of the first mosaic may enter the second, nor may an image be replaced."""
     raw = tmp_path / "raw"
     shutil.copytree(survey.folder, raw)
     call("mosaic", raw, "-o", raw / "m.fits")
     first = (raw / "m.fits").read_bytes()
     again = call("mosaic", raw, "-o", raw / "m.fits").output
-    assert "6 used, 2 skipped" in again and "m.fits: the output itself" in again
+    assert "6 used, 2 skipped" in again and "a mosaic that dmontage wrote" in again and "an area file" in again
     pixels = slice(2880 * 2, None)
     assert (raw / "m.fits").read_bytes()[pixels] == first[pixels]
-    alone = tmp_path / "alone.fits"
-    alone.write_bytes(first)
-    assert "input and output at once" in call("mosaic", alone, "-o", alone, code=1).stderr
+    named = call("mosaic", *sorted(raw.iterdir()), "-o", raw / "m.fits", code=1).stderr
+    assert "m.fits: it is one of the images" in named and "goes on from there" not in named
+    before = survey.paths[0].read_bytes()
+    call("mosaic", survey.folder, "-o", survey.paths[0], code=1)
+    assert survey.paths[0].read_bytes() == before

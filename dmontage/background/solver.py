@@ -59,7 +59,7 @@ def solve(
     used = table.information[:, 0, 0] > 0
     pairs = table.rows(used)
     w, weight = weights_of(pairs.information)
-    tau = prior_of(pairs, slope_prior) if model == "plane" else 0.0
+    tau = prior_of(pairs, w * weight, slope_prior) if model == "plane" else 0.0
     groups = Groups.of(pairs, w, frames, tau)
     system = System.of(pairs, w, frames)
     penalty = np.zeros((len(frames), 3))

@@ -104,9 +104,13 @@ def check_rows(table: PairTable, n: int) -> None:
 
 
 def weights_of(information: Floats) -> tuple[Floats, float]:
-    """Information in units of the median pair's (level), capped there, and that unit."""
+    """Information in units of a usual pair's (level), capped above that, and the unit.
+
+    The usual pair is the median one, unless images that are equal to the last bit make up most of the pairs: these are
+    infinitely precise, and the others would vanish beside them.
+    """
     if not len(information):
         return information, 1.0
     level = information[:, 0, 0]
-    unit = float(np.median(level))
+    unit = min(float(np.median(level)), _MAX_PRECISION * float(np.quantile(level, 0.1, method="lower")))
     return information * (np.minimum(1, _MAX_PRECISION * unit / level) / unit)[:, None, None], unit

@@ -102,7 +102,7 @@ def _on_plane(
     return lost
 
 
-def row_table(row: Footprint, grid: Grid) -> dict[str, Any]:
+def row_table(row: Footprint) -> dict[str, Any]:
     """A row as plain JSON values, so that a task needs nothing but its number."""
     image = row.image
     w = row.window
@@ -117,18 +117,16 @@ def row_table(row: Footprint, grid: Grid) -> dict[str, Any]:
         "window": [w.y0, w.y1, w.x0, w.x1],
         "mapping": row.mapping.to_dict(),
         "method": row.method,
-        "digest": row.digest,
     }
 
 
-def row_from_table(table: dict[str, Any]) -> tuple[Footprint, str]:
-    """The inverse of `row_table`: the row and its digest."""
+def row_from_table(table: dict[str, Any]) -> Footprint:
+    """The inverse of `row_table`."""
     ny, nx = table["shape"]
     image = ImageRef(
         table["path"], table["hdu"], Grid(table["header"], (ny, nx)), table["bunit"], table["size"], table["mtime_ns"]
     )
-    row = Footprint(image, Window(*table["window"]), Mapping.from_dict(table["mapping"]), table["method"])
-    return row, table["digest"]
+    return Footprint(image, Window(*table["window"]), Mapping.from_dict(table["mapping"]), table["method"])
 
 
 def project_rows(store_path: str, rows: Sequence[int]) -> list[dict[str, Any]]:
@@ -137,7 +135,8 @@ def project_rows(store_path: str, rows: Sequence[int]) -> list[dict[str, Any]]:
     Returns
     -------
     list of dict
-        A receipt per row: "row", "pixels", "lost", "done" (before this task), "error" where the file's data are bad.
+        A receipt per row: "row", "lost" (pixels with a value but an undefined corner), "reused" (the store had it), and
+        "error" where the file's data are bad.
     """
     store = Store.open(store_path)
     attributes = store.attributes
@@ -145,19 +144,17 @@ def project_rows(store_path: str, rows: Sequence[int]) -> list[dict[str, Any]]:
     grid_out = Grid(attributes["grid"], (ny, nx))
     receipts = []
     for number, table in zip(rows, store.table(rows), strict=True):
-        row, digest = row_from_table(table)
-        receipt: dict[str, Any] = {"row": number, "pixels": row.image.grid.window.size, "lost": 0, "done": False}
-        if store.is_done(number, digest):
-            receipt["done"] = True
-        else:
+        row = row_from_table(table)
+        lost = store.done(number, row.digest)
+        receipt: dict[str, Any] = {"row": number, "lost": lost or 0, "reused": lost is not None}
+        if lost is None:
             try:
                 values = read(row.image)
             except InputError as error:
                 receipt["error"] = str(error)
             else:
-                flux, area, receipt["lost"] = project(
-                    values, row.image.grid, grid_out, row.window, row.mapping, row.method
-                )
-                store.write_row(number, flux, area, digest)
+                flux, area, lost = project(values, row.image.grid, grid_out, row.window, row.mapping, row.method)
+                receipt["lost"] = lost
+                store.write_row(number, flux, area, row.digest, lost)
         receipts.append(receipt)
     return receipts

@@ -149,9 +149,9 @@ class Grid:
             names = {grid.frame.name for grid in grids}
             frame = names.pop() if len(names) == 1 and names <= set(FRAMES) else "icrs"
         target = frame_named(frame)
-        outline = np.concatenate([rotate_frame(grid.outline(), grid.frame, target) for grid in grids])
+        points = np.concatenate([grid.points_in(target) for grid in grids])
         scale_deg = angle(scale, "scale") if scale is not None else math.degrees(min(grid.scale for grid in grids))
-        cards, shape = fitted_cards(outline, scale_deg, projection, frame, angle(rotation, "rotation", positive=False))
+        cards, shape = fitted_cards(points, scale_deg, projection, frame, angle(rotation, "rotation", positive=False))
         return cls("\n".join(card_text(key, value) for key, value in cards.items()), shape)
 
     def wcs(self) -> WCS:
@@ -232,14 +232,23 @@ class Grid:
         y = window.y0 - 0.5 + np.arange(ny * sub + 1) / sub
         return self.sky(x[None, :], y[:, None])
 
-    def outline(self, n: int = 16) -> NDArray[np.float64]:
-        """Unit vectors along the outer edge of the grid, about ``4 n`` of them; undefined ones left out."""
+    def points_in(self, frame: BaseCoordinateFrame) -> NDArray[np.float64]:
+        """Unit vectors (n, 3), in a frame, that span the grid: its edge, a mesh inside, and the poles that it holds."""
         ny, nx = self.shape
-        t = np.linspace(0.0, 1.0, n + 1)
-        x = np.concatenate([t, np.ones(n + 1), t, np.zeros(n + 1)]) * nx - 0.5
-        y = np.concatenate([np.zeros(n + 1), t, np.ones(n + 1), t]) * ny - 0.5
+        n_edge = min(max(nx, ny), 256) + 1
+        t, m = np.linspace(0.0, 1.0, n_edge), np.linspace(0.0, 1.0, 17)
+        zero, one = np.zeros(n_edge), np.ones(n_edge)
+        x = np.concatenate([t, one, t, zero, np.repeat(m, 17)]) * nx - 0.5
+        y = np.concatenate([zero, t, one, t, np.tile(m, 17)]) * ny - 0.5
         vectors = self.sky(x, y)
-        return np.asarray(vectors[np.isfinite(vectors).all(axis=-1)])
+        mine = self.frame
+        # All longitudes meet at a pole: a ring of a quarter pixel about it has them all.
+        ring = unit_vectors(np.linspace(0.0, 2 * np.pi, 721), np.full(721, np.pi / 2 - self.scale / 4))
+        poles = np.concatenate([ring, ring * [1.0, 1.0, -1.0], [[0.0, 0.0, 1.0], [0.0, 0.0, -1.0]]])
+        px, py = self.pixel(rotate_frame(poles, frame, mine))
+        inside = (np.abs(px - (nx - 1) / 2) <= nx / 2) & (np.abs(py - (ny - 1) / 2) <= ny / 2)
+        defined = vectors[np.isfinite(vectors).all(axis=-1)]
+        return np.concatenate([rotate_frame(defined, mine, frame), poles[inside]])
 
     def solid_angle(self, window: Window, sub: int = 1) -> NDArray[np.float64]:
         """Solid angle of each pixel in a window, steradian; NaN where a corner is undefined.

@@ -25,8 +25,8 @@ FRAMES: dict[str, tuple[str, str, dict[str, Any]]] = {
     "fk4": ("RA--", "DEC-", {"RADESYS": "FK4", "EQUINOX": 1950.0}),
     "galactic": ("GLON", "GLAT", {}),
 }
-ZENITHAL = {"AZP", "SZP", "TAN", "STG", "SIN", "ARC", "ZPN", "ZEA", "AIR"}
-_NEEDS_PARAMETERS = {"AZP", "SZP", "ZPN", "COP", "COE", "COD", "COO", "BON", "CYP"}
+ZENITHAL = {"AZP", "SZP", "TAN", "STG", "SIN", "ARC", "ZEA", "AIR"}
+_NEEDS_PARAMETERS = {"ZPN", "COP", "COE", "COD", "COO", "BON", "CYP"}
 _PROJECTIONS = ZENITHAL | {
     "CEA", "CAR", "MER", "SFL", "PAR", "MOL", "AIT", "TSC", "CSC", "QSC", "HPX", "XPH",
 }  # fmt: skip

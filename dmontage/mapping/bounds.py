@@ -29,11 +29,12 @@ def rounding(chain: Chain) -> float:
     to_out = chain.grid_in.scale / chain.grid_out.scale
     worst = math.radians(float(np.spacing(360.0))) / chain.grid_out.scale
     for grid, wcs, unit in ((chain.grid_in, chain.wcs_in, to_out), (chain.grid_out, chain.wcs_out, 1.0)):
-        x, y, _ = _samples(grid)
+        ny, nx = grid.shape
+        x, y = np.meshgrid(np.linspace(-0.5, nx - 0.5, 9), np.linspace(-0.5, ny - 0.5, 9))
         back_x, back_y = grid.pixel(grid.sky(x, y, wcs), wcs)
         trip = np.hypot(back_x - x, back_y - y)
         # Beyond this it is no rounding: the other side of a seam, or a projection that covers its plane twice.
-        worst = max(worst, unit * float(np.nanmax(np.where(trip < 1e-3, trip, 0.0), initial=0.0)))
+        worst += unit * float(np.nanmax(np.where(trip < 1e-3, trip, 0.0), initial=0.0))
     return worst
 
 

@@ -42,17 +42,18 @@ def fit_mapping(grid_in: Grid, grid_out: Grid, tol: float = TOL) -> Mapping:
         Tolerance in output pixels; the polynomials are made a thousand times better where the WCS's rounding allows.
     """
     shift = grid_out.shift_from(grid_in)
-    if shift is not None:
+    if shift is not None and _all_on_sky(grid_in):
         return _exact_shift(grid_in, shift)
     chain = Chain(grid_in, grid_out)
     lost = rounding(chain)
     patches, error = _fit_patches(chain, grid_in.window, max(1e-3 * tol, 16 * lost), tol)
     sagitta, gradient, edge_in, edge_out = curvatures(chain)
+    edge_in *= grid_in.scale / grid_out.scale
     # What the check sees of the WCS's own rounding is not the polynomials' doing.
-    mapping = Mapping(tuple(patches), max(error - 8 * lost, 0.0), sagitta, gradient, lost)
+    mapping = Mapping(tuple(patches), max(error - 8 * lost, 0.0), sagitta + edge_in, gradient, lost)
     sub_in = _sub(edge_in, tol, grid_in.window)
     sub_out = _sub(edge_out, tol, mapping.footprint(grid_out))
-    edge = edge_in / sub_in**2 * grid_in.scale / grid_out.scale + edge_out / sub_out**2
+    edge = edge_in / sub_in**2 + edge_out / sub_out**2
     return replace(mapping, sub_in=sub_in, sub_out=sub_out, edge=edge)
 
 
@@ -64,6 +65,13 @@ def _sub(edge: float, tol: float, window: Window) -> int:
 def affordable_parts(sub: int, window: Window) -> int:
     """As many parts of an edge as are wanted and as a window of that size allows."""
     return max(min(sub, math.isqrt(_MAX_QUADS // max(window.size, 1)), _MAX_SUB), 1)
+
+
+def _all_on_sky(grid: Grid) -> bool:
+    """True where no corner is off the sky, as far as a mesh over the whole grid tells."""
+    ny, nx = grid.shape
+    x, y = np.linspace(-0.5, nx - 0.5, 33), np.linspace(-0.5, ny - 0.5, 33)
+    return bool(np.isfinite(grid.sky(x[None, :], y[:, None])).all())
 
 
 def _exact_shift(grid: Grid, shift: tuple[int, int]) -> Mapping:

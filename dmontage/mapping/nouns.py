@@ -87,7 +87,7 @@ class Mapping:
     error: float
     """Bound of the polynomials' error."""
     sagitta: float
-    """Largest distance between a great-circle edge and the straight line in the output plane."""
+    """Largest distance of the plane kernel's straight lines from great circles, and of these from the true edges."""
     omega_gradient: float
     """Half the relative change of the solid angle across an output pixel."""
     rounding: float

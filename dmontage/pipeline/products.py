@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from dmontage._version import __version__
 from dmontage.fits_files import FitsWriter
 from dmontage.mapping import affordable_parts
@@ -29,7 +31,7 @@ def area_path(path: Path) -> Path:
 def write_products(
     store: Store, plan: MosaicPlan, summary: Summary, path: Path, progress: Callable[[int, int], None]
 ) -> None:
-    """Write the mosaic that a store holds, and its area in steradian; both are renamed when they are whole."""
+    """Write the mosaic that a store holds, and its area in steradian, summed over the images; both are renamed when they are whole."""
     grid = plan.grid
     ny, nx = grid.shape
     units = {row.image.bunit for row in plan.rows}
@@ -39,12 +41,13 @@ def write_products(
     cards = _provenance(plan, summary)
     with (
         FitsWriter(path, grid, [("BUNIT", unit, "")] * bool(unit) + cards) as value,
-        FitsWriter(area_path(path), grid, [("BUNIT", "sr", "covered solid angle"), *cards]) as area,
+        FitsWriter(area_path(path), grid, [("BUNIT", "sr", "covered solid angle, summed over images"), *cards]) as area,
     ):
         for y0 in range(0, ny, CHUNK):
             band = Window(y0, min(y0 + CHUNK, ny), 0, nx)
             value.write_rows(store.read_mosaic("mean", band))
-            area.write_rows(store.read_mosaic("area", band) * grid.solid_angle(band, sub))
+            covered = store.read_mosaic("area", band)
+            area.write_rows(np.where(covered > 0, covered * grid.solid_angle(band, sub), 0.0))
             progress(band.y1, ny)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -28,14 +29,17 @@ from dmontage.store import Store
 from dmontage.window import Window
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from typing import Self
 
     from numpy.typing import NDArray
 
     Progress = Callable[[str, int, int], None]
 
-__all__ = ["Mosaic", "Pixels"]
+__all__ = ["Cutout", "Mosaic", "Pixels"]
+
+_kept: list[tempfile.TemporaryDirectory[str]] = []
+"""Temporary stores that lazy arrays read, kept until the process ends: an array outlives the Mosaic that gave it."""
 
 
 class Mosaic:
@@ -49,6 +53,8 @@ class Mosaic:
         strict: bool = False,
         progress: Progress | None = None,
     ) -> None:
+        if "://" in str(store):
+            raise InputError(f"{store}: object stores are not supported yet; give a local folder")
         self.plan = plan
         self.summary = Summary(images=len(plan.rows), skipped=plan.skipped, bytes_in=plan.bytes_in)
         self.fits: tuple[PlaneFit, ...] = ()
@@ -103,24 +109,23 @@ class Mosaic:
         Both are written aside and renamed when they are whole.
         """
         path = Path(path)
+        inputs = {Path(row.image.path).resolve() for row in self.plan.rows}
         for product in (path, area_path(path)):
             check_writable(product)
-        self._rectify()
-        with self.summary.timed("coadd"):
-            chunks = self.plan.chunks
-            self._run(
-                "coadd",
-                coadd_chunks,
-                [
-                    ([chunks[i] for i in batch], self.plan.background, self.plan.combine, self.plan.weights)
-                    for batch in self.plan.chunk_batches
-                ],
-            )
-        with self.summary.timed("write"):
-            write_products(
-                self._open(), self.plan, self.summary, path, lambda done, total: self._progress("write", done, total)
-            )
-        self.summary.bytes_out = self.plan.bytes_out
+            if product.resolve() in inputs:
+                raise InputError(f"cannot write {product}: it is one of the images; name another file")
+        plan, chunks = self.plan, self.plan.chunks
+        how = (plan.background, plan.combine, plan.weights)
+        with self._locked() as store:
+            self._rectify()
+            with self.summary.timed("coadd"):
+                batches = [([chunks[i] for i in batch], *how) for batch in plan.chunk_batches]
+                self._run("coadd", coadd_chunks, batches)
+            with self.summary.timed("write"):
+                write_products(
+                    store, plan, self.summary, path, lambda done, total: self._progress("write", done, total)
+                )
+        self.summary.bytes_out = plan.bytes_out
         return self
 
     def close(self, *, remove: bool = False) -> None:
@@ -130,6 +135,13 @@ class Mosaic:
         elif remove and self._place is not None and self._store is not None:
             Store.remove(self._place)
         self._temporary, self._store, self._receipts, self._corrected = None, None, {}, False
+
+    @contextmanager
+    def _locked(self) -> Iterator[Store]:
+        """The store, with other drivers kept out."""
+        store = self._open()
+        with store.locked(self._path):
+            yield store
 
     def _open(self) -> Store:
         """The store, laid out when it is first needed."""
@@ -146,9 +158,9 @@ class Mosaic:
                 "shape": [ny, nx],
                 "digest": self.plan.digest,
             }
-            rows = [row_table(row, self.grid) for row in self.plan.rows]
-            self._store = Store.create(path, attributes, rows, self.plan.row_shape, (ny, nx), CHUNK)
-            self._path = str(path)
+            rows = [row_table(row) for row in self.plan.rows]
+            self._store = Store.create(path, attributes, rows, (ny, nx), CHUNK)
+            self._path = str(Path(path).absolute())
         return self._store
 
     def _run(self, stage: str, function: Callable[..., Any], arguments: Sequence[tuple[Any, ...]]) -> list[Any]:
@@ -170,13 +182,14 @@ class Mosaic:
         with self.summary.timed("project"):
             done = self._run("project", project_rows, [(batch,) for batch in batches if batch])
         receipts = self._receipts | {receipt["row"]: receipt for receipt in chain.from_iterable(done)}
-        bad = [Skipped(self.plan.rows[i].image.name, r["error"]) for i, r in receipts.items() if "error" in r]
+        bad = [Skipped(self.plan.rows[i].image.name, r["error"]) for i, r in sorted(receipts.items()) if "error" in r]
         if bad and (self._strict or len(bad) == len(self.plan.rows)):
             raise InputError(str(bad[0]))
         self._receipts = receipts
         self.summary.skipped = (*self.plan.skipped, *bad)
         self.summary.images = len(self.plan.rows) - len(bad)
-        self.summary.reused = sum(receipt["done"] for receipt in receipts.values())
+        self.summary.undefined = sum(receipt["lost"] for receipt in receipts.values())
+        self.summary.reused = sum(receipt["reused"] for receipt in receipts.values())
 
     def _rectify(self) -> None:
         """Project, fit the overlaps and solve for the corrections; the store keeps these."""
@@ -199,13 +212,14 @@ class Mosaic:
                 for w in (row.window for row in self.plan.rows)
             ]
             model = cast("Literal['plane', 'level']", self.plan.background)
-            return solve([fit for fit in self.fits if fit.n_kept], frames, model)
+            return solve(self.fits, frames, model)
 
     def _pair_arguments(self) -> list[tuple[Any, ...]]:
         """Per batch: (plus, minus, output over input pixel size) of each pair, and the model."""
         scale = self.grid.scale
         ratio = [scale / row.image.grid.scale for row in self.plan.rows]
-        pairs = [(p.plus, p.minus, (ratio[p.plus] + ratio[p.minus]) / 2) for p in self.plan.pairs]
+        # The coarser image's noise is the more correlated: it rules how many differences are independent.
+        pairs = [(p.plus, p.minus, min(ratio[p.plus], ratio[p.minus])) for p in self.plan.pairs]
         return [([pairs[i] for i in batch], self.plan.background) for batch in self.plan.pair_batches]
 
     def _report(self, solution: Solution) -> None:
@@ -221,7 +235,10 @@ class Mosaic:
         if self.plan.background == "none":
             self._open()
         else:
-            self._rectify()
+            with self._locked():
+                self._rectify()
+        if self._temporary is not None and self._temporary not in _kept:
+            _kept.append(self._temporary)
         projected = len(self._receipts) == len(self.plan.rows)
         return lazy_mosaic(self._path, self.plan, projected=projected, strict=self._strict)
 
@@ -230,13 +247,14 @@ class Mosaic:
         plan = self.plan
         reach = [(chunk & window, rows) for chunk, rows in plan.chunks if chunk & window]
         parts = [(part, tuple(i for i in rows if plan.rows[i].window & part)) for part, rows in reach]
-        if plan.background == "none":
-            self._project(chain.from_iterable(rows for _, rows in parts))
-        else:
-            self._rectify()
         how = (plan.background, plan.combine, plan.weights)
-        with self.summary.timed("coadd"):
-            done = self._run("cutout", coadd_chunk, [(*part, *how) for part in parts])
+        with self._locked():
+            if plan.background == "none":
+                self._project(chain.from_iterable(rows for _, rows in parts))
+            else:
+                self._rectify()
+            with self.summary.timed("coadd"):
+                done = self._run("cutout", coadd_chunk, [(*part, *how) for part in parts])
         both = np.empty((2, *window.shape), np.float32)
         for (part, _), values in zip(parts, done, strict=True):
             both[:, *part.relative_to(window).slices] = values

@@ -33,6 +33,8 @@ class Summary:
     reused: int = 0
     """Images that the store held already."""
     seconds: dict[str, float] = field(default_factory=dict)
+    undefined: int = 0
+    """Pixels with a value but with a corner off the sky, which are no pixels."""
     bytes_in: int = 0
     bytes_out: int = 0
 
@@ -58,7 +60,11 @@ class Summary:
             )
         if self.groups > 1:
             lines.append(f"  groups    {self.groups} groups of images have no overlap with each other")
+        if self.undefined:
+            lines.append(
+                f"  off sky   {self.undefined} pixels have a corner where their projection has no sky; left out"
+            )
         times = ", ".join(f"{stage} {seconds:.2f}" for stage, seconds in self.seconds.items())
         lines.append(f"seconds     {times}; total {sum(self.seconds.values()):.2f}")
-        lines.append(f"bytes       {human(self.bytes_in)} read, {human(self.bytes_out)} written")
+        lines.append(f"bytes       {human(self.bytes_in)} of images, {human(self.bytes_out)} written")
         return "\n".join(lines)

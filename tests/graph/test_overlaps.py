@@ -78,7 +78,7 @@ def test_without_pixels_in_common_there_is_no_fit() -> None:
 def test_the_task_fits_what_the_body_fits(tmp_path: Path) -> None:
     path = str(tmp_path / "run.zarr")
     tables = [{"window": [w.y0, w.y1, w.x0, w.x1]} for w in WINDOWS]
-    store = Store.create(path, {"digest": "x", "shape": [100, 120]}, tables, (60, 80), (100, 120), 64)
+    store = Store.create(path, {"digest": "x", "shape": [100, 120]}, tables, (100, 120), 64)
     for i in range(3):
         store.write_row(i, *row(i, 0.5), "00" * 32)
     pairs = [(0, 1), (0, 2), (1, 2)]

@@ -1,0 +1,217 @@
+"""Faults that a review proved, each with its smallest case."""
+
+from __future__ import annotations
+
+import gc
+import shutil
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+from astropy.coordinates import FK5, ICRS, SkyCoord
+from astropy.io import fits
+from astropy.time import Time
+from numpy.typing import NDArray
+from surveys import field_grid, image_header, make_survey, write_image
+
+import dmontage as dm
+from dmontage.background import ImageFrame, PairTable, solve
+from dmontage.errors import InputError
+from dmontage.fits_files import pixels, scan
+from dmontage.graph.project import project
+from dmontage.grid import Grid
+from dmontage.mapping import TOL, fit_mapping
+from dmontage.sphere import lonlat, rotate_frame, unit_vectors
+
+
+def test_a_duplicated_image_does_not_switch_planes_off(tmp_path: Path) -> None:
+    """Images equal to the last bit are infinitely precise a pair; the others' slopes must still count."""
+    survey = make_survey(tmp_path / "raw")
+    alone = dm.mosaic(survey.folder, survey.grid)
+    alone.compute()
+    shutil.copy(survey.paths[1], survey.folder / "copy.fits")
+    twice = dm.mosaic(survey.folder, survey.grid)
+    twice.compute()
+    assert alone.solution is not None and twice.solution is not None
+    assert alone.solution.tau and twice.solution.tau == pytest.approx(alone.solution.tau, rel=0.3)
+    assert twice.summary.rms_after < 2 * alone.summary.rms_after + 0.05
+
+
+def test_exact_pairs_do_not_drown_the_others() -> None:
+    """Three pairs of equal images and two noisy ones, of which the levels are known all the same."""
+    plus, minus = np.array([0, 0, 1, 0, 1]), np.array([1, 2, 2, 3, 3])
+    difference = np.zeros((5, 3))
+    difference[3:, 0] = -10.0
+    information = np.zeros((5, 3, 3))
+    information[:] = np.diag([1.0, 100.0, 100.0])
+    information[:3] *= 1e203
+    zero = np.zeros(5)
+    solution = solve(
+        PairTable(plus, minus, zero, zero, difference, information), [ImageFrame(0.0, 0.0, 10.0)] * 4, "level"
+    )
+    np.testing.assert_allclose(solution.level, [-2.5, -2.5, -2.5, 7.5], atol=1e-6)
+    assert np.isfinite(solution.standard_errors()).all()
+
+
+@pytest.mark.parametrize("name", ["flux", "area"])
+def test_a_lost_chunk_is_an_error(tmp_path: Path, name: str) -> None:
+    survey = make_survey(tmp_path / "raw")
+    made = dm.mosaic(survey.folder, survey.grid, tmp_path / "run.zarr", background="none")
+    made.compute()
+    (tmp_path / f"run.zarr/projected/{name}/c/2/0/0").unlink()
+    with pytest.raises(InputError, match=r"row 2 of .* is damaged: a chunk is missing"):
+        dm.mosaic(survey.folder, survey.grid, tmp_path / "run.zarr", background="none").compute()
+
+
+def test_two_runs_on_one_store_do_not_mix(tmp_path: Path) -> None:
+    """One of them is refused while the other writes; what is written is one product."""
+    survey = make_survey(tmp_path / "raw")
+    store = tmp_path / "run.zarr"
+    dm.mosaic(survey.folder, survey.grid, store).compute()
+    refused: list[InputError] = []
+    inside, go_on = threading.Event(), threading.Event()
+
+    def wait(stage: str, done: int, total: int) -> None:
+        if stage == "coadd" and done == 0:
+            inside.set()
+            go_on.wait(20)
+
+    first = dm.mosaic(survey.folder, survey.grid, store, progress=wait)
+    thread = threading.Thread(target=first.write, args=(tmp_path / "mean.fits",))
+    thread.start()
+    assert inside.wait(20)
+    try:
+        dm.mosaic(survey.folder, survey.grid, store, combine="count").write(tmp_path / "count.fits")
+    except InputError as error:
+        refused.append(error)
+    go_on.set()
+    thread.join()
+    assert len(refused) == 1 and "in use by another run" in str(refused[0])
+    assert not (tmp_path / "count.fits").exists()
+    dm.mosaic(survey.folder, survey.grid, store, combine="count").write(tmp_path / "count.fits")
+    assert set(np.unique(pixels(tmp_path / "count.fits"))) <= set(range(7))
+
+
+def test_a_folder_that_moved_is_found_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    survey = make_survey(tmp_path / "raw")
+    made = dm.mosaic(survey.folder, survey.grid, tmp_path / "run.zarr", background="none")
+    made.cutout("83.8 -5.4", "20 arcsec").compute()
+    assert made.summary.images > 0
+    part = Path(shutil.move(survey.folder, tmp_path / "elsewhere"))
+    again = dm.mosaic(part, survey.grid, tmp_path / "run.zarr", background="none")
+    again.compute()
+    assert again.summary.images == 6 and not again.summary.skipped
+    monkeypatch.chdir(tmp_path)
+    assert all(Path(ref.path).is_absolute() for ref in scan("elsewhere"))
+
+
+def test_companions_and_areas_are_no_images(tmp_path: Path) -> None:
+    data = np.full((30, 40), 100.0, np.float32)
+    header = image_header(shape=(30, 40))
+    names = ("IMAGE", "MASK", "VARIANCE", "IVAR", "BKG")
+    extensions = [fits.ImageHDU(data, header, name=name) for name in names]
+    fits.HDUList([fits.PrimaryHDU(), *extensions]).writeto(tmp_path / "calexp.fits")
+    found = scan(tmp_path)
+    assert [(ref.hdu, len(found.skipped)) for ref in found] == [(1, 4)]
+    dm.mosaic(found).write(tmp_path / "m.fits")
+    assert len(scan([tmp_path / "calexp.fits", tmp_path / "m_area.fits"])) == 1
+    assert len(scan([tmp_path, f"{tmp_path}/../{tmp_path.name}/calexp.fits"])) == 1
+    assert len(scan(iter([tmp_path / "calexp.fits"]))) == 1
+
+
+@pytest.mark.parametrize("projection", ["CAR", "AIT", "SFL"])
+def test_a_fitted_grid_holds_the_pole(projection: str) -> None:
+    image = Grid.around("40 89", shape=(40, 40), scale="0.1 deg")
+    grid = Grid.fit([image], projection=projection)
+    mapping = fit_mapping(image, grid)
+    window = mapping.footprint(grid)
+    _, area, lost = project(np.ones(image.shape), image, grid, window, mapping, "sky")
+    covered = float((area * grid.solid_angle(window, mapping.sub_out))[area > 0].sum())
+    # Pixels of the output that its seam cuts are no pixels: less than two rows of the forty.
+    assert covered == pytest.approx(float(image.solid_angle(image.window).sum()), rel=0.05)
+    assert lost == 0
+
+
+def test_pixels_off_the_sky_are_no_pixels(tmp_path: Path) -> None:
+    """An all-sky grid onto itself: the shift of zero is exact, but not for what is no sky."""
+    grid = Grid.around("0 0", shape=(45, 90), scale="4 deg", projection="AIT")
+    header = grid.to_header()
+    write_image(tmp_path / "a.fits", np.ones(grid.shape, np.float32), header)
+    made = dm.mosaic(tmp_path / "a.fits", grid, background="none")
+    made.write(tmp_path / "m.fits")
+    value, area = pixels(tmp_path / "m.fits"), pixels(tmp_path / "m_area.fits")
+    y, x = np.indices(grid.shape, dtype=float)
+    off = ~np.isfinite(grid.sky(x, y)).all(axis=-1)
+    assert off.sum() > 1000 and np.isnan(value[off]).all()
+    assert np.isfinite(area).all() and (area[off] == 0).all()
+    assert made.summary.undefined == np.isnan(value).sum()
+    assert "off sky" in str(made.summary)
+
+
+def test_the_bound_of_the_plane_counts_the_inputs_own_edges() -> None:
+    """HPX pixels have curved edges: onto fine pixels the plane is wrong by more than the tolerance, and must say so."""
+    image = Grid.around("30 20", shape=(40, 40), scale="160 arcsec", projection="HPX")
+    grid = Grid.around("30 20", shape=(400, 400), scale="20 arcsec", projection="ZEA")
+    mapping = fit_mapping(image, grid)
+    window = mapping.footprint(grid)
+    _, plane, _ = project(np.ones(image.shape), image, grid, window, mapping, "plane")
+    _, sky, _ = project(np.ones(image.shape), image, grid, window, mapping, "sky")
+    off = float(np.abs(plane - sky).max())
+    assert TOL < off < mapping.bound + mapping.edge + mapping.rounding
+
+
+def test_sub_pixels_are_chosen_in_output_pixels() -> None:
+    image = Grid.around("30 45", shape=(10, 10), scale="0.5 deg", projection="CAR")
+    grid = Grid.around("30 45", shape=(100, 100), scale="9 arcsec")
+    assert fit_mapping(image, grid).sub_in == 64
+
+
+def test_an_equinox_keeps_its_digits() -> None:
+    points = unit_vectors(np.linspace(0.0, 6.0, 7), np.linspace(-1.4, 1.4, 7))
+    equinox = Time(2012.34567, format="jyear")
+    lon, lat = lonlat(points)
+    truth = SkyCoord(lon, lat, unit="deg", frame=FK5(equinox=equinox)).icrs
+    found = rotate_frame(points, FK5(equinox=equinox), ICRS())
+    assert np.abs(found - unit_vectors(truth.ra.radian, truth.dec.radian)).max() < 1e-14
+
+
+def test_an_unknown_frame_skips_its_image_only(tmp_path: Path) -> None:
+    data = np.ones((20, 30), np.float32)
+    header = image_header(shape=(20, 30))
+    write_image(tmp_path / "a.fits", data, header, RADESYS="fk5", EQUINOX=2000.0)
+    write_image(tmp_path / "b.fits", data, header, RADESYS="UNKNOWN")
+    found = scan(tmp_path)
+    assert [ref.name for ref in found] == ["a.fits"]
+    assert "RADESYS = 'UNKNOWN'" in str(found.skipped[0])
+    assert dm.plan(found).rows
+
+
+def test_a_lazy_array_outlives_its_mosaic(tmp_path: Path) -> None:
+    survey = make_survey(tmp_path / "raw")
+    data = dm.mosaic(survey.folder, survey.grid, background="none").data
+    gc.collect()
+    assert np.isfinite(data.compute()).any()
+
+
+def test_what_float32_cannot_hold_is_blank(tmp_path: Path) -> None:
+    data: NDArray[np.float64] = np.ones((20, 30))
+    data[5, 6] = np.finfo(float).max
+    path = write_image(tmp_path / "a.fits", data, image_header(shape=(20, 30)))
+    value = dm.mosaic(path, scan(path)[0].grid, background="none").compute().data
+    assert np.isnan(value[5, 6]) and np.nanmax(value) == pytest.approx(1.0)
+
+
+def test_a_url_is_refused_as_a_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    survey = make_survey(tmp_path / "raw")
+    with pytest.raises(InputError, match="object stores are not supported yet"):
+        dm.mosaic(survey.folder, survey.grid, store="s3://bucket/run.zarr").compute()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["raw"]
+
+
+def test_the_plane_refuses_pixels_that_its_buffers_cannot_hold(tmp_path: Path) -> None:
+    path = write_image(tmp_path / "a.fits", np.ones((3, 3), np.float32), image_header(shape=(3, 3), scale=4000.0))
+    with pytest.raises(InputError, match="pixels 2000 times larger than the output's"):
+        dm.plan(path, field_grid(), method="plane")
+    assert dm.plan(path, field_grid()).rows
