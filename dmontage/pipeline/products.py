@@ -31,7 +31,7 @@ def area_path(path: Path) -> Path:
 def write_products(
     store: Store, plan: MosaicPlan, summary: Summary, path: Path, progress: Callable[[int, int], None]
 ) -> None:
-    """Write the mosaic that a store holds, and its area in steradian, summed over the images; both are renamed when they are whole."""
+    """Write the mosaic that a store holds, and its summed area in steradian; both are renamed when they are whole."""
     grid = plan.grid
     ny, nx = grid.shape
     units = {row.image.bunit for row in plan.rows}
