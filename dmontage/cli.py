@@ -61,13 +61,13 @@ _grid = _options(
     click.option("--center", help="'05h35m -5d23m', or degrees in the grid's frame: '83.8 -5.4'."),
     click.option("--size", help="'1 deg', or width and height: '1 deg, 30 arcmin'."),
     click.option("--scale", help="Side of a pixel: '1 arcsec'.  [default: that of the finest image]"),
-    click.option("--projection", default="TAN", show_default=True, help="FITS code: TAN, SIN, CAR, AIT, ..."),
+    click.option("--projection", help="FITS code: TAN, SIN, CAR, AIT, ...  [default: TAN]"),
     click.option(
         "--frame",
         type=click.Choice(["icrs", "fk5", "fk4", "galactic"]),
         help="[default: the images' own; with --center icrs]",
     ),
-    click.option("--rotation", default="0 deg", show_default=True, help="Turns the y axis from north (CROTA2)."),
+    click.option("--rotation", help="Turns the y axis from north (CROTA2).  [default: 0 deg]"),
 )  # fmt: skip
 _how = _options(
     click.option("--background", type=click.Choice(["none", "level", "plane"]), default="plane", show_default=True,
@@ -104,8 +104,9 @@ def header(inputs: tuple[Path, ...], output: Path | None, **grid: Any) -> None:
     else:
         from dmontage.fits_files import check_writable
 
-        check_writable(output)
+        check_writable(output, suffixes=None)
         output.write_text(text)
+        click.echo(f"wrote       {output}", err=True)
 
 
 @main.command("plan")
@@ -172,7 +173,7 @@ def demo(out: Path, size: float, seed: int) -> None:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputError(f"cannot write {out}: {error.strerror}; choose another folder (--out)") from error
-    click.echo(f"simulating  {size:g} deg of sky, seed {seed}, in {out / 'raw'}")
+    click.echo(f"simulating  {size:g} x {size:g} deg of sky, seed {seed}, in {out / 'raw'}")
     truth = simulate(out / "raw", size, seed)
     images = _scan((out / "raw",), strict=True)
     made = _make(images, None, out / "mosaic.fits", None, out / "mosaic.png", strict=True)
@@ -180,6 +181,7 @@ def demo(out: Path, size: float, seed: int) -> None:
     verdict = judge(out / "mosaic.fits", truth)
     (out / "verdict.json").write_text(verdict.to_json())
     click.echo(verdict)
+    click.echo("a level and a gradient common to all images are beyond what overlaps can tell: the picture shows them")
     click.echo(
         f"wrote       {out / 'mosaic.fits'}, {out / 'mosaic_area.fits'}, {out / 'mosaic.png'}, {out / 'verdict.json'}"
     )
@@ -194,12 +196,14 @@ def _make(
     from dmontage.fits_files import check_writable, pixels
     from dmontage.pipeline import mosaic
 
-    for path in (output, png):
-        if path is not None:
-            check_writable(path)
+    check_writable(output)
+    if png is not None:
+        check_writable(png, suffixes=(".png",))
     store = workdir or output.with_name(f"{output.name}.run.zarr")
     with _bars() as progress:
         made = mosaic(images, grid, store, progress=progress, **options)
+        if workdir is None:
+            made.discard_stale()
         try:
             made.write(output)
         except BaseException:
@@ -234,17 +238,20 @@ def _make_grid(
     center: str | None,
     size: str | None,
     scale: str | None,
-    projection: str,
+    projection: str | None,
     frame: str | None,
-    rotation: str,
+    rotation: str | None,
 ) -> Grid:
     """The grid that the options ask for."""
     from dmontage.grid import Grid
 
     if header is not None:
-        if center or size or scale:
-            raise InputError("--header gives the whole grid: leave out --center, --size and --scale")
+        if center or size or scale or projection or frame or rotation:
+            raise InputError(
+                "--header gives the whole grid: leave out --center, --size, --scale, --projection, --frame, --rotation"
+            )
         return Grid.from_header(header)
+    projection, rotation = projection or "TAN", rotation or "0 deg"
     if center is None and size is None:
         return Grid.fit(images, scale, projection, frame, rotation)
     if center is None or size is None:

@@ -146,18 +146,20 @@ def pixels(path: str | Path) -> NDArray[Any]:
         return np.asarray(hdus[0].data)
 
 
-def check_writable(path: str | Path) -> None:
-    """Raise InputError, before any work is done, if a product cannot be written to ``path``."""
+def check_writable(path: str | Path, suffixes: tuple[str, ...] | None = (".fits", ".fit", ".fts")) -> None:
+    """Raise InputError, before any work is done, if a product cannot be written to ``path``; None allows any suffix."""
     probe = _partial(Path(path))
     if Path(path).is_dir():
         raise InputError(f"cannot write {path}: it is a folder; name a file")
-    if Path(path).suffix.lower() in (".gz", ".fz"):
-        raise InputError(f"cannot write {path}: products are not compressed; name a .fits file")
+    if suffixes is not None and Path(path).suffix.lower() not in suffixes:
+        raise InputError(f"cannot write {path}: name a file that ends in {' or '.join(suffixes)}, not compressed")
     try:
         probe.touch()
         probe.unlink()
     except OSError as error:
-        raise InputError(f"cannot write {path}: {error.strerror}; choose another place for the output") from error
+        raise InputError(
+            f"cannot write {path}: {error.strerror}; create its folder, or choose another place"
+        ) from error
 
 
 class FitsWriter:

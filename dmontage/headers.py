@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import re
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,16 @@ from astropy.wcs.utils import wcs_to_celestial_frame
 
 from dmontage.errors import InputError
 
-__all__ = ["angle", "build_wcs", "card_text", "checked_cards", "checked_shape", "header_of", "parse_header"]
+__all__ = [
+    "angle",
+    "build_wcs",
+    "card_text",
+    "checked_cards",
+    "checked_shape",
+    "header_of",
+    "header_text",
+    "parse_header",
+]
 
 _WCS_CARD = re.compile(
     r"(CTYPE|CUNIT|CRVAL|CRPIX|CDELT|CROTA)[12]|(CD|PC)[12]_[12]|PC00[12]00[12]|(PV|PS)[12]_\d{1,2}|LONPOLE|LATPOLE"
@@ -34,6 +44,7 @@ _TEXT_CARD = re.compile(r"(CTYPE|CUNIT)[12]|RADESYS|RADECSYS|PS[12]_\d+|PLTDECSN
 
 _MAX_SIDE = 2**31 - 1
 _MAX_SIP_ORDER = 9
+_MAX_HEADER = 2**20
 
 
 def parse_header(text: str, name: str = "header") -> Header:
@@ -53,6 +64,22 @@ def parse_header(text: str, name: str = "header") -> Header:
     if not len(header):
         raise InputError(f"{name}: holds no FITS cards; a template has one card a line, such as 'CRVAL1 = 83.8'")
     return header
+
+
+def header_text(path: str | Path) -> str:
+    """The text of a template, or of the primary header of a FITS file."""
+    try:
+        with Path(path).open("rb") as file:
+            raw = file.read(_MAX_HEADER)
+        if raw.startswith(b"SIMPLE  =") and b"\n" not in raw[:80]:
+            cards = [raw[i : i + 80] for i in range(0, len(raw), 80)]
+            ends = [i for i, card in enumerate(cards) if card.rstrip() == b"END"]
+            raw = b"\n".join(cards[: ends[0]] if ends else cards)
+        return raw.decode("ascii")
+    except OSError as error:
+        raise InputError(f"{path}: {(error.strerror or 'cannot be read').lower()}") from error
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: is no template; a template is text, one card a line") from error
 
 
 def angle(value: Any, name: str, *, positive: bool = True) -> float:
@@ -127,7 +154,7 @@ def checked_cards(header: Header) -> dict[str, Any]:
     try:
         wcs = build_wcs(cards)
     except Exception as error:  # wcslib raises half a dozen kinds; all mean the same to the user
-        raise InputError(f"the WCS cannot be read: {str(error).strip()}") from error
+        raise InputError(f"the WCS cannot be read: {str(error).strip().splitlines()[-1]}") from error
     if not wcs.has_celestial:
         raise InputError(f"no celestial WCS: CTYPE1 = {cards.get('CTYPE1')!r}, CTYPE2 = {cards.get('CTYPE2')!r}")
     try:

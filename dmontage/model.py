@@ -57,7 +57,7 @@ class Skipped:
         return f"{self.name}: {self.reason}"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Images(Sequence[ImageRef]):
     """What a scan found: the usable images in order of their identity, and what was skipped."""
 
@@ -78,6 +78,10 @@ class Images(Sequence[ImageRef]):
 
     def __iter__(self) -> Iterator[ImageRef]:
         return iter(self.refs)
+
+    def __repr__(self) -> str:
+        mpix = sum(ref.grid.window.size for ref in self.refs) / 1e6
+        return f"<Images: {len(self.refs)} images, {mpix:.1f} Mpix, {len(self.skipped)} skipped>"
 
     def __str__(self) -> str:
         lines = [f"{len(self.refs)} images, {sum(r.grid.window.size for r in self.refs) / 1e6:.1f} Mpix"]

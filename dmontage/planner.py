@@ -20,7 +20,7 @@ from dmontage._version import __version__
 from dmontage.errors import InputError
 from dmontage.mapping import TOL, Mapping, fit_mapping
 from dmontage.model import ImageRef, Images, OverlapPair, Skipped
-from dmontage.sphere import rotate_frame
+from dmontage.sphere import lonlat, rotate_frame
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -154,7 +154,7 @@ class MosaicPlan:
             f"images      {len(self.rows)} used, {mpix:.1f} Mpix; {len(self.skipped)} skipped",
             f"projection  {len(self.rows) - n_sky} on the plane, {n_sky} on the sphere; "
             f"error at most {self.error_bound:.1e} px",
-            f"overlaps    {len(self.pairs)} pairs; mean depth {depth:.2f}",
+            f"overlaps    {len(self.pairs)} pairs at most; mean depth {depth:.2f}",
             f"background  {self.background};  combine {self.combine}, weights {self.weights}",
             f"tasks       {len(self.row_batches)} project, {n_fit} fit, {len(self.chunk_batches)} coadd; "
             f"largest needs {human(self.bytes_task)}",
@@ -211,7 +211,10 @@ def make_plan(
         raise InputError(_too_large(8 * grid.window.size, grid, max_bytes))
     rows, missed = _footprints(images, grid, method, tol)
     if not rows:
-        raise InputError(f"no image reaches the grid: {missed[0]}" if missed else "no image was given")
+        if not missed:
+            raise InputError("no image was given")
+        where = f"the grid lies about {_about(grid)}, the first image about {_about(images[0].grid)}"
+        raise InputError(f"no image reaches the grid: {missed[0]}; {where}")
     plan = MosaicPlan(
         grid=grid,
         rows=tuple(rows),
@@ -261,6 +264,13 @@ def human(n: float) -> str:
 def ctype(grid: Grid) -> str:
     """CTYPE1 of the grid, such as RA---TAN."""
     return str(grid.wcs().wcs.ctype[0])
+
+
+def _about(grid: Grid) -> str:
+    """Where the middle of a grid lies, for people."""
+    ny, nx = grid.shape
+    lon, lat = lonlat(grid.sky(np.array((nx - 1) / 2), np.array((ny - 1) / 2)))
+    return f"{float(lon):.4f} {float(lat):+.4f} ({grid.frame.name})"
 
 
 def _footprints(

@@ -116,9 +116,10 @@ def test_demo_simulates_and_judges(tmp_path: Path) -> None:
         (["--scale", "-1 arcsec"], "positive"),
         (["--projection", "XYZ"], "'XYZ' is not one of"),
         (["--header", "absent.hdr"], "absent.hdr"),
-        (["--header", "absent.hdr", "--size", "1 deg"], "leave out --center, --size and --scale"),
+        (["--header", "absent.hdr", "--size", "1 deg"], "leave out --center, --size, --scale, --projection"),
         (["--max-bytes", "1000"], "the limit is 1 kB"),
         (["--scheduler", "nonsense://here"], "no dask scheduler answers"),
+        (["--scheduler", "localhost"], "no dask scheduler answers"),
     ],
 )
 def test_a_refusal_is_one_line_and_leaves_nothing(
@@ -270,3 +271,41 @@ def test_a_mosaic_among_the_inputs_is_no_input(tmp_path: Path, survey: Survey) -
     before = survey.paths[0].read_bytes()
     call("mosaic", survey.folder, "-o", survey.paths[0], code=1)
     assert survey.paths[0].read_bytes() == before
+
+
+def test_a_store_left_by_another_run_is_no_obstacle(
+    tmp_path: Path, survey: Survey, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Interrupted, and then other options: without --workdir the store beside the output is nobody else's."""
+    out = tmp_path / "m.fits"
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("dmontage.fits_files.FitsWriter.write_rows", interrupt)
+        CliRunner().invoke(main, ["mosaic", str(survey.folder), "-o", str(out)])
+    assert names(tmp_path) == ["m.fits.run.zarr"]
+    call("mosaic", survey.folder, "-o", out, "--scale", "4 arcsec")
+    assert names(tmp_path) == ["m.fits", "m_area.fits"]
+
+
+def test_warnings_reach_the_summary(tmp_path: Path) -> None:
+    blank = write_image(tmp_path / "a.fits", np.full((20, 30), np.nan, np.float32), BUNIT="adu")
+    output = call("mosaic", blank, "-o", tmp_path / "m.fits").output
+    assert "counts per pixel" in output and "all pixels of the mosaic are blank" in output
+
+
+@pytest.mark.parametrize(("option", "name"), [("-o", "m.png"), ("--png", "m.jpg")])
+def test_a_product_has_its_own_suffix(tmp_path: Path, survey: Survey, option: str, name: str) -> None:
+    rest = [] if option == "-o" else ["-o", tmp_path / "m.fits"]
+    assert "name a file that ends in" in call("mosaic", survey.folder, option, tmp_path / name, *rest, code=1).stderr
+    assert not names(tmp_path)
+
+
+def test_the_header_of_an_image_is_a_template(tmp_path: Path, survey: Survey) -> None:
+    assert Grid.from_header(survey.paths[0]) == dm.scan(survey.paths[0])[0].grid
+    (tmp_path / "x.hdr").write_bytes(b"\xff\xfe\x00")
+    for name, message in (("x.hdr", "is no template"), ("absent.hdr", "no such file")):
+        with pytest.raises(dm.InputError, match=message):
+            Grid.from_header(tmp_path / name)

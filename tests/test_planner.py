@@ -124,7 +124,7 @@ def test_a_plan_opens_no_file(tmp_path: Path, survey: Survey) -> None:
     assert lines["mosaic"] == "320 x 320 pixels of 2 arcsec, RA---TAN"
     assert lines["images"] == "6 used, 0.0 Mpix; 0 skipped"
     assert lines["projection"].startswith("6 on the plane, 0 on the sphere; error at most ")
-    assert lines["overlaps"].startswith(f"{len(plan.pairs)} pairs; mean depth 0.")
+    assert lines["overlaps"].startswith(f"{len(plan.pairs)} pairs at most; mean depth 0.")
     assert lines["tasks"].startswith("1 project, 1 fit, 1 coadd; largest needs ")
     size = sum(ref.size for ref in found)
     assert lines["bytes"].startswith(f"{human(size)} in, store at most ") and plan.bytes_in == size

@@ -27,6 +27,10 @@ if TYPE_CHECKING:
 __all__ = ["Call", "active_client", "connected", "name_of", "run"]
 
 
+_WAIT = 60
+"""Seconds until a cluster must have its first worker."""
+
+
 class Call(NamedTuple):
     """One task: a function of plain arguments, and a name that tells what it makes."""
 
@@ -54,8 +58,13 @@ def active_client() -> Any | None:
 def connected(address: str) -> Iterator[None]:
     """Run what is inside on the cluster of a scheduler; InputError when none answers."""
     from distributed import Client
+    from distributed.comm.addressing import parse_address, parse_host_port
+    from distributed.comm.registry import get_backend
 
     try:
+        scheme, place = parse_address(address)
+        get_backend(scheme)
+        parse_host_port(place)
         # Not the default until it is connected: a client that failed would stay behind as one.
         client = Client(address, timeout="10s", set_as_default=False)
     except (OSError, ValueError, TimeoutError) as error:
@@ -63,6 +72,12 @@ def connected(address: str) -> Iterator[None]:
             f"no dask scheduler answers at {address!r}: {error}; give tcp://HOST:PORT or 'threads'"
         ) from error
     with client, client.as_current():
+        try:
+            client.wait_for_workers(1, timeout=_WAIT)
+        except TimeoutError as error:
+            raise InputError(
+                f"the dask scheduler at {address!r} has no worker after {_WAIT} s: start one by 'dask worker {address}'"
+            ) from error
         yield
 
 

@@ -15,7 +15,16 @@ from astropy.wcs.utils import wcs_to_celestial_frame
 from dmontage.errors import InputError
 from dmontage.grid.measures import check_round_trip, solid_angles
 from dmontage.grid.recipes import FRAMES, ZENITHAL, fitted_cards, frame_named, place, regular_cards
-from dmontage.headers import angle, build_wcs, card_text, checked_cards, checked_shape, header_of, parse_header
+from dmontage.headers import (
+    angle,
+    build_wcs,
+    card_text,
+    checked_cards,
+    checked_shape,
+    header_of,
+    header_text,
+    parse_header,
+)
 from dmontage.sphere import lonlat, quad_angles, rotate_frame, unit_vectors
 from dmontage.window import Window
 
@@ -47,7 +56,8 @@ class Grid:
         Parameters
         ----------
         source
-            A FITS Header, an astropy WCS, or the path of a template (``.hdr``: one card a line).
+            A FITS Header, an astropy WCS, or the path of a template (``.hdr``: one card a line) or of a FITS file,
+            whose primary header is taken.
         shape
             (ny, nx) where the header has no NAXIS1 and NAXIS2.
 
@@ -60,11 +70,7 @@ class Grid:
             shape = shape if shape is not None else source.array_shape
             source = header_of(source)
         elif not isinstance(source, Header):
-            try:
-                text = Path(source).read_text()
-            except (OSError, UnicodeDecodeError) as error:
-                raise InputError(f"{source}: cannot be read as a template (text, one card a line): {error}") from error
-            source = parse_header(text, name=str(source))
+            source = parse_header(header_text(source), name=str(source))
         cards = checked_cards(source)
         grid = cls("\n".join(card_text(key, value) for key, value in cards.items()), checked_shape(source, shape))
         check_round_trip(grid)
@@ -109,6 +115,8 @@ class Grid:
                 )
             sides = size if isinstance(size, (tuple, list)) else (size, size)
             width, height = (angle(side, "size") for side in sides)
+            if max(width, height) > 360:
+                raise InputError(f"size {size!r} is more than the sky: at most 360 deg")
             shape = (max(round(height / scale_deg), 1), max(round(width / scale_deg), 1))
         lon, lat = place(center, frame_named(frame))
         ny, nx = shape

@@ -39,6 +39,7 @@ def write_products(
     on_sky = [row.mapping.sub_out for row in plan.rows if row.method == "sky"]
     sub = affordable_parts(max(on_sky, default=1), grid.window)
     cards = _provenance(plan, summary)
+    any_covered = False
     with (
         FitsWriter(path, grid, [("BUNIT", unit, "")] * bool(unit) + cards) as value,
         FitsWriter(area_path(path), grid, [("BUNIT", "sr", "covered solid angle, summed over images"), *cards]) as area,
@@ -47,8 +48,11 @@ def write_products(
             band = Window(y0, min(y0 + CHUNK, ny), 0, nx)
             value.write_rows(store.read_mosaic("mean", band))
             covered = store.read_mosaic("area", band)
+            any_covered = any_covered or bool((covered > 0).any())
             area.write_rows(np.where(covered > 0, covered * grid.solid_angle(band, sub), 0.0))
             progress(band.y1, ny)
+    if not any_covered:
+        summary.warnings += ("all pixels of the mosaic are blank",)
 
 
 def _provenance(plan: MosaicPlan, summary: Summary) -> list[tuple[str, Any, str]]:

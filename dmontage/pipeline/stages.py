@@ -56,7 +56,9 @@ class Mosaic:
         if "://" in str(store):
             raise InputError(f"{store}: object stores are not supported yet; give a local folder")
         self.plan = plan
-        self.summary = Summary(images=len(plan.rows), skipped=plan.skipped, bytes_in=plan.bytes_in)
+        self.summary = Summary(
+            images=len(plan.rows), skipped=plan.skipped, warnings=plan.warnings, bytes_in=plan.bytes_in
+        )
         self.fits: tuple[PlaneFit, ...] = ()
         """The fitted differences of the overlaps, once they are known."""
         self.solution: Solution | None = None
@@ -127,6 +129,12 @@ class Mosaic:
                 )
         self.summary.bytes_out = plan.bytes_out
         return self
+
+    def discard_stale(self) -> None:
+        """Delete a store that another run left behind at this one's place; a store of the same run is kept."""
+        place = self._place
+        if place is not None and place.exists() and Store.open(place).attributes.get("digest") != self.plan.digest:
+            Store.remove(place)
 
     def close(self, *, remove: bool = False) -> None:
         """Forget the temporary store; ``remove`` deletes a named one too."""

@@ -23,6 +23,7 @@ class Summary:
 
     images: int = 0
     skipped: tuple[Skipped, ...] = ()
+    warnings: tuple[str, ...] = ()
     pairs: int = 0
     rms_before: float = 0.0
     """Root mean square of the level differences of the overlaps."""
@@ -51,13 +52,13 @@ class Summary:
         reused = f" ({self.reused} from the store)" if self.reused else ""
         lines = [f"images      {self.images} used{reused}, {len(self.skipped)} skipped"]
         lines += [f"  skipped   {item}" for item in self.skipped]
+        lines += [f"  warning   {text}" for text in self.warnings]
         if self.pairs:
             change = f"{self.rms_before:.4g} before, {self.rms_after:.4g} after"
             lines.append(f"overlaps    {self.pairs} pairs; rms difference {change}")
         if self.unpaired:
-            lines.append(
-                f"  unpaired  {len(self.unpaired)} images are left as they are: {', '.join(self.unpaired[:5])}"
-            )
+            more = f" and {len(self.unpaired) - 5} more" if len(self.unpaired) > 5 else ""
+            lines.append(f"  unpaired  not matched, too little overlap: {', '.join(self.unpaired[:5])}{more}")
         if self.groups > 1:
             lines.append(f"  groups    {self.groups} groups of images have no overlap with each other")
         if self.undefined:
