@@ -77,6 +77,8 @@ _how = _options(
     click.option("--weights", type=click.Choice(["area", "none"]), help="[default: area for mean, none for median]"),
     click.option("--method", type=click.Choice(["auto", "plane", "sky"]), default="auto", show_default=True,
                  help="Overlaps on the plane where --tol allows it, or on the sphere."),
+    click.option("--unit", type=click.Choice(["surface_brightness", "flux_per_pixel"]), default="surface_brightness",
+                 show_default=True, help="What a pixel holds: brightness, or energy (counts), whose total is kept."),
     click.option("--tol", type=click.FloatRange(min=0, min_open=True), default=1e-5, show_default=True,
                  help="Tolerance of the projection in output pixels."),
     click.option("--max-bytes", type=click.FloatRange(min=1), default=2.0**38, show_default="275 GB",

@@ -30,11 +30,12 @@ if TYPE_CHECKING:
     from dmontage.grid import Grid
     from dmontage.window import Window
 
-__all__ = ["BACKGROUNDS", "COMBINES", "METHODS", "Footprint", "MosaicPlan", "make_plan"]
+__all__ = ["BACKGROUNDS", "CHUNK", "COMBINES", "METHODS", "UNITS", "Footprint", "MosaicPlan", "make_plan"]
 
 BACKGROUNDS = ("none", "level", "plane")
 COMBINES = ("mean", "median", "count")
 METHODS = ("auto", "plane", "sky")
+UNITS = ("surface_brightness", "flux_per_pixel")
 CHUNK = 1024
 """Side of a mosaic chunk in pixels: 4 MB of float32, where the codec is fastest."""
 
@@ -79,13 +80,16 @@ class MosaicPlan:
     combine: str
     weights: str
     method: str
+    unit: str
     tol: float
     warnings: tuple[str, ...]
+    chunk: int
+    """Side of the mosaic's chunks in pixels."""
 
     @cached_property
     def chunks(self) -> tuple[tuple[Window, tuple[int, ...]], ...]:
         """The mosaic's chunks in row order, each with the rows that reach it."""
-        cut = (CHUNK, CHUNK)
+        cut = (self.chunk, self.chunk)
         rows: dict[tuple[int, int], list[int]] = defaultdict(list)
         for i, row in enumerate(self.rows):
             for index, _ in row.window.blocks(cut):
@@ -127,7 +131,7 @@ class MosaicPlan:
         """Memory of the largest task at most: an image with its corners and sums, or a chunk with its stack."""
         project = max(_bytes_row(row) for row in self.rows)
         stack = max(len(rows) for _, rows in self.chunks) if self.combine == "median" else 2
-        return max(project, 8 * CHUNK * CHUNK * (stack + 3))
+        return max(project, 8 * self.chunk**2 * (stack + 3))
 
     @property
     def error_bound(self) -> float:
@@ -140,7 +144,7 @@ class MosaicPlan:
     @property
     def digest(self) -> str:
         """Tells runs apart whose projected images differ."""
-        parts = [__version__, self.grid.header, self.grid.shape, self.tol, [row.digest for row in self.rows]]
+        parts = [__version__, self.unit, self.grid.header, self.grid.shape, self.tol, [row.digest for row in self.rows]]
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
     def __str__(self) -> str:
@@ -174,6 +178,7 @@ def make_plan(
     combine: str = "mean",
     weights: str | None = None,
     method: str = "auto",
+    unit: str = "surface_brightness",
     tol: float = TOL,
     max_bytes: int = _MAX_BYTES,
 ) -> MosaicPlan:
@@ -189,6 +194,9 @@ def make_plan(
         "area" or "none"; the mean's default is "area", the median's "none".
     method
         "auto" takes the plane kernel where its error bound is below ``tol``, else the sphere.
+    unit
+        "surface_brightness": a constant sky keeps its value whatever the pixels. "flux_per_pixel": values are energy
+        per pixel (counts), of which the total is kept.
     tol
         Tolerance of the projection in output pixels.
     max_bytes
@@ -203,6 +211,7 @@ def make_plan(
         (background, BACKGROUNDS, "background"),
         (combine, COMBINES, "combine"),
         (method, METHODS, "method"),
+        (unit, UNITS, "unit"),
         (weights or "area", ("area", "none"), "weights"),
     ):
         if value not in words:
@@ -224,8 +233,10 @@ def make_plan(
         combine=combine,
         weights=weights or ("area" if combine == "mean" else "none"),
         method=method,
+        unit=unit,
         tol=tol,
-        warnings=tuple(_warnings(rows)),
+        warnings=tuple(_warnings(rows, unit)),
+        chunk=CHUNK,
     )
     if plan.bytes_store > max_bytes:
         raise InputError(_too_large(plan.bytes_store, grid, max_bytes))
@@ -337,18 +348,18 @@ def _pairs(rows: Sequence[Footprint]) -> list[OverlapPair]:
     return [OverlapPair(i, j, rows[i].window & rows[j].window) for i, j in sorted(found)]
 
 
-def _warnings(rows: Sequence[Footprint]) -> list[str]:
+def _warnings(rows: Sequence[Footprint], unit: str) -> list[str]:
     """Inputs that are probably not what the user thinks."""
     out = []
     units = {row.image.bunit for row in rows}
     if len(units) > 1:
-        out.append(f"the images have different units: {', '.join(sorted(unit or 'none' for unit in units))}")
+        out.append(f"the images have different units: {', '.join(sorted(bunit or 'none' for bunit in units))}")
     counts = re.compile(r"/\s*(pix|beam)|^(counts?|ct|adu|dn|electrons?)$", re.IGNORECASE)
-    per_pixel = [unit for unit in sorted(units) if counts.search(unit)]
-    if per_pixel:
+    per_pixel = [bunit for bunit in sorted(units) if counts.search(bunit)]
+    if per_pixel and unit == "surface_brightness":
         out.append(
             f"BUNIT {per_pixel[0]!r} counts per pixel, but values are taken as surface brightness: "
-            "multiply aperture sums by the ratio of the pixels' solid angles"
+            "if they are counts, ask for the unit flux_per_pixel"
         )
     scales = np.array([row.image.grid.scale for row in rows])
     odd = np.abs(np.log(scales / np.median(scales))) > np.log(3)

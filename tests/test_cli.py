@@ -196,8 +196,6 @@ def test_an_old_mosaic_is_kept_until_the_new_one_is_whole(
     def fail(*_: object) -> None:
         raise dm.InputError("the disk is gone")
 
-    monkeypatch.setattr("dmontage.pipeline.stages.CHUNK", 64)
-    monkeypatch.setattr("dmontage.pipeline.products.CHUNK", 64)
     monkeypatch.setattr("dmontage.planner.CHUNK", 64)
     with monkeypatch.context() as patch:
         patch.setattr("dmontage.fits_files.FitsWriter.write_rows", fail)

@@ -38,8 +38,6 @@ def images(survey: Survey) -> Images:
 def chunks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Mosaics of 25 chunks and several tasks a stage, that would else have one."""
     monkeypatch.setattr("dmontage.planner.CHUNK", 64)
-    monkeypatch.setattr("dmontage.pipeline.stages.CHUNK", 64)
-    monkeypatch.setattr("dmontage.pipeline.products.CHUNK", 64)
     monkeypatch.setattr("dmontage.planner._TASK_PIXELS", 20_000)
 
 
@@ -479,3 +477,30 @@ def test_progress_reaches_the_end_of_each_stage(survey: Survey, images: Images, 
     assert list(seen) == ["project", "fit", "coadd", "write"]
     for steps in seen.values():
         assert steps == sorted(steps) and steps[-1][0] == steps[-1][1]
+
+
+def test_flux_per_pixel_keeps_the_total(tmp_path: Path) -> None:
+    """C5: 100 × 100 ones onto pixels twice as large are 10,000 still, four to a pixel; and the same bits by cutouts."""
+    path = write_image(tmp_path / "a.fits", np.ones((100, 100), np.float32), image_header(shape=(100, 100)))
+    grid = field_grid(70, 2 * 2.0)
+    made = dm.mosaic(path, grid, background="none", unit="flux_per_pixel")
+    whole = made.compute()
+    inside = whole.area > 0.999999
+    assert inside.sum() > 2000
+    np.testing.assert_allclose(whole.data[inside], 4.0, rtol=1e-5)
+    total = np.nansum(whole.data.astype(float) * whole.area)
+    assert total == pytest.approx(1e4, rel=1e-6)
+    part = made.cutout("83.8 -5.4", "1 arcmin")
+    assert np.array_equal(part.compute().data, whole.data[part.window.slices], equal_nan=True)
+    bright = dm.mosaic(path, grid, background="none").compute()
+    np.testing.assert_allclose(bright.data[inside], 1.0, rtol=1e-6)
+
+
+def test_a_wide_constant_sky_in_counts_is_flat_in_brightness(tmp_path: Path) -> None:
+    """Values that follow the pixels' solid angle, 2 % across the field, are a constant brightness, and counts again."""
+    image = Grid.around("83.8 -5.4", shape=(60, 60), scale="0.2 deg")
+    omega = image.solid_angle(image.window)
+    write_image(tmp_path / "a.fits", (omega / omega.max()).astype(np.float32), image.to_header())
+    made = dm.mosaic(tmp_path / "a.fits", image, background="none", unit="flux_per_pixel").compute()
+    np.testing.assert_allclose(made.data, omega / omega.max(), rtol=1e-6)
+    assert np.ptp(made.data) > 0.01

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from dmontage.graph.units import flux_of
+from dmontage.grid import Grid
 from dmontage.kernels import stack
 from dmontage.store import Store
 from dmontage.window import Window
@@ -96,7 +98,7 @@ def coadd_chunk(
 ) -> NDArray[np.float32]:
     """Task: value and area of a window, (2, ny, nx); the last arguments only order it after its rows."""
     store = Store.open(store_path)
-    return np.stack(coadd(window, _parts(store, window, rows, background), combine, weights)).astype(np.float32)
+    return np.stack(_product(store, window, rows, background, combine, weights)).astype(np.float32)
 
 
 def coadd_chunks(
@@ -105,8 +107,19 @@ def coadd_chunks(
     """Task: coadd some chunks (window, rows that reach it) and store them; returns how many pixels were written."""
     store = Store.open(store_path)
     for window, rows in chunks:
-        store.write_mosaic(window, *coadd(window, _parts(store, window, rows, background), combine, weights))
+        store.write_mosaic(window, *_product(store, window, rows, background, combine, weights))
     return sum(window.size for window, _ in chunks)
+
+
+def _product(
+    store: Store, window: Window, rows: Sequence[int], background: str, combine: str, weights: str
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Value and area of a window, in the unit of the images."""
+    value, area = coadd(window, _parts(store, window, rows, background), combine, weights)
+    run = store.attributes
+    if run["unit"] == "flux_per_pixel" and combine != "count":
+        value = flux_of(value, Grid(run["grid"], (run["shape"][0], run["shape"][1])), window)
+    return value, area
 
 
 def _parts(store: Store, window: Window, rows: Sequence[int], background: str) -> Iterable[Part]:

@@ -8,6 +8,7 @@ import numpy as np
 
 from dmontage.errors import InputError
 from dmontage.fits_files import read
+from dmontage.graph.units import brightness_of
 from dmontage.grid import Grid
 from dmontage.kernels.plane import TILE, project_plane
 from dmontage.kernels.sky import BLOCK, project_sky
@@ -153,6 +154,8 @@ def project_rows(store_path: str, rows: Sequence[int]) -> list[dict[str, Any]]:
             except InputError as error:
                 receipt["error"] = str(error)
             else:
+                if attributes["unit"] == "flux_per_pixel":
+                    values = brightness_of(values, row.image.grid, grid_out)
                 flux, area, lost = project(values, row.image.grid, grid_out, row.window, row.mapping, row.method)
                 receipt["lost"] = lost
                 store.write_row(number, flux, area, row.digest, lost)

@@ -23,30 +23,45 @@ _ROUND_TRIP = 0.01
 _CORNERS = 2**20
 """Corners held at once where a mesh is worked through in bands of rows."""
 _DEGREE = 12
+_BLOCK = 1024
 
 
 def solid_angles(grid: Grid, window: Window, sub: int) -> NDArray[np.float64]:
     """Solid angle of each pixel, as `Grid.solid_angle` tells it.
 
     It is smooth but for seams and poles: a polynomial through 13×13 pixels costs a thousandth of the WCS at every
-    corner. Where it does not meet the pixels between to 1e-10, all corners are taken.
+    corner. Where it does not meet the pixels between to 1e-10, all corners are taken. The blocks are anchored at the
+    grid's first pixel, so that the bits do not depend on the window.
     """
+    omega = np.empty(window.shape)
+    for (iy, ix), part in window.blocks((_BLOCK, _BLOCK)):
+        block = Window(iy * _BLOCK, (iy + 1) * _BLOCK, ix * _BLOCK, (ix + 1) * _BLOCK)
+        omega[part.relative_to(window).slices] = _block_angles(grid, block & grid.window, part, sub)
+    return omega
+
+
+def _block_angles(grid: Grid, block: Window, part: Window, sub: int) -> NDArray[np.float64]:
+    """Solid angles of a part of a block; its polynomial is that of the whole block."""
     from dmontage.kernels.chebyshev import evaluate_rows
 
     checks = np.linspace(-0.97, 0.97, 8)
-    exact, truth = (_about(grid, window, t, sub) for t in (roots(_DEGREE), checks))
+    exact, truth = (_about(grid, block, t, sub) for t in (roots(_DEGREE), checks))
     if np.isfinite(exact).all() and np.isfinite(truth).all():
         coef = coefficients(exact)
         error = np.abs(values_at(coef, checks, checks) / truth - 1.0).max()
         if error <= max(1e-10, 1e-15 / grid.scale):
-            t_x, t_y = ((2.0 * np.arange(n) + 1.0) / n - 1.0 for n in window.shape[::-1])
+            here = part.relative_to(block)
+            t_y, t_x = (
+                (2.0 * np.arange(first, last) + 1.0) / n - 1.0
+                for first, last, n in ((here.y0, here.y1, block.shape[0]), (here.x0, here.x1, block.shape[1]))
+            )
             return np.asarray(evaluate_rows(coef, t_x, t_y))
-    ny, nx = window.shape
+    ny, nx = part.shape
     out = np.empty((ny, nx))
     rows = max(_CORNERS // (nx * sub**2), 1)
     for y in range(0, ny, rows):
         n = min(rows, ny - y)
-        band = Window(window.y0 + y, window.y0 + y + n, window.x0, window.x1)
+        band = Window(part.y0 + y, part.y0 + y + n, part.x0, part.x1)
         out[y : y + n] = quad_angles(grid.corners(band, sub)).reshape(n, sub, nx, sub).sum(axis=(1, 3))
     return out
 

@@ -58,7 +58,7 @@ def mosaic(
     progress
         Called with (stage, done, total).
     **options
-        ``weights``, ``method``, ``tol``, ``max_bytes`` as for `dmontage.planner.make_plan`.
+        ``weights``, ``method``, ``unit``, ``tol``, ``max_bytes`` as for `dmontage.planner.make_plan`.
 
     Raises
     ------

@@ -9,7 +9,6 @@ import numpy as np
 from dmontage._version import __version__
 from dmontage.fits_files import FitsWriter
 from dmontage.mapping import affordable_parts
-from dmontage.planner import CHUNK
 from dmontage.window import Window
 
 if TYPE_CHECKING:
@@ -44,8 +43,8 @@ def write_products(
         FitsWriter(path, grid, [("BUNIT", unit, "")] * bool(unit) + cards) as value,
         FitsWriter(area_path(path), grid, [("BUNIT", "sr", "covered solid angle, summed over images"), *cards]) as area,
     ):
-        for y0 in range(0, ny, CHUNK):
-            band = Window(y0, min(y0 + CHUNK, ny), 0, nx)
+        for y0 in range(0, ny, plan.chunk):
+            band = Window(y0, min(y0 + plan.chunk, ny), 0, nx)
             value.write_rows(store.read_mosaic("mean", band))
             covered = store.read_mosaic("area", band)
             any_covered = any_covered or bool((covered > 0).any())
@@ -64,6 +63,7 @@ def _provenance(plan: MosaicPlan, summary: Summary) -> list[tuple[str, Any, str]
         ("BACKGRND", plan.background, "background model"),
         ("COMBINE", plan.combine, "how images were combined"),
         ("WEIGHTS", plan.weights, "weights of the images"),
+        ("PIXUNIT", plan.unit, "what a pixel holds"),
         ("PROJECT", plan.method, "projection kernel"),
         ("PROJTOL", plan.tol, "[pix] tolerance of the projection"),
         ("PROJERR", float(f"{plan.error_bound:.3g}"), "[pix] stated bound of its error"),

@@ -24,7 +24,7 @@ from dmontage.grid import Grid
 from dmontage.model import PlaneFit, Skipped
 from dmontage.pipeline.products import area_path, write_products
 from dmontage.pipeline.summary import Summary
-from dmontage.planner import CHUNK, MosaicPlan
+from dmontage.planner import MosaicPlan
 from dmontage.store import Store
 from dmontage.window import Window
 
@@ -165,9 +165,10 @@ class Mosaic:
                 "grid": self.grid.header,
                 "shape": [ny, nx],
                 "digest": self.plan.digest,
+                "unit": self.plan.unit,
             }
             rows = [row_table(row) for row in self.plan.rows]
-            self._store = Store.create(path, attributes, rows, (ny, nx), CHUNK)
+            self._store = Store.create(path, attributes, rows, (ny, nx), self.plan.chunk)
             self._path = str(Path(path).absolute())
         return self._store
 

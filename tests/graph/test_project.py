@@ -118,7 +118,7 @@ def test_rows_are_marked_and_done_once(tmp_path: Path) -> None:
     grid = field_grid()
     plan = make_plan(dm.scan(raw), grid)
     path = str(tmp_path / "run.zarr")
-    attributes = {"digest": plan.digest, "grid": grid.header, "shape": list(grid.shape)}
+    attributes = {"digest": plan.digest, "unit": plan.unit, "grid": grid.header, "shape": list(grid.shape)}
     store = Store.create(path, attributes, [row_table(row) for row in plan.rows], grid.shape, 64)
     receipts = project_rows(path, (0, 1, 2))
     assert [receipt["row"] for receipt in receipts] == [0, 1, 2]
