@@ -43,7 +43,8 @@ def project(
     values
         (ny, nx) pixels of ``grid_in``.
     window
-        Part of ``grid_out`` to fill; the numbers in it do not depend on its size.
+        Part of ``grid_out`` to fill; the numbers in it do not depend on its size (on the sphere but for 1e-15, since
+        the output's own solid angles are summed per block of the window: rows are always projected whole).
     mapping, method
         As the plan has them.
 
