@@ -96,6 +96,7 @@ def dense_oracle(lattice: Lattice, table: PairTable, tau: float | None) -> tuple
 @pytest.mark.parametrize("origin", [0.0, 1e6])
 @pytest.mark.parametrize("k", [2, 16, 100])
 def test_noise_free_planes_are_found(k: int, origin: float) -> None:
+    """C17: 4, 256 and 10,000 images, near the origin and a million pixels from it."""
     lattice = Lattice(k, origin)
     truth = lattice.planes(np.random.default_rng(1))
     table = lattice.table(truth)

@@ -40,6 +40,7 @@ def offsets(fit: ClippedPlane, plane: Floats = TRUTH) -> Floats:
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("value", [150.0, 0.1, -3.3e-20, 1.2345678e8, 0.0])
 def test_identical_constants_differ_by_exactly_zero(value: float, dtype: Any) -> None:
+    """C15: whatever their areas, and however the store has rounded them."""
     rng = np.random.default_rng(1)
     areas = rng.uniform(0.2, 1, (2, 300, 300))
     stored = [((value * a).astype(dtype), a.astype(dtype)) for a in areas]
