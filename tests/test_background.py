@@ -1,7 +1,6 @@
 """The global solve: exact where the truth is known, and errors that agree with the scatter of many draws."""
 
 import math
-import time
 from typing import Any
 
 import mpmath
@@ -100,9 +99,7 @@ def test_noise_free_planes_are_found(k: int, origin: float) -> None:
     lattice = Lattice(k, origin)
     truth = lattice.planes(np.random.default_rng(1))
     table = lattice.table(truth)
-    start = time.perf_counter()
     found = solve(table, lattice.frames, slope_prior=None)
-    assert time.perf_counter() - start < 20  # seconds; about 0.5 here: a guard against quadratic growth
     assert lattice.residual(found.parameters, truth) < 1e-6
     assert found.tau is None
     assert found.report.rms_after < 1e-9
