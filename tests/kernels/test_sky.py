@@ -1,6 +1,5 @@
 """The sky kernel against 50-digit arithmetic, closures, reproject_exact, and by property."""
 
-
 import numpy as np
 import pytest
 from hypothesis import given
