@@ -261,9 +261,10 @@ def _make_grid(
             "a grid about a place needs both --center and --size; without either it is fitted to the images"
         )
     sides = [side.strip() for side in size.split(",")]
-    finest = f"{min(image.grid.scale for image in images)} rad"
+    if scale is None:
+        scale = f"{min(image.grid.scale for image in images)} rad"
     return Grid.around(
-        center, sides[0] if len(sides) == 1 else tuple(sides), scale or finest, projection, frame or "icrs", rotation
+        center, sides[0] if len(sides) == 1 else tuple(sides), scale, projection, frame or "icrs", rotation
     )
 
 

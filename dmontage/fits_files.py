@@ -111,7 +111,7 @@ def scan(inputs: str | Path | Iterable[str | Path], *, strict: bool = False) -> 
         skipped += [Skipped(path.name, reason) for reason in left]
     if not refs:
         raise InputError("no usable image:\n" + "\n".join(f"  {s}" for s in skipped))
-    refs.sort(key=lambda ref: (Path(ref.path).name, ref.hdu, ref.path))
+    refs.sort(key=lambda ref: ref.order)
     return Images(tuple(refs), tuple(skipped))
 
 

@@ -40,6 +40,11 @@ class ImageRef:
         return PurePath(self.path).name + (f"[{self.hdu}]" if self.hdu else "")
 
     @property
+    def order(self) -> tuple[str, int, str]:
+        """What images are sorted by, and so added in: name, HDU, path."""
+        return PurePath(self.path).name, self.hdu, self.path
+
+    @property
     def digest(self) -> str:
         """Changes with the file, the HDU and the WCS."""
         text = f"{self.name}|{self.hdu}|{self.size}|{self.mtime_ns}|{self.grid.shape}|{self.grid.header}"

@@ -25,6 +25,7 @@ from dmontage.sphere import lonlat, rotate_frame
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from astropy.coordinates import BaseCoordinateFrame
     from numpy.typing import NDArray
 
     from dmontage.grid import Grid
@@ -290,9 +291,10 @@ def _footprints(
     """Rows for the images that reach the grid, and the others."""
     rows: list[Footprint] = []
     missed: list[Skipped] = []
-    grid_cap = _cap(grid, grid)
+    frame = grid.frame
+    grid_cap = _cap(grid, frame)
     for image in images:
-        if _apart(_cap(image.grid, grid), grid_cap):
+        if _apart(_cap(image.grid, frame), grid_cap):
             missed.append(Skipped(image.name, "does not overlap the grid"))
             continue
         mapping = fit_mapping(image.grid, grid, tol)
@@ -315,11 +317,11 @@ def _footprints(
     return rows, missed
 
 
-def _cap(grid: Grid, frame_of: Grid) -> tuple[NDArray[np.float64], float]:
-    """Centre and chord radius of a cap that holds a grid, in the frame of another; radius 2 when it is not small."""
+def _cap(grid: Grid, frame: BaseCoordinateFrame) -> tuple[NDArray[np.float64], float]:
+    """Centre and chord radius of a cap that holds a grid, in a frame; radius 2 when it is not small."""
     ny, nx = grid.shape
     x, y = np.meshgrid(np.linspace(-0.5, nx - 0.5, 9), np.linspace(-0.5, ny - 0.5, 9))
-    vectors = rotate_frame(grid.sky(x, y), grid.frame, frame_of.frame)
+    vectors = rotate_frame(grid.sky(x, y), grid.frame, frame)
     if not np.isfinite(vectors).all():
         return np.array([0.0, 0.0, 1.0]), 2.0
     centre = vectors.mean(axis=(0, 1))

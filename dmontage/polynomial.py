@@ -13,7 +13,7 @@ from numpy.polynomial.chebyshev import chebvander
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["coefficients", "roots", "values_at"]
+__all__ = ["coefficients", "roots", "spread", "values_at"]
 
 
 def roots(degree: int) -> NDArray[np.float64]:
@@ -28,6 +28,11 @@ def coefficients(values: NDArray[np.float64]) -> NDArray[np.float64]:
     weights = chebvander(roots(n - 1), n - 1).T * (2.0 / n)
     weights[0] *= 0.5
     return np.asarray(weights @ values @ weights.T)
+
+
+def spread(t: NDArray[np.float64], first: int, last: int) -> NDArray[np.float64]:
+    """Pixel coordinates of points ``t`` in [−1, 1] over the pixels ``first`` to ``last`` (excluded), edge to edge."""
+    return np.asarray(first - 0.5 + 0.5 * (last - first) * (t + 1.0))
 
 
 def values_at(coef: NDArray[np.float64], t_x: NDArray[np.float64], t_y: NDArray[np.float64]) -> NDArray[np.float64]:

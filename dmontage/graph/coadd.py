@@ -98,7 +98,7 @@ def coadd_chunk(
 ) -> NDArray[np.float32]:
     """Task: value and area of a window, (2, ny, nx); the last arguments only order it after its rows."""
     store = Store.open(store_path)
-    return np.stack(_product(store, window, rows, background, combine, weights)).astype(np.float32)
+    return np.stack(_product(store, _Layout.of(store, background), window, rows, combine, weights)).astype(np.float32)
 
 
 def coadd_chunks(
@@ -106,25 +106,37 @@ def coadd_chunks(
 ) -> int:
     """Task: coadd some chunks (window, rows that reach it) and store them; returns how many pixels were written."""
     store = Store.open(store_path)
+    layout = _Layout.of(store, background)
     for window, rows in chunks:
-        store.write_mosaic(window, *_product(store, window, rows, background, combine, weights))
+        store.write_mosaic(window, *_product(store, layout, window, rows, combine, weights))
     return sum(window.size for window, _ in chunks)
 
 
+class _Layout(NamedTuple):
+    """Where the rows lie and what is taken from them: read once a task, not once a chunk."""
+
+    windows: list[Window]
+    planes: NDArray[np.float64]
+
+    @classmethod
+    def of(cls, store: Store, background: str) -> _Layout:
+        return cls(store.windows(), store.planes(background))
+
+
 def _product(
-    store: Store, window: Window, rows: Sequence[int], background: str, combine: str, weights: str
+    store: Store, layout: _Layout, window: Window, rows: Sequence[int], combine: str, weights: str
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Value and area of a window, in the unit of the images."""
-    value, area = coadd(window, _parts(store, window, rows, background), combine, weights)
+    value, area = coadd(window, _parts(store, layout, window, rows), combine, weights)
     run = store.attributes
     if run["unit"] == "flux_per_pixel" and combine != "count":
         value = flux_of(value, Grid(run["grid"], (run["shape"][0], run["shape"][1])), window)
     return value, area
 
 
-def _parts(store: Store, window: Window, rows: Sequence[int], background: str) -> Iterable[Part]:
-    planes, windows = store.planes(background), store.windows()
+def _parts(store: Store, layout: _Layout, window: Window, rows: Sequence[int]) -> Iterable[Part]:
     for row in rows:
-        common = windows[row] & window
+        origin = layout.windows[row]
+        common = origin & window
         if common:
-            yield Part(common, *store.read_row(row, windows[row], common), planes[row])
+            yield Part(common, *store.read_row(row, origin, common), layout.planes[row])

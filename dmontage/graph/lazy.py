@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import dask.array as da
 import numpy as np
-from dask.base import tokenize
 from dask.delayed import delayed
 
 from dmontage.errors import InputError
 from dmontage.graph.coadd import coadd_chunk
+from dmontage.graph.drive import name_of
 from dmontage.graph.project import project_rows
 
 if TYPE_CHECKING:
@@ -41,14 +41,14 @@ def lazy_mosaic(store_path: str, plan: MosaicPlan, *, projected: bool, strict: b
     strict
         A damaged image is an error, not a warning.
     """
-    run = tokenize(plan.digest, store_path, strict)
+    run = name_of(plan.digest, store_path, strict)
     rows = {
         i: delayed(project_row, pure=True, traverse=False)(
             store_path, i, strict, dask_key_name=f"dmontage-row-{run}-{i}"
         )
         for i in range(0 if projected else len(plan.rows))
     }
-    name = f"dmontage-coadd-{tokenize(run, plan.combine, plan.weights, plan.background)}"
+    name = f"dmontage-coadd-{name_of(run, plan.combine, plan.weights, plan.background)}"
     blocks: list[list[Any]] = []
     for k, (chunk, mine) in enumerate(plan.chunks):
         task = delayed(coadd_chunk, pure=True)(

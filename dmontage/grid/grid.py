@@ -13,7 +13,7 @@ from astropy.wcs import WCS
 from astropy.wcs.utils import wcs_to_celestial_frame
 
 from dmontage.errors import InputError
-from dmontage.grid.measures import check_round_trip, solid_angles
+from dmontage.grid.measures import check_round_trip, middle_side, solid_angles
 from dmontage.grid.recipes import FRAMES, ZENITHAL, fitted_cards, frame_named, place, regular_cards
 from dmontage.headers import (
     angle,
@@ -25,7 +25,7 @@ from dmontage.headers import (
     header_text,
     parse_header,
 )
-from dmontage.sphere import lonlat, quad_angles, rotate_frame, unit_vectors
+from dmontage.sphere import lonlat, rotate_frame, unit_vectors
 from dmontage.window import Window
 
 if TYPE_CHECKING:
@@ -202,12 +202,7 @@ class Grid:
     @property
     def scale(self) -> float:
         """Side of its middle pixel in radians (the root of its solid angle)."""
-        ny, nx = self.shape
-        middle = Window(ny // 2, ny // 2 + 1, nx // 2, nx // 2 + 1)
-        side = math.sqrt(float(quad_angles(self.corners(middle))[0, 0]))
-        if not math.isfinite(side):  # the middle of an all-sky grid may lie off the sky
-            side = math.radians(math.sqrt(abs(float(np.linalg.det(self.wcs().pixel_scale_matrix)))))
-        return side
+        return middle_side(self)
 
     def sky(self, x: NDArray[np.float64], y: NDArray[np.float64], wcs: WCS | None = None) -> NDArray[np.float64]:
         """Unit vectors, shape (..., 3), at pixel coordinates ``x``, ``y``; NaN where the projection has no sky.

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from dmontage.errors import InputError
-from dmontage.polynomial import coefficients, roots, values_at
+from dmontage.polynomial import coefficients, roots, spread, values_at
 from dmontage.sphere import quad_angles
 from dmontage.window import Window
 
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
     from dmontage.grid.grid import Grid
 
-__all__ = ["check_round_trip", "solid_angles"]
+__all__ = ["check_round_trip", "middle_side", "solid_angles"]
 
 _ROUND_TRIP = 0.01
 _CORNERS = 2**20
@@ -68,11 +69,21 @@ def _block_angles(grid: Grid, block: Window, part: Window, sub: int) -> NDArray[
 
 def _about(grid: Grid, window: Window, t: NDArray[np.float64], sub: int) -> NDArray[np.float64]:
     """Solid angles of pixels about the tensor points ``t`` in [−1, 1] over a window, whole pixels or not."""
-    ny, nx = window.shape
-    x, y = np.meshgrid(window.x0 - 0.5 + 0.5 * nx * (t + 1.0), window.y0 - 0.5 + 0.5 * ny * (t + 1.0))
+    x, y = np.meshgrid(spread(t, window.x0, window.x1), spread(t, window.y0, window.y1))
     ends = np.linspace(-0.5, 0.5, sub + 1)
     corners = grid.sky(x[..., None, None] + ends, y[..., None, None] + ends[:, None])
     return np.asarray(quad_angles(corners).sum(axis=(-2, -1)))
+
+
+@lru_cache(maxsize=4096)
+def middle_side(grid: Grid) -> float:
+    """`Grid.scale`; kept, since a plan asks for it many times for each image."""
+    ny, nx = grid.shape
+    middle = Window(ny // 2, ny // 2 + 1, nx // 2, nx // 2 + 1)
+    side = math.sqrt(float(quad_angles(grid.corners(middle))[0, 0]))
+    if not math.isfinite(side):  # the middle of an all-sky grid may lie off the sky
+        side = math.radians(math.sqrt(abs(float(np.linalg.det(grid.wcs().pixel_scale_matrix)))))
+    return side
 
 
 def check_round_trip(grid: Grid) -> None:

@@ -369,6 +369,17 @@ def _bounds(
 
 
 @primitive
+def _buffer_box(x_min: float, x_max: float, y_min: float, y_max: float) -> tuple[int, int, int, int]:
+    """First cell (x, y) of the buffer that holds a polygon, its row stride and its rows.
+
+    One spare cell on each side takes the last bit of an interpolated crossing.
+    """
+    i0 = int(np.floor(x_min + 0.5)) - 1
+    j0 = int(np.floor(y_min + 0.5)) - 1
+    return i0, j0, int(np.floor(x_max + 0.5)) - i0 + 3, int(np.floor(y_max + 0.5)) - j0 + 2
+
+
+@primitive
 def _orientation(x: NDArray[np.float64], y: NDArray[np.float64], r: int, c: int) -> float:
     """+1 where the pixel's corners run counter-clockwise in the output plane, −1 where clockwise (shoelace)."""
     cross = (x[r + 1, c + 1] - x[r, c]) * (y[r + 1, c] - y[r, c + 1]) - (x[r + 1, c] - x[r, c + 1]) * (
@@ -459,11 +470,7 @@ def project_plane(
             x_min, x_max, y_min, y_max = _bounds(x_out, y_out, r0, c0, nr, nc, ok)
             if x_max <= x_low or x_min >= x_high or y_max <= y_low or y_min >= y_high:
                 continue
-            # One spare cell on each side takes the last bit of an interpolated crossing.
-            i0 = int(np.floor(x_min + 0.5)) - 1
-            j0 = int(np.floor(y_min + 0.5)) - 1
-            stride = int(np.floor(x_max + 0.5)) - i0 + 3
-            n_rows = int(np.floor(y_max + 0.5)) - j0 + 2
+            i0, j0, stride, n_rows = _buffer_box(x_min, x_max, y_min, y_max)
             if acc_flux.size < n_rows * stride:
                 acc_flux = np.zeros(n_rows * stride)
                 acc_area = np.zeros(n_rows * stride)
@@ -505,10 +512,12 @@ def _add_alone(
     x_first: int,
 ) -> None:
     """Add one pixel by its own four edges (the buffers hold its tile, so they hold it)."""
-    i0 = int(np.floor(min(x[r, c], x[r, c + 1], x[r + 1, c], x[r + 1, c + 1]) + 0.5)) - 1
-    j0 = int(np.floor(min(y[r, c], y[r, c + 1], y[r + 1, c], y[r + 1, c + 1]) + 0.5)) - 1
-    stride = int(np.floor(max(x[r, c], x[r, c + 1], x[r + 1, c], x[r + 1, c + 1]) + 0.5)) - i0 + 3
-    n_rows = int(np.floor(max(y[r, c], y[r, c + 1], y[r + 1, c], y[r + 1, c + 1]) + 0.5)) - j0 + 2
+    i0, j0, stride, n_rows = _buffer_box(
+        min(x[r, c], x[r, c + 1], x[r + 1, c], x[r + 1, c + 1]),
+        max(x[r, c], x[r, c + 1], x[r + 1, c], x[r + 1, c + 1]),
+        min(y[r, c], y[r, c + 1], y[r + 1, c], y[r + 1, c + 1]),
+        max(y[r, c], y[r, c + 1], y[r + 1, c], y[r + 1, c + 1]),
+    )
     xs = i0 - 0.5
     ys = j0 - 0.5
     for ra, ca, rb, cb in (

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
+from astropy.wcs.utils import wcs_to_celestial_frame
 
 from dmontage.sphere import rotate_frame
 
@@ -22,7 +23,7 @@ class Chain:
     def __init__(self, grid_in: Grid, grid_out: Grid) -> None:
         self.grid_in, self.grid_out = grid_in, grid_out
         self.wcs_in, self.wcs_out = grid_in.wcs(), grid_out.wcs()
-        self.frame_in, self.frame_out = grid_in.frame, grid_out.frame
+        self.frame_in, self.frame_out = (wcs_to_celestial_frame(wcs) for wcs in (self.wcs_in, self.wcs_out))
 
     def in_sky(self, x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.float64]:
         """Unit vectors (..., 3) of input pixels, in the output's frame."""

@@ -12,7 +12,7 @@ import numpy as np
 from dmontage.mapping.bounds import curvatures, rounding
 from dmontage.mapping.chain import Chain
 from dmontage.mapping.nouns import TOL, Mapping, Patch
-from dmontage.polynomial import coefficients, roots, values_at
+from dmontage.polynomial import coefficients, roots, spread, values_at
 from dmontage.window import Window
 
 if TYPE_CHECKING:
@@ -51,15 +51,11 @@ def fit_mapping(grid_in: Grid, grid_out: Grid, tol: float = TOL) -> Mapping:
     edge_in *= grid_in.scale / grid_out.scale
     # What the check sees of the WCS's own rounding is not the polynomials' doing.
     mapping = Mapping(tuple(patches), max(error - 8 * lost, 0.0), sagitta + edge_in, gradient, lost)
-    sub_in = _sub(edge_in, tol, grid_in.window)
-    sub_out = _sub(edge_out, tol, mapping.footprint(grid_out))
+    # Parts of a pixel's edge that bring its sagitta below the tolerance.
+    sub_in = affordable_parts(math.ceil(math.sqrt(edge_in / tol)), grid_in.window)
+    sub_out = affordable_parts(math.ceil(math.sqrt(edge_out / tol)), mapping.footprint(grid_out))
     edge = edge_in / sub_in**2 + edge_out / sub_out**2
     return replace(mapping, sub_in=sub_in, sub_out=sub_out, edge=edge)
-
-
-def _sub(edge: float, tol: float, window: Window) -> int:
-    """Parts of a pixel's edge that bring its sagitta below the tolerance, as far as the number of quads allows."""
-    return affordable_parts(math.ceil(math.sqrt(edge / tol)), window)
 
 
 def affordable_parts(sub: int, window: Window) -> int:
@@ -104,16 +100,11 @@ def _fit_patches(chain: Chain, window: Window, goal: float, tol: float) -> tuple
 
 def _split(window: Window) -> list[Window]:
     """Halves, or quarters, of a window whose sides allow it."""
-    ys = (
-        [window.y0, window.y1]
-        if window.shape[0] < 2 * _MIN_SIDE
-        else [window.y0, sum((window.y0, window.y1)) // 2, window.y1]
-    )
-    xs = (
-        [window.x0, window.x1]
-        if window.shape[1] < 2 * _MIN_SIDE
-        else [window.x0, sum((window.x0, window.x1)) // 2, window.x1]
-    )
+
+    def cuts(first: int, last: int) -> list[int]:
+        return [first, last] if last - first < 2 * _MIN_SIDE else [first, (first + last) // 2, last]
+
+    ys, xs = cuts(window.y0, window.y1), cuts(window.x0, window.x1)
     return [Window(y0, y1, x0, x1) for y0, y1 in pairwise(ys) for x0, x1 in pairwise(xs)]
 
 
@@ -138,10 +129,7 @@ def _fit_window(chain: Chain, window: Window, goal: float) -> tuple[Patch | None
 
 def _points(window: Window, t: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Pixel coordinates (x, y) of the tensor points ``t`` in [−1, 1] over a window's corners."""
-    ny, nx = window.shape
-    x = window.x0 - 0.5 + 0.5 * nx * (t + 1.0)
-    y = window.y0 - 0.5 + 0.5 * ny * (t + 1.0)
-    return x[None, :], y[:, None]
+    return spread(t, window.x0, window.x1)[None, :], spread(t, window.y0, window.y1)[:, None]
 
 
 def _folds(points: NDArray[np.float64]) -> bool:

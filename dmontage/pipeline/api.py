@@ -81,4 +81,4 @@ def _scanned(
     paths = [item for item in listed if not isinstance(item, ImageRef)]
     found = scan(paths, strict=strict) if paths or not refs else Images(())
     refs.update(found)
-    return Images(tuple(sorted(refs, key=lambda ref: (Path(ref.path).name, ref.hdu, ref.path))), found.skipped)
+    return Images(tuple(sorted(refs, key=lambda ref: ref.order)), found.skipped)
