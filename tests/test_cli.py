@@ -196,7 +196,7 @@ def test_an_old_mosaic_is_kept_until_the_new_one_is_whole(
     def fail(*_: object) -> None:
         raise dm.InputError("the disk is gone")
 
-    monkeypatch.setattr("dmontage.planner.CHUNK", 64)
+    monkeypatch.setattr("dmontage.planner.make.CHUNK", 64)
     with monkeypatch.context() as patch:
         patch.setattr("dmontage.fits_files.FitsWriter.write_rows", fail)
         assert "the disk is gone" in call("mosaic", survey.folder, "-o", out, "--scale", "3 arcsec", code=1).stderr

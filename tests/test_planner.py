@@ -18,7 +18,8 @@ from dmontage.errors import InputError
 from dmontage.grid import Grid
 from dmontage.mapping import fit_mapping
 from dmontage.model import ImageRef, Images
-from dmontage.planner import Footprint, _pairs, batches, human, make_plan
+from dmontage.planner import Footprint, batches, human, make_plan
+from dmontage.planner.make import _pairs
 from dmontage.window import Window
 
 
@@ -101,7 +102,7 @@ def test_batches_cut_the_numbers_in_order(costs: list[int]) -> None:
 
 
 def test_chunks_know_the_rows_that_reach_them(survey: Survey, images: Images, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("dmontage.planner.CHUNK", 64)
+    monkeypatch.setattr("dmontage.planner.make.CHUNK", 64)
     plan = make_plan(images, survey.grid)
     seen = np.zeros(survey.grid.shape, int)
     for chunk, rows in plan.chunks:

@@ -1,0 +1,22 @@
+"""The plan: everything is decided here, before a byte moves (level 3).
+
+Pure: images and a grid in, a `MosaicPlan` out. It knows each image's windows on the mosaic grid and the kernel that its
+error bound allows, which pairs overlap, how tasks are batched, what is read and written, and refuses what cannot be.
+"""
+
+from dmontage.planner.make import BACKGROUNDS, CHUNK, COMBINES, METHODS, UNITS, make_plan
+from dmontage.planner.plan import MosaicPlan, batches, human
+from dmontage.planner.rows import Footprint
+
+__all__ = [
+    "BACKGROUNDS",
+    "CHUNK",
+    "COMBINES",
+    "METHODS",
+    "UNITS",
+    "Footprint",
+    "MosaicPlan",
+    "batches",
+    "human",
+    "make_plan",
+]
