@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import PurePath
@@ -10,13 +11,20 @@ from typing import TYPE_CHECKING, overload
 
 import numpy as np
 
+from dmontage.errors import InputError
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from dmontage.grid import Grid
     from dmontage.window import Window
 
-__all__ = ["ImageRef", "Images", "OverlapPair", "Plane", "PlaneFit", "Skipped"]
+__all__ = ["Companions", "Drop", "ImageRef", "Images", "OverlapPair", "Plane", "PlaneFit", "Skipped"]
+
+FWHM = math.sqrt(8.0 * math.log(2.0))
+"""Full width at half maximum of a Gaussian, in σ."""
+
+KERNELS = ("square", "point", "gaussian")
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +41,8 @@ class ImageRef:
     """Bytes of the file."""
     mtime_ns: int
     """Time of the file's last change, nanoseconds."""
+    planes: tuple[int, ...] = ()
+    """Sizes of a cube's leading axes that are not 1."""
 
     @property
     def name(self) -> str:
@@ -48,7 +58,23 @@ class ImageRef:
     def digest(self) -> str:
         """Changes with the file, the HDU and the WCS."""
         text = f"{self.name}|{self.hdu}|{self.size}|{self.mtime_ns}|{self.grid.shape}|{self.grid.header}"
-        return hashlib.sha256(text.encode()).hexdigest()
+        return hashlib.sha256(text.encode() + self.grid.tables).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class Companions:
+    """Maps of an image's shape, each an HDU on the image's own grid, and a weight of the image as a whole."""
+
+    weight: ImageRef | None = None
+    mask: ImageRef | None = None
+    variance: ImageRef | None = None
+    factor: float = 1.0
+    """Multiplies all weights of the image."""
+
+    @property
+    def maps(self) -> tuple[ImageRef | None, ...]:
+        """Weight, mask and variance."""
+        return self.weight, self.mask, self.variance
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +134,32 @@ class OverlapPair:
     """Row of the image that is subtracted; always greater than ``plus``."""
     window: Window
     """The common part of their footprints, on the mosaic grid."""
+
+
+@dataclass(frozen=True, slots=True)
+class Drop:
+    """How an input pixel is laid on the output: what drizzle calls pixfrac and kernel."""
+
+    pixfrac: float = 1.0
+    """Side of a drop in parts of its pixel, 0 < pixfrac <= 1; its solid angle is pixfrac² of the pixel's."""
+    kernel: str = "square"
+    """"square": the pixel, shrunk about its middle, by exact overlap. "point": all in the cell that holds its middle.
+    "gaussian": a circular Gaussian of FWHM pixfrac × the pixel's side. All three conserve."""
+
+    def __post_init__(self) -> None:
+        if self.kernel not in KERNELS:
+            raise InputError(f"kernel {self.kernel!r} is not one of {', '.join(KERNELS)}")
+        if not 0.0 < self.pixfrac <= 1.0:
+            raise InputError(f"pixfrac {self.pixfrac!r} must lie above 0 and not above 1")
+
+    @property
+    def whole(self) -> bool:
+        """True for the pixel itself: neighbours share their edges."""
+        return self.kernel == "square" and self.pixfrac == 1.0
+
+    def reach(self, side: float) -> int:
+        """Cells that the drop of a pixel of ``side`` cells may reach beyond those of its middle: a Gaussian's 3σ."""
+        return math.ceil(3.0 * self.pixfrac * side / FWHM) if self.kernel == "gaussian" else 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -59,7 +59,7 @@ def rotate_frame(
     return _transformed(vectors, frame, to)
 
 
-_RIGID = ("icrs", "fk5", "galactic")
+_RIGID = ("icrs", "fk5", "galactic", "supergalactic", "barycentricmeanecliptic")
 """Frames that differ by a rotation; FK4 has terms of aberration, and is left to astropy point by point."""
 
 
@@ -85,5 +85,6 @@ def _transformed(
     lon, lat = lonlat(vectors)
     good = np.isfinite(lon) & np.isfinite(lat)
     here = SkyCoord(np.where(good, lon, 0.0) * u.deg, np.where(good, lat, 0.0) * u.deg, frame=frame)
-    there = here.transform_to(to).spherical
+    # Unmerged: astropy would give the target this frame's equinox, wherever the target keeps its default.
+    there = here.transform_to(to, merge_attributes=False).spherical
     return np.where(good[..., None], unit_vectors(there.lon.radian, there.lat.radian), np.nan)

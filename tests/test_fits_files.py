@@ -67,13 +67,14 @@ def test_each_image_of_a_multi_extension_file(tmp_path: Path, values: NDArray[np
     ]
     fits.HDUList(hdus).writeto(tmp_path / "many.fits")
     images = scan(tmp_path / "many.fits")
-    assert [ref.hdu for ref in images] == [1, 4, 6]
-    for ref, wanted in zip(images, (values, 2 * np.nan_to_num(values), 3 * values), strict=True):
+    assert [ref.hdu for ref in images] == [1, 4, 5, 6]
+    assert [ref.planes for ref in images] == [(), (), (3,), ()]
+    truth: list[NDArray[Any]] = [values, 2 * np.nan_to_num(values), np.zeros((3, *SHAPE)), 3 * values]
+    for ref, wanted in zip(images, truth, strict=True):
         np.testing.assert_array_equal(read(ref), wanted)
-        np.testing.assert_array_equal(read(ref, Window(2, 9, 5, 21)), wanted[2:9, 5:21])
+        np.testing.assert_array_equal(read(ref, Window(2, 9, 5, 21)), wanted[..., 2:9, 5:21])
     reasons = [str(item) for item in images.skipped]
-    assert len(reasons) == 2 and "HDU 2" in reasons[0] and "VAR" in reasons[0]
-    assert "HDU 5" in reasons[1] and "cube" in reasons[1]
+    assert len(reasons) == 1 and "HDU 2" in reasons[0] and "VAR" in reasons[0]
 
 
 INTEGERS: list[tuple[str, dict[str, Any], Any]] = [
@@ -173,10 +174,6 @@ def test_area_files_of_a_folder_are_left_out(tmp_path: Path, values: NDArray[np.
 # --- what cannot be used ------------------------------------------------------------------------------------------
 
 
-def _cube(path: Path) -> None:
-    write_image(path, np.zeros((4, *SHAPE), np.float32))
-
-
 def _no_wcs(path: Path) -> None:
     fits.PrimaryHDU(np.zeros(SHAPE, np.float32)).writeto(path)
 
@@ -220,7 +217,6 @@ def _table(path: Path) -> None:
 
 
 BAD = [
-    (_cube, "cube"),
     (_no_wcs, "no celestial WCS"),
     (_text, "not a readable FITS"),
     (_empty, "not a readable FITS"),
@@ -318,7 +314,7 @@ def test_reading_in_threads_leaves_the_warning_filters_alone(
             first_out.wait(5)
         return data
 
-    monkeypatch.setattr("dmontage.fits_files._as_float", slow)
+    monkeypatch.setattr("dmontage.fits_files.reader._as_float", slow)
     before = list(warnings.filters)
     first = threading.Thread(target=read, args=(ref,), name="first")
     second = threading.Thread(target=read, args=(ref,), name="second")

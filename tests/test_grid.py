@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from dmontage.errors import InputError
 from dmontage.grid import Grid
+from dmontage.grid.recipes import _PROJECTIONS
 from dmontage.headers import parse_header
 from dmontage.sphere import lonlat, rotate_frame, unit_vectors
 from dmontage.window import Window
@@ -273,7 +274,7 @@ def test_around_in_degrees_means_the_grids_own_frame() -> None:
 
 @pytest.mark.parametrize(
     "projection",
-    ["TAN", "SIN", "STG", "ARC", "ZEA", "CAR", "CEA", "MER", "SFL", "PAR", "MOL", "AIT", "TSC", "QSC", "HPX"],
+    sorted(_PROJECTIONS - {"SZP", "AZP", "XPH"}),
 )
 @pytest.mark.parametrize("rotation", ["0 deg", "30 deg"])
 def test_around_in_every_projection_puts_the_centre_in_the_middle(projection: str, rotation: str) -> None:
@@ -305,7 +306,6 @@ def test_rotation_is_crota2_as_wcslib_reads_it(rotation: float) -> None:
         ({"center": "5 5", "scale": "0 deg"}, "scale '0 deg'"),
         ({"center": "5 5", "projection": "XYZ"}, "XYZ"),
         ({"center": "5 5", "projection": "COE"}, "PV parameters"),
-        ({"center": "5 5", "projection": "PCO"}, "PCO"),
         ({"center": "5 5", "frame": "mars"}, "mars"),
         ({"center": "5 5", "size": "100 deg", "scale": "1e-6 arcsec"}, "NAXIS"),
         ({"center": "5 5", "shape": (0, 5)}, "NAXIS2 = 0"),

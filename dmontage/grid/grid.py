@@ -3,41 +3,36 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from pathlib import Path
+import re
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from astropy.io.fits import Card, Header
-from astropy.wcs import WCS
-from astropy.wcs.utils import wcs_to_celestial_frame
 
 from dmontage.errors import InputError
+from dmontage.grid.inverse import kind_of
+from dmontage.grid.lattice import moved_cards, moved_tables, whole_shift
 from dmontage.grid.measures import check_round_trip, middle_side, solid_angles
-from dmontage.grid.recipes import FRAMES, ZENITHAL, fitted_cards, frame_named, place, regular_cards
-from dmontage.headers import (
-    angle,
-    build_wcs,
-    card_text,
-    checked_cards,
-    checked_shape,
-    header_of,
-    header_text,
-    parse_header,
-)
-from dmontage.sphere import lonlat, rotate_frame, unit_vectors
+from dmontage.grid.objects import is_object, unpack_object
+from dmontage.grid.recipes import ZENITHAL, common_frame, fitted_cards, frame_named, place, regular_cards
+from dmontage.grid.sources import cards_text, described
+from dmontage.grid.ways import frame_of_grid, pixel_of, sky_of
+from dmontage.headers import angle, build_wcs, card_text, checked_shape, table_cards
+from dmontage.sphere import rotate_frame, unit_vectors
 from dmontage.window import Window
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from astropy.coordinates import BaseCoordinateFrame, SkyCoord
+    from astropy.io.fits import HDUList
+    from astropy.wcs import WCS
     from numpy.typing import NDArray
 
 __all__ = ["Grid"]
 
-_SAME_LATTICE = 1e-11
-"""Pixels, less than what the WCS itself rounds by."""
+_SIP_CARD = re.compile(r"(A|B|AP|BP)_(ORDER|\d_\d)\b")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,30 +44,30 @@ class Grid:
     shape: tuple[int, int]
     """(ny, nx) pixels."""
 
+    tables: bytes = field(default=b"", repr=False)
+    """What cards cannot carry: packed lookup tables, or a WCS object that is no cards at all; mostly nothing."""
+
     @classmethod
-    def from_header(cls, source: Header | WCS | str | Path, shape: tuple[int, int] | None = None) -> Grid:
-        """The grid that a header describes.
+    def from_header(cls, source: Any, shape: tuple[int, ...] | None = None, hdus: HDUList | None = None) -> Grid:
+        """The grid that a header, or a WCS of any kind, describes.
 
         Parameters
         ----------
         source
-            A FITS Header, an astropy WCS, or the path of a template (``.hdr``: one card a line) or of a FITS file,
-            whose primary header is taken.
+            A FITS Header, an astropy WCS, any other WCS object of astropy's shared interface (APE 14, such as gwcs)
+            with two celestial axes, or the path of a template (``.hdr``: one card a line) or of a FITS file, whose
+            primary header is taken. Of a cube, the celestial axes must be the first two.
         shape
-            (ny, nx) where the header has no NAXIS1 and NAXIS2.
+            (ny, nx), or (..., ny, nx), where the header has no NAXIS1 and NAXIS2.
+        hdus
+            The file's HDUs, in which the lookup tables are found that the header asks for.
 
         Raises
         ------
         InputError
             If there is no celestial WCS in it, or a value of it is not usable.
         """
-        if isinstance(source, WCS):
-            shape = shape if shape is not None else source.array_shape
-            source = header_of(source)
-        elif not isinstance(source, Header):
-            source = parse_header(header_text(source), name=str(source))
-        cards = checked_cards(source)
-        grid = cls("\n".join(card_text(key, value) for key, value in cards.items()), checked_shape(source, shape))
+        grid = cls(*described(source, shape, hdus))
         check_round_trip(grid)
         return grid
 
@@ -101,7 +96,7 @@ class Grid:
         projection
             FITS code: TAN, SIN, CAR, AIT, ...; cylindrical and all-sky ones keep their equator on that of the frame.
         frame
-            "icrs", "fk5", "fk4" or "galactic".
+            "icrs", "fk5", "fk4", "galactic", "supergalactic" or "ecliptic" (the mean one of J2000).
         rotation
             CROTA2: turns the image's y axis from north towards west.
         shape
@@ -122,11 +117,12 @@ class Grid:
         ny, nx = shape
         cards = regular_cards(lon, lat, scale_deg, projection, frame, angle(rotation, "rotation", positive=False))
         if projection.upper() not in ZENITHAL:
-            x, y = build_wcs(cards).wcs_world2pix([[lon, lat]], 0)[0]
-            cards |= {"CRPIX1": cards["CRPIX1"] + (nx - 1) / 2 - x, "CRPIX2": cards["CRPIX2"] + (ny - 1) / 2 - y}
+            x, y = cls._pixel_by(cards, unit_vectors(*np.radians([[lon], [lat]])))
+            cards |= {"CRPIX1": cards["CRPIX1"] + (nx - 1) / 2 - float(x[0])}
+            cards |= {"CRPIX2": cards["CRPIX2"] + (ny - 1) / 2 - float(y[0])}
         else:
             cards |= {"CRPIX1": (nx + 1) / 2, "CRPIX2": (ny + 1) / 2}
-        grid = cls("\n".join(card_text(key, value) for key, value in cards.items()), checked_shape(Header(), shape))
+        grid = cls(cards_text(cards), checked_shape(Header(), shape))
         check_round_trip(grid)
         return grid
 
@@ -148,29 +144,49 @@ class Grid:
         scale
             Side of a pixel; that of the finest image if not given.
         projection, frame, rotation
-            As for `around`; the frame is the images' own where they agree on one of the four, else ICRS.
+            As for `around`; the frame is the images' own where they agree on one of these, else ICRS.
         """
         grids: list[Grid] = [getattr(image, "grid", image) for image in images]
         if not grids:
             raise InputError("a grid cannot be fitted to no images: give at least one image, or a centre and a size")
         if frame is None:
-            names = {grid.frame.name for grid in grids}
-            frame = names.pop() if len(names) == 1 and names <= set(FRAMES) else "icrs"
+            frame = common_frame([grid.frame for grid in grids])
         target = frame_named(frame)
         points = np.concatenate([grid.points_in(target) for grid in grids])
         scale_deg = angle(scale, "scale") if scale is not None else math.degrees(min(grid.scale for grid in grids))
-        cards, shape = fitted_cards(points, scale_deg, projection, frame, angle(rotation, "rotation", positive=False))
-        return cls("\n".join(card_text(key, value) for key, value in cards.items()), shape)
+        rotation_deg = angle(rotation, "rotation", positive=False)
+        cards, shape = fitted_cards(points, scale_deg, projection, frame, rotation_deg, cls._pixel_by)
+        return cls(cards_text(cards), shape)
+
+    @classmethod
+    def _pixel_by(
+        cls, cards: dict[str, Any], vectors: NDArray[np.float64]
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Pixels of unit vectors by cards that are not a whole grid yet."""
+        return cls(cards_text(cards), (1, 1)).pixel(vectors)
 
     def wcs(self) -> WCS:
-        """A new astropy WCS (0.9 ms); it belongs to the caller's thread."""
-        wcs = build_wcs(self.to_header(naxis=False))
+        """A new astropy WCS (0.9 ms), or the grid's own WCS object; it belongs to the caller's thread."""
+        if is_object(self.tables):
+            return unpack_object(self.tables)
+        wcs = build_wcs(Header([Card.fromstring(line) for line in self.header.splitlines()]), self.tables)
         wcs.array_shape = self.shape
         return wcs
 
     def to_header(self, *, naxis: bool = True) -> Header:
-        """The cards as a FITS Header, with NAXIS1 and NAXIS2 unless told otherwise."""
+        """The cards as a FITS Header, with NAXIS1 and NAXIS2 unless told otherwise.
+
+        Where the grid has tables, the cards ask for the HDUs that `table_hdus` makes.
+
+        Raises
+        ------
+        InputError
+            If the grid is a WCS object: there are no cards for it.
+        """
+        if is_object(self.tables):
+            raise InputError("this grid is a WCS object that FITS cards cannot describe; use Grid.fit for one that has")
         header = Header([Card.fromstring(line) for line in self.header.splitlines()])
+        header.extend(table_cards(self.tables))
         if naxis:
             header.insert(0, ("NAXIS", 2))
             header.insert(1, ("NAXIS1", self.shape[1]))
@@ -179,6 +195,8 @@ class Grid:
 
     def to_template(self) -> str:
         """The grid as a Montage template: one card a line, END last."""
+        if self.tables:
+            raise InputError("this grid has tables, which a template cannot carry; write a FITS file")
         ny, nx = self.shape
         top = [
             card_text("SIMPLE", True),
@@ -197,12 +215,43 @@ class Grid:
     @property
     def frame(self) -> BaseCoordinateFrame:
         """The astropy frame of its sky coordinates."""
-        return wcs_to_celestial_frame(self.wcs())
+        return frame_of_grid(self)
 
     @property
     def scale(self) -> float:
         """Side of its middle pixel in radians (the root of its solid angle)."""
         return middle_side(self)
+
+    @property
+    def kind(self) -> str:
+        """What its WCS is called: the projection's letters, with SIP where there is that; an object's class."""
+        if is_object(self.tables):
+            return type(unpack_object(self.tables).wcs).__name__
+        kind = kind_of(self.header)
+        return f"{kind.code}-SIP" if kind.sip else kind.code
+
+    @property
+    def smooth(self) -> bool:
+        """False where the map has, or may have, kinks that no polynomial follows: tables, and WCS objects."""
+        return not self.tables
+
+    @property
+    def has_tables(self) -> bool:
+        """Whether pixels go through lookup tables (CPDIS, D2IM) first: then there is a `core` and a way `to_core`."""
+        return bool(self.tables) and not is_object(self.tables) and kind_of(self.header).code != "TAB"
+
+    def core(self) -> Grid:
+        """The same grid without distortions in pixels (tables and SIP): its pixels are the others', straightened."""
+        lines = [line.replace("-SIP'", "'") for line in self.header.splitlines() if not _SIP_CARD.match(line)]
+        return Grid("\n".join(lines), self.shape, b"" if self.has_tables else self.tables)
+
+    def to_core(
+        self, x: NDArray[np.float64], y: NDArray[np.float64], wcs: WCS | None = None
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Pixels of the `core` at pixels (x, y) of this grid, exactly: the tables, and the SIP polynomial."""
+        x, y = np.broadcast_arrays(x, y)
+        core_x, core_y = (wcs or self.wcs()).pix2foc(x.ravel(), y.ravel(), 0)
+        return core_x.reshape(x.shape), core_y.reshape(x.shape)
 
     def sky(self, x: NDArray[np.float64], y: NDArray[np.float64], wcs: WCS | None = None) -> NDArray[np.float64]:
         """Unit vectors, shape (..., 3), at pixel coordinates ``x``, ``y``; NaN where the projection has no sky.
@@ -210,22 +259,17 @@ class Grid:
         ``wcs`` saves building one where the caller has its own.
         """
         x, y = np.broadcast_arrays(x, y)
-        wcs = wcs or self.wcs()
-        world = wcs.all_pix2world(x.ravel(), y.ravel(), 0)
-        lon, lat = world[wcs.wcs.lng], world[wcs.wcs.lat]
-        return unit_vectors(np.radians(lon), np.radians(lat)).reshape(*x.shape, 3)
+        return sky_of(self, x.ravel(), y.ravel(), wcs or self.wcs()).reshape(*x.shape, 3)
 
     def pixel(
         self, vectors: NDArray[np.float64], wcs: WCS | None = None
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Pixel coordinates (x, y) of unit vectors of this grid's frame, shape (..., 3); NaN where there are none."""
-        lon, lat = lonlat(vectors.reshape(-1, 3))
-        wcs = wcs or self.wcs()
-        world = (lon, lat) if wcs.wcs.lng == 0 else (lat, lon)
-        if wcs.sip is None:
-            x, y = wcs.wcs_world2pix(*world, 0)
-        else:
-            x, y = wcs.all_world2pix(*world, 0, tolerance=1e-9, maxiter=50, quiet=True)
+        """Pixel coordinates (x, y) of unit vectors of this grid's frame, shape (..., 3); NaN where there are none.
+
+        Good to 1e-9 px or the rounding of the WCS's degrees, whichever is more, for every kind of WCS.
+        """
+        # In one piece: numpy's arc tangent has other last bits on an array with other strides.
+        x, y = pixel_of(self, np.ascontiguousarray(vectors.reshape(-1, 3)), wcs or self.wcs())
         return x.reshape(vectors.shape[:-1]), y.reshape(vectors.shape[:-1])
 
     def corners(self, window: Window, sub: int = 1) -> NDArray[np.float64]:
@@ -285,26 +329,11 @@ class Grid:
 
     def subgrid(self, window: Window) -> Grid:
         """The part of the grid in a window; the same pixels at the same places."""
-        lines = []
-        for line in self.header.splitlines():
-            key = line[:8].rstrip()
-            if key in ("CRPIX1", "CRPIX2", "CNPIX1", "CNPIX2"):
-                first = window.x0 if key[-1] == "1" else window.y0
-                # A DSS plate counts from the first pixel of the plate, the others from that of the image.
-                sign = 1 if key.startswith("CN") else -1
-                line = card_text(key, Card.fromstring(line).value + sign * first)  # noqa: PLW2901
-            lines.append(line)
-        return Grid("\n".join(lines), checked_shape(Header(), window.shape))
+        shape = checked_shape(Header(), window.shape)
+        return Grid(
+            moved_cards(self.header, window.x0, window.y0), shape, moved_tables(self.tables, window.x0, window.y0)
+        )
 
     def shift_from(self, other: Grid) -> tuple[int, int] | None:
         """Whole pixels (dy, dx) from ``other``'s pixel numbers to this grid's; None where they differ otherwise."""
-        mine, theirs = ({line[:8].rstrip(): line for line in grid.header.splitlines()} for grid in (self, other))
-        shift = []
-        for key in ("CRPIX2", "CRPIX1"):
-            my_pix, their_pix = (Card.fromstring(cards.pop(key)).value for cards in (mine, theirs))
-            step, rounding = my_pix - their_pix, math.ulp(max(abs(my_pix), abs(their_pix)))
-            # Taking windows' first pixels from CRPIX rounds its last bits: that is still the same lattice.
-            if abs(step - round(step)) > max(2.0 * rounding, _SAME_LATTICE):
-                return None
-            shift.append(round(step))
-        return (shift[0], shift[1]) if mine == theirs else None
+        return whole_shift(self, other)

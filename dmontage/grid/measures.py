@@ -101,13 +101,10 @@ def check_round_trip(grid: Grid) -> None:
     if not on_sky.any():
         raise InputError("no pixel of the image lies on the sky by its WCS: check CRPIX, CDELT and CTYPE")
     back = grid.sky(back_x, back_y, wcs)
-    limit = _ROUND_TRIP
-    if "CSC'" in grid.header:  # its inverse is a polynomial good to 24" only (Calabretta & Greisen 2002, 5.6.2)
-        limit = max(limit, math.radians(24 / 3600) / grid.scale)
     error_pix = float(np.linalg.norm(back - vectors, axis=-1)[on_sky].max()) / grid.scale
     floor = 1e-13 / grid.scale  # at micro-arcseconds the degrees of the WCS round by more
-    if not error_pix <= max(limit, floor):
+    if not error_pix <= max(_ROUND_TRIP, floor):
         raise InputError(
-            f"the WCS does not come back to its own pixels: {error_pix:.3g} px off, limit {limit:.3g} px; "
+            f"the WCS does not come back to its own pixels: {error_pix:.3g} px off, limit {_ROUND_TRIP:.3g} px; "
             "the header's distortion or projection parameters are damaged"
         )

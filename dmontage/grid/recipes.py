@@ -7,35 +7,46 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from astropy import units as u
-from astropy.wcs.utils import wcs_to_celestial_frame
 
 from dmontage.errors import InputError
-from dmontage.headers import build_wcs
+from dmontage.headers import build_wcs, frame_of
 from dmontage.sphere import lonlat
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
     from astropy.coordinates import BaseCoordinateFrame, SkyCoord
     from numpy.typing import NDArray
 
-__all__ = ["FRAMES", "ZENITHAL", "fitted_cards", "frame_named", "place", "regular_cards"]
+__all__ = ["ZENITHAL", "common_frame", "fitted_cards", "frame_named", "place", "regular_cards"]
 
 FRAMES: dict[str, tuple[str, str, dict[str, Any]]] = {
     "icrs": ("RA--", "DEC-", {"RADESYS": "ICRS"}),
     "fk5": ("RA--", "DEC-", {"RADESYS": "FK5", "EQUINOX": 2000.0}),
     "fk4": ("RA--", "DEC-", {"RADESYS": "FK4", "EQUINOX": 1950.0}),
     "galactic": ("GLON", "GLAT", {}),
+    "supergalactic": ("SLON", "SLAT", {}),
+    "ecliptic": ("ELON", "ELAT", {"EQUINOX": 2000.0}),
 }
 ZENITHAL = {"AZP", "SZP", "TAN", "STG", "SIN", "ARC", "ZEA", "AIR"}
 _NEEDS_PARAMETERS = {"ZPN", "COP", "COE", "COD", "COO", "BON", "CYP"}
 _PROJECTIONS = ZENITHAL | {
-    "CEA", "CAR", "MER", "SFL", "PAR", "MOL", "AIT", "TSC", "CSC", "QSC", "HPX", "XPH",
+    "CEA", "CAR", "MER", "SFL", "PAR", "MOL", "AIT", "PCO", "TSC", "CSC", "QSC", "HPX", "XPH",
 }  # fmt: skip
-"""What `around` and `fit` offer. Not PCO: wcslib finds no sky along its central meridian, the middle of such a grid."""
+"""What `around` and `fit` offer."""
 
 
 def frame_named(name: str) -> BaseCoordinateFrame:
     """The astropy frame of a name."""
-    return wcs_to_celestial_frame(build_wcs(regular_cards(0.0, 0.0, 1.0, "TAN", name, 0.0)))
+    return frame_of(build_wcs(regular_cards(0.0, 0.0, 1.0, "TAN", name, 0.0)))
+
+
+def common_frame(frames: Sequence[BaseCoordinateFrame]) -> str:
+    """The name of the frame that all share, if it is one of those offered; else ICRS."""
+    for name in FRAMES:
+        if all(frame.is_equivalent_frame(frame_named(name)) for frame in frames):
+            return name
+    return "icrs"
 
 
 def place(center: str | SkyCoord, target: BaseCoordinateFrame) -> tuple[float, float]:
@@ -88,18 +99,22 @@ def regular_cards(lon: float, lat: float, scale: float, projection: str, frame: 
 
 
 def fitted_cards(
-    points: NDArray[np.float64], scale: float, projection: str, frame: str, rotation: float
+    points: NDArray[np.float64],
+    scale: float,
+    projection: str,
+    frame: str,
+    rotation: float,
+    pixel: Callable[[dict[str, Any], NDArray[np.float64]], tuple[NDArray[np.float64], NDArray[np.float64]]],
 ) -> tuple[dict[str, Any], tuple[int, int]]:
     """Cards and shape (ny, nx) of the smallest regular grid that holds points of the sky, unit vectors (n, 3).
 
-    Scale and rotation in degrees. A zenithal projection touches the sky in the middle of the box.
+    Scale and rotation in degrees; ``pixel`` tells where a grid of some cards has points. A zenithal projection touches
+    the sky in the middle of the box.
     """
-    world = np.stack(lonlat(points), axis=-1)
     lon, lat = (float(a) for a in lonlat(points.mean(axis=0)))
     for _ in range(2):  # the second pass moves the reference point to the middle of the box
         cards = regular_cards(lon, lat, scale, projection, frame, rotation)
-        wcs = build_wcs(cards)
-        pix = wcs.wcs_world2pix(world, 0)
+        pix = np.stack(pixel(cards, points), axis=-1)
         if not np.isfinite(pix).all():
             raise InputError(
                 f"the images span more sky than one {projection} grid about ({lon:.4f}, {lat:.4f}) holds; "
@@ -108,7 +123,7 @@ def fitted_cards(
         low, high = pix.min(axis=0), pix.max(axis=0)
         middle = (low + high) / 2
         if projection.upper() in ZENITHAL:
-            lon, lat = (float(a) for a in wcs.wcs_pix2world([middle], 0)[0])
+            lon, lat = (float(a) for a in build_wcs(cards).wcs_pix2world([middle], 0)[0])
     nx, ny = (int(n) for n in np.ceil(high - low - 1e-6))
     cards["CRPIX1"] += (nx - 1) / 2 - middle[0]
     cards["CRPIX2"] += (ny - 1) / 2 - middle[1]

@@ -1,0 +1,13 @@
+"""FITS files: the only place that opens them (level 3).
+
+`scan` is the gate: every file and HDU is either a usable image or is skipped with a reason, before any pixel is read,
+and nothing is allocated because a header claims it. `read` gives native floats with NaN for blank. `FitsWriter` streams
+a product into a file beside its final name and renames it when it is whole.
+"""
+
+from dmontage.fits_files.one import one_image, one_in_memory
+from dmontage.fits_files.reader import pixels, read
+from dmontage.fits_files.scanner import SUFFIXES, scan
+from dmontage.fits_files.writer import FitsWriter, check_writable
+
+__all__ = ["SUFFIXES", "FitsWriter", "check_writable", "one_image", "one_in_memory", "pixels", "read", "scan"]

@@ -1,0 +1,161 @@
+"""Companions in files: weight maps, masks and variances beside images, and weights in their headers.
+
+A map is named once for all images: by the EXTNAME of an HDU in the image's own file ("WHT"; where a file holds several
+images, the one of the same EXTVER), or, told by a dot in it, by what follows the image's name in that of a file beside
+it (".weight.fits": x.fits has x.weight.fits). Headers are read, no pixels.
+"""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Mapping
+from itertools import groupby
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from astropy.io import fits
+from astropy.utils.exceptions import AstropyWarning
+
+from dmontage.errors import InputError
+from dmontage.model import Companions, ImageRef, Images, Skipped
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+__all__ = ["Wanted", "find_companions"]
+
+_SUFFIXES = (".fits.fz", ".fits.gz", ".fit.gz", ".fts.gz", ".fits", ".fit", ".fts", ".fz", ".gz")
+
+
+class Wanted(NamedTuple):
+    """Names of the companions; None for those that are not wanted."""
+
+    weight_map: str | None = None
+    mask: str | None = None
+    variance: str | None = None
+    image_weight: str | Mapping[str, float] | None = None
+    """A header keyword, or weights by file name."""
+
+    @property
+    def maps(self) -> dict[str, str]:
+        """Kinds of maps for people, and their names."""
+        named = zip(("weight map", "mask", "variance"), self[:3], strict=True)
+        return {kind: name.strip() for kind, name in named if name}
+
+
+def find_companions(
+    images: Images, wanted: Wanted, *, strict: bool = False
+) -> tuple[Images, dict[ImageRef, Companions]]:
+    """What stands beside each image.
+
+    Returns
+    -------
+    images, companions
+        The images that have all that is wanted; those that lack something are skipped with the reason, and so are
+        images that turn out to be companions.
+
+    Raises
+    ------
+    InputError
+        If an image lacks something (``strict``), or all do.
+    """
+    if wanted == Wanted():
+        return images, {}
+    found: dict[ImageRef, Companions] = {}
+    skipped: list[Skipped] = []
+    for path, refs in groupby(images, key=lambda ref: ref.path):
+        for ref, beside in _in_file(path, list(refs), wanted):
+            if isinstance(beside, Companions):
+                found[ref] = beside
+            elif strict and not beside.startswith("it is a "):
+                raise InputError(f"{ref.path}: {beside}")
+            else:
+                skipped.append(Skipped(ref.name, beside))
+    if not found:
+        raise InputError("no usable image:\n" + "\n".join(f"  {item}" for item in skipped))
+    return Images(tuple(found), (*images.skipped, *skipped)), found
+
+
+def _in_file(path: str, refs: list[ImageRef], wanted: Wanted) -> Iterator[tuple[ImageRef, Companions | str]]:
+    """Each image of a file with its companions, or with the reason why it has not what is wanted."""
+    kinds = [kind for kind, name in wanted.maps.items() if "." in name and path.endswith(name)]
+    if kinds:
+        yield from ((ref, f"it is a {kinds[0]}, no image") for ref in refs)
+        return
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", AstropyWarning)
+        try:
+            hdus = fits.open(path, memmap=False)
+        except OSError as error:
+            yield from ((ref, f"cannot be opened: {error}") for ref in refs)
+            return
+        with hdus:
+            for ref in refs:
+                try:
+                    yield ref, _of_image(hdus, ref, len(refs), wanted)
+                except InputError as error:
+                    yield ref, str(error)
+
+
+def _of_image(hdus: fits.HDUList, ref: ImageRef, n_images: int, wanted: Wanted) -> Companions | str:
+    maps: dict[str, ImageRef] = {}
+    for kind, name in wanted.maps.items():
+        if hdus[ref.hdu].name == name.upper():
+            return f"it is a {kind}, no image"
+        maps[kind] = _beside(ref, kind, name) if "." in name else _in_same(hdus, ref, n_images, kind, name)
+    factor = _image_weight(hdus, ref, wanted.image_weight)
+    return Companions(maps.get("weight map"), maps.get("mask"), maps.get("variance"), factor)
+
+
+def _in_same(hdus: fits.HDUList, ref: ImageRef, n_images: int, kind: str, name: str) -> ImageRef:
+    version = hdus[ref.hdu].ver
+    named = [i for i, hdu in enumerate(hdus) if hdu.name == name.upper()]
+    same = [i for i in named if hdus[i].ver == version] or (named if len(named) == n_images == 1 else [])
+    if not same:
+        other = f" of version (EXTVER) {version}" if named else ""
+        raise InputError(f"has no {kind}: no HDU named {name.upper()}{other}")
+    _check_shape(hdus[same[0]], ref, f"{kind}, HDU {same[0]},")
+    return ImageRef(ref.path, same[0], ref.grid, "", ref.size, ref.mtime_ns)
+
+
+def _beside(ref: ImageRef, kind: str, suffix: str) -> ImageRef:
+    image = Path(ref.path)
+    end = next((s for s in _SUFFIXES if image.name.lower().endswith(s)), "")
+    path = image.with_name(image.name[: len(image.name) - len(end)] + suffix)
+    if not path.is_file():
+        raise InputError(f"has no {kind}: there is no {path.name} beside it")
+    stat = path.stat()
+    try:
+        with fits.open(path, memmap=False) as hdus:
+            flat = [i for i, hdu in enumerate(hdus) if hdu.is_image and len(hdu.shape) >= 2]
+            chosen = ref.hdu if ref.hdu in flat else flat[0] if len(flat) == 1 else None
+            if chosen is None:
+                raise InputError(f"its {kind} {path.name} has no image in HDU {ref.hdu}")
+            _check_shape(hdus[chosen], ref, f"{kind} {path.name}")
+    except OSError as error:
+        raise InputError(f"its {kind} {path.name} cannot be opened: {error}") from error
+    return ImageRef(str(path), chosen, ref.grid, "", stat.st_size, stat.st_mtime_ns)
+
+
+def _check_shape(hdu: Any, ref: ImageRef, name: str) -> None:
+    shape = getattr(hdu, "shape", ())
+    if tuple(shape[-2:]) != ref.grid.shape or math.prod(shape[:-2]) != 1:
+        raise InputError(f"its {name} has shape {tuple(shape)}, the image {ref.grid.shape}")
+
+
+def _image_weight(hdus: fits.HDUList, ref: ImageRef, source: str | Mapping[str, float] | None) -> float:
+    if source is None:
+        return 1.0
+    if isinstance(source, str):
+        place = f"header keyword {source}"
+        value = hdus[ref.hdu].header.get(source, hdus[0].header.get(source))
+    else:
+        place = "entry of image_weight"
+        value = next((source[key] for key in (ref.name, Path(ref.path).name, ref.path) if key in source), None)
+    if value is None:
+        raise InputError(f"has no weight: no {place}")
+    number = float(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else math.nan
+    if not 0.0 < number < math.inf:
+        raise InputError(f"has no weight: its {place} is {value!r}, not a positive number")
+    return number

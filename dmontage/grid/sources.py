@@ -1,0 +1,61 @@
+"""Sources: what a grid is made from, a header, a file, an astropy WCS or any other WCS object."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from astropy.io.fits import HDUList, Header
+from astropy.wcs import WCS
+from astropy.wcs.wcsapi import BaseHighLevelWCS, BaseLowLevelWCS
+
+from dmontage.errors import InputError
+from dmontage.grid.objects import SkyObject, pack_object
+from dmontage.headers import (
+    card_text,
+    checked_cards,
+    checked_shape,
+    find_tables,
+    header_of,
+    header_text,
+    needs_tables,
+    parse_header,
+    tables_of_wcs,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ["cards_text", "described"]
+
+
+def described(source: Any, shape: tuple[int, ...] | None, hdus: HDUList | None) -> tuple[str, tuple[int, int], bytes]:
+    """Cards, shape (ny, nx) and tables of the grid that a source describes, as `Grid.from_header` takes it."""
+    if isinstance(source, WCS):
+        shape = shape if shape is not None else source.array_shape
+        tables = tables_of_wcs(source)
+        source = header_of(source)
+    elif isinstance(source, (BaseLowLevelWCS, BaseHighLevelWCS)):
+        return _of_object(source, shape)
+    else:
+        if isinstance(source, (str, Path)):
+            path, source = source, parse_header(header_text(source), name=str(source))
+            if hdus is None and needs_tables(source) and not str(path).lower().endswith(".hdr"):
+                hdus = HDUList.fromfile(path, memmap=False)
+        if not isinstance(source, Header):
+            raise InputError(f"a grid is made from a header, a WCS or a path, not from {type(source).__name__}")
+        tables = find_tables(source, hdus)
+    cards = checked_cards(source, tables)
+    return cards_text(cards), checked_shape(source, shape), tables
+
+
+def cards_text(cards: Mapping[str, Any]) -> str:
+    """Cards one a line, with all their digits."""
+    return "\n".join(card_text(key, value) for key, value in cards.items())
+
+
+def _of_object(source: Any, shape: tuple[int, ...] | None) -> tuple[str, tuple[int, int], bytes]:
+    low = source.low_level_wcs if isinstance(source, BaseHighLevelWCS) else source
+    SkyObject(low).check()
+    shape = shape if shape is not None else low.array_shape
+    return "", checked_shape(Header(), shape), pack_object(low)
