@@ -16,7 +16,7 @@ from dmontage.kernels._jit import kernel
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["evaluate_rows"]
+__all__ = ["evaluate_points", "evaluate_rows"]
 
 
 @kernel
@@ -41,4 +41,32 @@ def evaluate_rows(coef: NDArray[np.float64], t_x: NDArray[np.float64], t_y: NDAr
             c = t_y[r] * b1 - b2 + coef[0, i]
             for k in range(t_x.size):
                 row[k] += c * table[i, k]
+    return out
+
+
+@kernel
+def evaluate_points(
+    coef: NDArray[np.float64], t_x: NDArray[np.float64], t_y: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Values (n,) at scattered points of scaled coordinates, each (n,); ``coef`` is [j (y), i (x)].
+
+    Where the points of a mesh were bent by a distortion before, no row shares a sum over j.
+    """
+    n_j, n_i = coef.shape
+    out = np.empty(t_x.size)
+    for k in range(t_x.size):
+        x2, y2 = 2.0 * t_x[k], 2.0 * t_y[k]
+        # Clenshaw's recurrence along x, of which each coefficient is one along y.
+        p1 = 0.0
+        p2 = 0.0
+        for i in range(n_i - 1, -1, -1):
+            b1 = 0.0
+            b2 = 0.0
+            for j in range(n_j - 1, 0, -1):
+                b1, b2 = y2 * b1 - b2 + coef[j, i], b1
+            c = t_y[k] * b1 - b2 + coef[0, i]
+            if i > 0:
+                p1, p2 = x2 * p1 - p2 + c, p1
+            else:
+                out[k] = t_x[k] * p1 - p2 + c
     return out

@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 
     FloatArray = NDArray[np.float32] | NDArray[np.float64]
 
-__all__ = ["ClippedPlane", "difference", "fit_plane", "noise_correlation"]
+__all__ = ["ClippedPlane", "Sums", "difference", "fit_plane"]
 
 _GAUSSIAN_MAD = 1.482602218505602  # σ / MAD of a Gaussian
 _MAX_STEPS = 40
@@ -67,80 +67,64 @@ class ClippedPlane(NamedTuple):
     n_kept: int
 
 
-def noise_correlation(ratio: float) -> float:
-    """Factor by which projection onto aligned pixels enlarges the covariance of a fit.
+class Sums(NamedTuple):
+    """What an image has in each pixel of an overlap, (y, x) arrays in float32 or float64."""
 
-    Along one axis an output pixel of `ratio` = s input pixels averages white noise over a box of width s. Over random
-    phases E[Σ overlap²] = 2∫₀^min(1,s) (s - t)(1 - t) dt, so the variance of a projected value is r σ_in², r = 1 - s/3
-    for s <= 1 and (s - 1/3)/s² for s >= 1; R = r² in two dimensions. A mean over n output pixels has the variance
-    σ_in²/(n s²) of the n s² independent input pixels below them, and not R σ_in²/n: the ratio is 1/(R s²).
-
-    Parameters
-    ----------
-    ratio
-        Output over input pixel size, positive.
-
-    Returns
-    -------
-    float
-        1/(R s²): 2.25 at equal sizes, towards 1 for large output pixels, 1/s² for small ones.
-    """
-    if not 0 < ratio < math.inf:
-        raise ValueError(f"pixel ratio {ratio} is not positive and finite")
-    r = 1 - ratio / 3 if ratio <= 1 else (ratio - 1 / 3) / ratio**2
-    return 1 / (r * ratio) ** 2
+    flux: FloatArray
+    """Sum of weight times value times overlap."""
+    weight: FloatArray
+    """Sum of weight times overlap; the area itself where there are no weights."""
+    area: FloatArray
+    """Sum of overlap."""
+    min_area: float
+    """Smallest area of a well covered pixel, in output pixels."""
 
 
-def difference(
-    flux_a: FloatArray, area_a: FloatArray, flux_b: FloatArray, area_b: FloatArray, min_area: float
-) -> FloatArray:
-    """Mean of a minus mean of b, where both are covered by `min_area` or more.
+def difference(plus: Sums, minus: Sums) -> FloatArray:
+    """Mean of plus less mean of minus, where both are well covered.
 
-    Stored sums are rounded: ``flux/area`` is the mean to one unit eps of their type (both half an eps off), so two
+    Stored sums are rounded: ``flux/weight`` is the mean to one unit eps of their type (both half an eps off), so two
     images of one constant would differ by up to ``eps·(|mean_a| + |mean_b|)``. A difference inside that bound is
     not known to differ from zero, and is returned as exactly zero. Double sums are granted 8 eps, for the additions.
-
-    Parameters
-    ----------
-    flux_a, area_a, flux_b, area_b
-        (y, x) sums of value times overlap and of overlap, in float32 or float64.
-    min_area
-        Smallest area of a well covered pixel, in output pixels.
 
     Returns
     -------
     ndarray
         (y, x) differences in the wider type of the fluxes, NaN where not both are well covered or finite.
     """
-    if not flux_a.shape == area_a.shape == flux_b.shape == area_b.shape:
-        raise ValueError(f"shapes differ: {flux_a.shape} {area_a.shape} {flux_b.shape} {area_b.shape}")
-    d = np.empty(flux_a.shape, dtype=np.result_type(flux_a, flux_b))
-    _difference(flux_a, area_a, flux_b, area_b, min_area, _rounding(flux_a, area_a), _rounding(flux_b, area_b), d)
+    shapes = [array.shape for sums in (plus, minus) for array in sums[:3]]
+    if len(set(shapes)) > 1:
+        raise ValueError(f"shapes differ: {shapes}")
+    d = np.empty(plus.flux.shape, dtype=np.result_type(plus.flux, minus.flux))
+    _difference(*plus, _rounding(plus), *minus, _rounding(minus), d)
     return d
 
 
-def _rounding(flux: FloatArray, area: FloatArray) -> float:
-    eps = max(float(np.finfo(flux.dtype).eps), float(np.finfo(area.dtype).eps))
+def _rounding(sums: Sums) -> float:
+    eps = max(float(np.finfo(array.dtype).eps) for array in sums[:2])
     return 1.0001 * eps if eps > 1e-8 else 8 * eps  # the 1e-4 pays for the products of two roundings
 
 
 @kernel
 def _difference(
     flux_a: FloatArray,
+    weight_a: FloatArray,
     area_a: FloatArray,
-    flux_b: FloatArray,
-    area_b: FloatArray,
-    min_area: float,
+    min_a: float,
     eps_a: float,
+    flux_b: FloatArray,
+    weight_b: FloatArray,
+    area_b: FloatArray,
+    min_b: float,
     eps_b: float,
     d: FloatArray,
 ) -> None:
     ny, nx = d.shape
     for y in range(ny):
         for x in range(nx):
-            a, b = np.float64(area_a[y, x]), np.float64(area_b[y, x])
+            a, b = np.float64(weight_a[y, x]), np.float64(weight_b[y, x])
             value = np.nan
-            if a >= min_area and b >= min_area and a > 0.0 and b > 0.0:
+            if area_a[y, x] >= min_a and area_b[y, x] >= min_b and a > 0.0 and b > 0.0:
                 mean_a, mean_b = flux_a[y, x] / a, flux_b[y, x] / b
                 value = mean_a - mean_b
                 if not abs(value) < np.inf:
@@ -173,7 +157,7 @@ def fit_plane(
     model
         ``"level"`` keeps both slopes exactly zero.
     correlation
-        Covariance factor of correlated pixels, see `noise_correlation`.
+        Covariance factor of correlated pixels: R² of `dmontage.noise.correlation_factor`.
     clip
         Clipping limit in standard deviations, 1.5 or more.
 

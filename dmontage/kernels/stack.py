@@ -1,6 +1,11 @@
 """Stack kernels: many projected images over one window of the mosaic become one.
 
-Notation: image k gives flux f_k and area a_k per pixel, and a correction plane p_k; its value is v_k = f_k / a_k − p_k.
+Notation: per pixel image k gives flux f, weight w (Σ weight·overlap; the area a where the run has no weights), area a
+and the variance s of f/w. It has a correction plane p and a factor W of its own; its value is v = f/w − p.
+
+    weighted mean   Σ W (f − p w) / Σ W w      its variance   Σ (W w)² s / (Σ W w)²
+    plain mean      Σ v / n                                   Σ s / n²
+
 Images are added in the order in which the caller passes them. A plane is ``level + slope_x (x − x0) +
 slope_y (y − y0)`` at mosaic pixel (x, y).
 """
@@ -16,7 +21,7 @@ from dmontage.kernels._jit import inlined, kernel, primitive
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["add_to_mean", "finish_mean", "median", "values"]
+__all__ = ["add_to_mean", "add_to_variance", "finish_mean", "median", "values"]
 
 
 @inlined
@@ -27,11 +32,13 @@ def _plane_at(plane: NDArray[np.float64], x: float, y: float) -> float:
 @kernel
 def add_to_mean(
     flux: NDArray[np.float32],
+    weight: NDArray[np.float32],
     area: NDArray[np.float32],
     plane: NDArray[np.float64],
     y_first: int,
     x_first: int,
-    by_area: bool,
+    factor: float,
+    weighted: bool,
     sum_value: NDArray[np.float64],
     sum_weight: NDArray[np.float64],
     sum_area: NDArray[np.float64],
@@ -41,31 +48,52 @@ def add_to_mean(
 
     Parameters
     ----------
-    flux, area
-        (ny, nx) of the image; area 0 where it has nothing.
+    flux, weight, area
+        (ny, nx) of the image; weight and area 0 where it has nothing, ``weight`` the area itself in a run without.
     plane
         (5,) level, slope_x, slope_y, x0, y0 of its correction, in mosaic pixels.
     y_first, x_first
         Mosaic pixel of element [0, 0].
-    by_area
-        True: Σ v a / Σ a; False: every contributor counts the same.
+    factor
+        The image's own weight W.
+    weighted
+        False: every contributor counts the same.
     sum_value, sum_weight, sum_area, count
-        (ny, nx) sums of v·w, of w, of a, and number of contributors.
+        (ny, nx) sums of v·W·w, of W·w (of v, of 1), of a, and number of contributors.
     """
     for j in range(flux.shape[0]):
         for i in range(flux.shape[1]):
+            w = np.float64(weight[j, i])
             a = np.float64(area[j, i])
-            if a > 0.0:
+            if w > 0.0 and a > 0.0:
                 f = np.float64(flux[j, i])
                 p = _plane_at(plane, float(x_first + i), float(y_first + j))
-                if by_area:
-                    sum_value[j, i] += f - p * a
-                    sum_weight[j, i] += a
+                if weighted:
+                    sum_value[j, i] += factor * (f - p * w)
+                    sum_weight[j, i] += factor * w
                 else:
-                    sum_value[j, i] += f / a - p
+                    sum_value[j, i] += f / w - p
                     sum_weight[j, i] += 1.0
                 sum_area[j, i] += a
                 count[j, i] += 1
+
+
+@kernel
+def add_to_variance(
+    variance: NDArray[np.float32],
+    weight: NDArray[np.float32],
+    area: NDArray[np.float32],
+    factor: float,
+    weighted: bool,
+    sum_variance: NDArray[np.float64],
+) -> None:
+    """Add Σ (W w)² s, or Σ s, of one image in place (arguments as in `add_to_mean`); over sum_weight² at the end."""
+    for j in range(variance.shape[0]):
+        for i in range(variance.shape[1]):
+            w = np.float64(weight[j, i])
+            if w > 0.0 and area[j, i] > 0.0:
+                share = factor * w if weighted else 1.0
+                sum_variance[j, i] += share * share * np.float64(variance[j, i])
 
 
 @kernel
@@ -80,6 +108,7 @@ def finish_mean(sum_value: NDArray[np.float64], sum_weight: NDArray[np.float64])
 @kernel
 def values(
     flux: NDArray[np.float32],
+    weight: NDArray[np.float32],
     area: NDArray[np.float32],
     plane: NDArray[np.float64],
     y_first: int,
@@ -87,12 +116,12 @@ def values(
     min_area: float,
     out: NDArray[np.float64],
 ) -> None:
-    """Fill ``out`` with f/a − p where the area is above ``min_area``, NaN elsewhere (arguments as in `add_to_mean`)."""
+    """Fill ``out`` with f/w − p where the area is above ``min_area``, NaN elsewhere (arguments as in `add_to_mean`)."""
     for j in range(flux.shape[0]):
         for i in range(flux.shape[1]):
-            a = np.float64(area[j, i])
-            if a > min_area and a > 0.0:
-                out[j, i] = np.float64(flux[j, i]) / a - _plane_at(plane, float(x_first + i), float(y_first + j))
+            w = np.float64(weight[j, i])
+            if area[j, i] > min_area and w > 0.0:
+                out[j, i] = np.float64(flux[j, i]) / w - _plane_at(plane, float(x_first + i), float(y_first + j))
             else:
                 out[j, i] = np.nan
 
@@ -119,7 +148,8 @@ def _median_of(v: NDArray[np.float64], w: NDArray[np.float64], n: int) -> float:
 def median(
     stack: NDArray[np.float64],
     areas: NDArray[np.float64],
-    by_area: bool,
+    weights: NDArray[np.float64],
+    weighted: bool,
     out: NDArray[np.float64],
     sum_area: NDArray[np.float64],
 ) -> None:
@@ -129,11 +159,11 @@ def median(
     ----------
     stack
         (n, ny, nx) values, NaN where an image does not contribute.
-    areas
-        (n, ny, nx) their areas.
-    by_area
-        True: the area-weighted median (half of the area on either side); False: the plain one, where an even number of
-        contributors gives the mean of the two middle ones.
+    areas, weights
+        (n, ny, nx) their areas and weights W·w.
+    weighted
+        True: half of the weight on either side; False: the plain median, where an even number of contributors gives the
+        mean of the two middle ones.
     out, sum_area
         (ny, nx) results.
     """
@@ -148,7 +178,7 @@ def median(
                 value = stack[k, j, i]
                 if value == value:  # noqa: PLR0124 (NaN is not equal to itself)
                     v[m] = value
-                    w[m] = areas[k, j, i] if by_area else 1.0
+                    w[m] = weights[k, j, i] if weighted else 1.0
                     total += areas[k, j, i]
                     m += 1
             sum_area[j, i] = total

@@ -6,9 +6,9 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from numpy.polynomial.chebyshev import chebgrid2d
+from numpy.polynomial.chebyshev import chebgrid2d, chebval2d
 
-from dmontage.kernels.chebyshev import evaluate_rows
+from dmontage.kernels.chebyshev import evaluate_points, evaluate_rows
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 4), (4, 1), (2, 2), (6, 4), (15, 15)])
@@ -52,6 +52,19 @@ def test_a_point_has_the_same_bits_in_any_window() -> None:
     for rows, columns in ((slice(3, 9), slice(90, 101)), (slice(70, 77), slice(0, 1)), (slice(5, 6), slice(13, 60))):
         part = evaluate_rows(coef, t_x[columns].copy(), t_y[rows].copy())
         assert part.tobytes() == whole[rows, columns].tobytes()
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 4), (4, 1), (2, 2), (6, 4), (15, 15)])
+def test_scattered_points_agree_with_numpy_one_by_one(shape: tuple[int, int]) -> None:
+    """Beyond the box too, where the corners of a table's padding lie; and a point knows nothing of the others."""
+    rng = np.random.default_rng(3)
+    coef = rng.normal(size=shape)
+    t_x, t_y = rng.uniform(-1.01, 1.01, (2, 200))
+    value = evaluate_points(coef, t_x, t_y)
+    np.testing.assert_allclose(
+        value, chebval2d(t_y, t_x, coef), rtol=0, atol=1e-13 * np.abs(coef).sum() * 1.5 ** len(coef)
+    )
+    assert evaluate_points(coef, t_x[7:9].copy(), t_y[7:9].copy()).tobytes() == value[7:9].tobytes()
 
 
 def test_nothing_to_evaluate() -> None:

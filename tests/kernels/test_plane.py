@@ -123,6 +123,87 @@ def test_many_tiles_agree_with_one_pixel_tiles() -> None:
     np.testing.assert_allclose(tiled[0], single[0], rtol=0, atol=1e-10)
 
 
+# -- where edges are cut, tilted by a last bit, or more than a batch holds --------------------------------------------
+
+
+@pytest.mark.parametrize("side", [1 - 2.0**-53, 1.0, 1 + 2.0**-52, 1 + 1e-9, 1.001, 2.0, 2 + 2.0**-51, 2.001, 7.3])
+@pytest.mark.parametrize("start", [0.5, 0.5 - 2.0**-53, 0.5 + 2.0**-52, 0.9999])
+def test_edges_as_long_as_cells_and_a_little_more(side: float, start: float) -> None:
+    """One border crossed, or two by a last bit: exact shares, along both axes and turned by a right angle."""
+    n = 3
+    corners = [Fraction(start) + Fraction(side) * k for k in range(n + 1)]
+    line = np.array([float(v) for v in corners])
+    size = math.ceil(line[-1]) + 2
+    share = np.zeros((size, n))
+    for o, k in np.ndindex(size, n):
+        low, high = Fraction(o) - Fraction(1, 2), Fraction(o) + Fraction(1, 2)
+        share[o, k] = float(
+            max(min(Fraction(float(line[k + 1])), high) - max(Fraction(float(line[k])), low), Fraction(0))
+        )
+    values = np.random.default_rng(20).normal(size=(n, n))
+    x, y = np.meshgrid(line, line)
+    for mesh, turned in ((Mesh(x, y, (size, size)), values), (Mesh(y, x, (size, size)), values.T)):
+        flux, area = project(values, mesh)
+        np.testing.assert_allclose(flux, share @ turned @ share.T, rtol=0, atol=1e-13)
+        np.testing.assert_allclose(area, np.outer(share.sum(axis=1), share.sum(axis=1)), rtol=0, atol=1e-13)
+
+
+@pytest.mark.parametrize("tilt", [2.0**-52, 1e-15, 1e-12, 1e-9, 1e-5, 1e-2])
+@pytest.mark.parametrize("ratio", [0.45, 1.0, 2.6])
+def test_edges_that_are_all_but_level_and_upright(ratio: float, tilt: float) -> None:
+    """Slopes of 1e16 either way, across borders that they hardly cross."""
+    y, x = np.mgrid[0:6, 0:6] * ratio
+    mesh = Mesh(x + tilt * y + 0.5, y - tilt * x + 0.5 + 5 * tilt, (18, 18))
+    values = np.random.default_rng(21).normal(size=mesh.shape)
+    assert_same(project(values, mesh), brute(values, mesh))
+
+
+@pytest.mark.parametrize("kind", ["point", "level", "upright", "slanting"])
+def test_pixels_without_area_give_nothing(kind: str) -> None:
+    across = {"point": (0.0, 0.0), "level": (0.3, 0.0), "upright": (0.0, 0.3), "slanting": (0.31, 0.17)}[kind]
+    x = np.mgrid[0:5, 0:5][1] * 1.0
+    mesh = Mesh(1.2 + across[0] * x, 1.4 + across[1] * x, (5, 5))
+    flux, area = project(np.random.default_rng(22).normal(size=mesh.shape), mesh)
+    assert np.abs(area).max() < 1e-15
+    assert np.abs(flux).max() < 1e-14
+
+
+@pytest.mark.parametrize("ratio", [0.6, 1.0, 1.7])
+def test_a_chequerboard_of_blanks(ratio: float) -> None:
+    """Every edge is an outer one: many more than a batch holds."""
+    mesh = make_mesh((TILE, TILE + 9), ratio, 29.0, bend=0.02)
+    values = np.random.default_rng(23).normal(5.0, 1.0, mesh.shape)
+    values[(np.indices(mesh.shape).sum(axis=0) % 2).astype(bool)] = math.nan
+    flux, area = project(values, mesh)
+    single = project(values, mesh, 1)
+    np.testing.assert_allclose(area, single[1], rtol=0, atol=1e-12)
+    np.testing.assert_allclose(flux, single[0], rtol=0, atol=1e-11)
+    assert area.sum() == pytest.approx(mesh.areas[np.isfinite(values)].sum(), rel=1e-12)
+
+
+@pytest.mark.parametrize("far", [math.nan, math.inf, -1e300, 1e12, -3e7])
+def test_corners_of_no_pixel_may_be_anywhere(far: float) -> None:
+    mesh = make_mesh((20, 20), 0.9, 12.0)
+    values = np.random.default_rng(24).normal(size=mesh.shape)
+    values[4:9, 7:15] = math.nan
+    want = project(values, mesh)
+    x, y = mesh.x.copy(), mesh.y.copy()
+    x[5:9, 8:15], y[5:9, 8:15] = far, -far
+    got = project(values, Mesh(x, y, mesh.shape_out))
+    assert got[0].tobytes() == want[0].tobytes()
+    assert got[1].tobytes() == want[1].tobytes()
+
+
+@pytest.mark.parametrize("background", [0.0, 7.0])
+def test_counts_on_a_constant_are_all_holes(background: float) -> None:
+    """A median deviation of 0: whatever differs is added alone, through the same code as a tile."""
+    mesh = make_mesh((9, 8), 1.2, 33.0)
+    rng = np.random.default_rng(25)
+    values = np.where(rng.random(mesh.shape) < 0.2, 3.0 + rng.integers(0, 9, mesh.shape), background)
+    values[0, 0], values[8, 7] = 4.0, math.nan
+    assert_same(project(values, mesh), brute(values, mesh), 12.0)
+
+
 # -- closure -----------------------------------------------------------------------------------------------------------
 
 

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from dmontage.kernels.plane_fit import ClippedPlane, difference, fit_plane, noise_correlation
+from dmontage.kernels.plane_fit import ClippedPlane, Sums, difference, fit_plane
+from dmontage.noise import correlation_factor
 
 Floats = NDArray[np.float64]
 TRUTH = np.array([12.5, 0.7, -1.3])
@@ -44,7 +45,7 @@ def test_identical_constants_differ_by_exactly_zero(value: float, dtype: Any) ->
     rng = np.random.default_rng(1)
     areas = rng.uniform(0.2, 1, (2, 300, 300))
     stored = [((value * a).astype(dtype), a.astype(dtype)) for a in areas]
-    d = difference(*stored[0], *stored[1], 0.5)
+    d = difference(*(Sums(flux, area, area, 0.5) for flux, area in stored))
     kept = (stored[0][1] >= 0.5) & (stored[1][1] >= 0.5)
     assert d.dtype == dtype
     assert np.all(d[kept] == 0)
@@ -58,7 +59,8 @@ def test_difference_is_that_of_the_means(dtype: Any) -> None:
     area_a, area_b = rng.uniform(0.5, 1, (2, 50, 60))
     flux_a, flux_b = rng.normal(100, 1, (2, 50, 60)) * (area_a, area_b)
     flux_a[3, 4], flux_b[5, 6], area_a[7, 8], area_b[9, 1] = np.nan, np.inf, np.nan, 0
-    d = difference(flux_a.astype(dtype), area_a.astype(dtype), flux_b.astype(dtype), area_b.astype(dtype), 0.0)
+    stored = [(f.astype(dtype), a.astype(dtype)) for f, a in ((flux_a, area_a), (flux_b, area_b))]
+    d = difference(*(Sums(flux, area, area, 0.0) for flux, area in stored))
     with np.errstate(divide="ignore", invalid="ignore"):
         expected = flux_a / area_a - flux_b / area_b
     expected[~np.isfinite(expected)] = np.nan
@@ -69,8 +71,17 @@ def test_difference_is_that_of_the_means(dtype: Any) -> None:
 def test_small_differences_survive_the_zero() -> None:
     area = np.ones((4, 4), dtype=np.float32)
     flux = np.full((4, 4), 1000, dtype=np.float32)
-    d = difference(flux + np.float32(1e-3), area, flux, area, 0.5)
+    d = difference(Sums(flux + np.float32(1e-3), area, area, 0.5), Sums(flux, area, area, 0.5))
     np.testing.assert_allclose(d, 1e-3, rtol=0.03)
+
+
+def test_the_area_decides_and_the_weight_divides() -> None:
+    """C7: each image by its own threshold; weights of any size, also where they are 0."""
+    area = np.array([[0.49, 0.5, 0.9, 1, 1]], np.float32)
+    weight = area * np.array([[5, 5, 2, 1e-20, 0]], np.float32)
+    one = Sums(7 * weight, weight, area, 0.5)
+    np.testing.assert_array_equal(difference(one, Sums(3 * area, area, area, 0.3)), [[np.nan, 4, 4, 4, np.nan]])
+    np.testing.assert_array_equal(difference(one, Sums(3 * area, area, area, 1)), [[np.nan] * 3 + [4, np.nan]])
 
 
 # --- recovery ---------------------------------------------------------------------------------------------------
@@ -283,18 +294,9 @@ def test_errors_of_projected_noise(ratio: float) -> None:
         rows, columns = (overlaps(size, ratio, (phase + 0.5) / 20) for phase in divmod(i, 20))
         d = rows @ rng.normal(size=(rows.shape[1], columns.shape[1])) @ columns.T / ratio**2
         variance += float(np.mean(d**2)) / n
-        fit = fit_plane(d, 0, 0, x0, y0, correlation=noise_correlation(ratio))
+        fit = fit_plane(d, 0, 0, x0, y0, correlation=correlation_factor(ratio) ** 2)
         chi2[i] = offsets(fit, np.zeros(3)) @ fit.information @ offsets(fit, np.zeros(3))
-    r = 1 / (noise_correlation(ratio) * ratio**2)
+    r = 1 / (correlation_factor(ratio) * ratio) ** 2
     assert abs(variance / r - 1) < 0.01
     # The overlap's edges share their input pixels with pixels outside: of order 1 / (ratio · size).
     assert abs(chi2.mean() / 3 - 1) < 3 * math.sqrt(2 / (3 * n)) + 2 / (3 * ratio * size)
-
-
-def test_noise_correlation_limits() -> None:
-    assert noise_correlation(1.0) == pytest.approx(2.25)
-    assert noise_correlation(1e6) == pytest.approx(1, abs=1e-6)
-    assert noise_correlation(1e-6) == pytest.approx(1e12, rel=1e-5)
-    for bad in (0.0, -1.0, math.nan, math.inf):
-        with pytest.raises(ValueError, match="pixel ratio"):
-            noise_correlation(bad)

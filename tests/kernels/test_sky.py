@@ -528,6 +528,24 @@ def test_closure_by_property(seed: int, log_scale: float, turn: float, ratio: fl
     assert_closes(tangent((5, 5), scale, basis=basis), b, 1e-12 + 4e-16 / scale)
 
 
+@pytest.mark.parametrize(("arcsec", "rtol"), [(60.0, 1e-12), (0.1, 1e-9), (0.01, 1e-9), (1e-3, 1e-7)])
+@given(
+    seed=seeds,
+    ratio=st.sampled_from([1.0, 1.3, 1.5, 2.0, 0.5, 1 / 3]),
+    turn=st.sampled_from([0.0, np.pi / 4, np.pi / 2]),
+    log_tilt=st.floats(-16, -3),
+    log_shift=st.floats(-16, -3),
+)
+def test_nearly_aligned_grids_close(
+    arcsec: float, rtol: float, seed: int, ratio: float, turn: float, log_tilt: float, log_shift: float
+) -> None:
+    # Edges that almost coincide: which neighbour has what lies between is a matter of rounding, but one has.
+    scale, basis = arcsec * ARCSEC, rotation(seed)
+    shift = 10.0**log_shift * scale
+    b = tangent((28, 28) if ratio > 0.9 else (60, 60), ratio * scale, turn + 10.0**log_tilt, (shift, -shift), basis)
+    assert_closes(tangent((10, 10), scale, basis=basis), b, rtol)
+
+
 def test_same_bits_twice_and_for_any_input_type() -> None:
     a, b = tangent((20, 20), ARCSEC), tangent((20, 20), 1.1 * ARCSEC, 0.3)
     single = image((20, 20)).astype(np.float32)

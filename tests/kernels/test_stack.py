@@ -26,19 +26,19 @@ def draw(seed: int, n: int, shape: tuple[int, int] = (5, 7)) -> tuple[NDArray[np
 
 
 def mean_of(
-    flux: NDArray[np.float32], area: NDArray[np.float32], planes: Floats, first: tuple[int, int], by_area: bool
+    flux: NDArray[np.float32], area: NDArray[np.float32], planes: Floats, first: tuple[int, int], weighted: bool
 ) -> tuple[Floats, Floats, NDArray[np.int32]]:
     value, weight, total = np.zeros((3, *flux.shape[1:]))
     count = np.zeros(flux.shape[1:], np.int32)
     for f, a, plane in zip(flux, area, planes, strict=True):
-        stack.add_to_mean(f, a, plane, *first, by_area, value, weight, total, count)
+        stack.add_to_mean(f, a, a, plane, *first, 1.0, weighted, value, weight, total, count)
     stack.finish_mean(value, weight)
     return value, total, count
 
 
-def median_of(values: Floats, areas: Floats, by_area: bool) -> tuple[Floats, Floats]:
+def median_of(values: Floats, areas: Floats, weighted: bool) -> tuple[Floats, Floats]:
     out, total = np.empty((2, *values.shape[1:]))
-    stack.median(values, areas, by_area, out, total)
+    stack.median(values, areas, areas, weighted, out, total)
     return out, total
 
 
@@ -133,7 +133,7 @@ def test_values_below_the_area_do_not_contribute() -> None:
     """C22: only an area above the threshold counts; NaN is no contributor to a median or to its area."""
     area = np.array([[0.0, 0.5, np.nextafter(np.float32(0.5), np.float32(1)), 1.0]], np.float32)
     out = np.empty((1, 4))
-    stack.values(8 * area, area, NO_PLANE, 0, 0, 0.5, out)
+    stack.values(8 * area, area, area, NO_PLANE, 0, 0, 0.5, out)
     np.testing.assert_array_equal(out, [[np.nan, np.nan, 8, 8]])
     median, total = median_of(np.stack([out, out + 2]), np.stack([area, area]).astype(float), False)
     np.testing.assert_array_equal(median, [[np.nan, np.nan, 9, 9]])
@@ -145,6 +145,73 @@ def test_a_plane_is_taken_at_its_own_pixels() -> None:
     area = np.ones((3, 4), np.float32)
     plane = np.array([7.0, 2.0, -3.0, 1000.0, 2000.0])
     out = np.empty((3, 4))
-    stack.values(0 * area, area, plane, 1990, 1005, 0.5, out)
+    stack.values(0 * area, area, area, plane, 1990, 1005, 0.5, out)
     y, x = np.mgrid[1990:1993, 1005:1009]
     np.testing.assert_array_equal(out, -(7 + 2 * (x - 1000) - 3 * (y - 2000)))
+
+
+@pytest.mark.parametrize("weighted", [True, False])
+def test_weights_multiply_in_the_mean_and_never_in_the_area(weighted: bool) -> None:
+    """C7: mean = Σ W (f − p w) / Σ W w in exact numbers, or the plain mean of f/w − p; area = Σ a."""
+    n, shape = 7, (3, 4)
+    rng = np.random.default_rng(5)
+    area = rng.choice([0, 0.25, 0.5, 1], (n, *shape)).astype(np.float32)
+    weight = (area * rng.choice([0, 0.5, 2, 8], area.shape)).astype(np.float32)
+    flux = (rng.integers(-50, 50, area.shape) * weight).astype(np.float32)
+    planes, factors = rng.integers(-3, 4, (n, 5)).astype(float), 2.0 ** rng.integers(-2, 5, n)
+    value, total, sum_area = np.zeros((3, *shape))
+    count = np.zeros(shape, np.int32)
+    for k in range(n):
+        stack.add_to_mean(
+            flux[k], weight[k], area[k], planes[k], 20, 10, factors[k], weighted, value, total, sum_area, count
+        )
+    stack.finish_mean(value, total)
+    for j, i in np.ndindex(shape):
+        top = bottom = Fraction(0)
+        for k in np.flatnonzero(weight[:, j, i]).tolist():
+            f, w, p = Fraction(float(flux[k, j, i])), Fraction(float(weight[k, j, i])), planes[k]
+            plane = Fraction(p[0] + p[1] * (10 + i - p[3]) + p[2] * (20 + j - p[4]))
+            share = Fraction(factors[k]) * w if weighted else Fraction(1)
+            top, bottom = top + share * (f / w - plane), bottom + share
+        assert np.isnan(value[j, i]) if not bottom else value[j, i] == pytest.approx(float(top / bottom), abs=1e-12)
+        assert sum_area[j, i] == area[weight[:, j, i] > 0, j, i].sum()
+        assert count[j, i] == (weight[:, j, i] > 0).sum()
+
+
+@pytest.mark.parametrize("weighted", [True, False])
+def test_variance_of_the_mean_of_drawn_stacks(weighted: bool) -> None:
+    """C25: the spread of 4000 means of Gaussian values is what is propagated, within its own 4 standard errors."""
+    n, draws, shape = 5, 4000, (2, 3)
+    rng = np.random.default_rng(8)
+    weight = rng.uniform(0.2, 3, (n, *shape)).astype(np.float32)
+    variance = rng.uniform(0.1, 9, weight.shape).astype(np.float32)
+    weight[0, 0, 0] = 0  # contributes nothing, not even its variance
+    factors = rng.uniform(0.5, 4, n)
+    means = np.empty((draws, *shape))
+    for means_k in means:
+        values = rng.normal(0, np.sqrt(variance)).astype(np.float32)
+        total, area = np.zeros((2, *shape))
+        count = np.zeros(shape, np.int32)
+        means_k[:] = 0
+        for k in range(n):
+            flux = values[k] * weight[k]
+            stack.add_to_mean(
+                flux, weight[k], weight[k], NO_PLANE, 0, 0, factors[k], weighted, means_k, total, area, count
+            )
+        stack.finish_mean(means_k, total)
+    propagated = np.zeros(shape)
+    for k in range(n):
+        stack.add_to_variance(variance[k], weight[k], weight[k], factors[k], weighted, propagated)
+    ratio = means.var(axis=0) / (propagated / total**2)
+    np.testing.assert_allclose(ratio, 1, atol=4 * np.sqrt(2 / draws))
+
+
+def test_a_weighted_median_weighs_and_its_area_does_not() -> None:
+    """C7, C21: the weight alone halves; the area is the contributors'."""
+    values = np.array([1.0, 2, 3, np.nan])[:, None, None]
+    areas, weights = np.array([1.0, 0.5, 1, 1])[:, None, None], np.array([1.0, 1, 10, 99])[:, None, None]
+    out, total = np.empty((2, 1, 1))
+    stack.median(values, areas, weights, True, out, total)
+    assert (out[0, 0], total[0, 0]) == (3, 2.5)
+    stack.median(values, areas, weights, False, out, total)
+    assert (out[0, 0], total[0, 0]) == (2, 2.5)
