@@ -10,12 +10,17 @@ import numpy as np
 import pytest
 from astropy.coordinates import SkyCoord
 from astropy.io.fits import Header
+from astropy.wcs import DistortionLookupTable
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.polynomial.chebyshev import chebgrid2d
 from numpy.typing import NDArray
 from reproject import reproject_exact
 
 from dmontage.grid import Grid
 from dmontage.kernels.plane import TILE, project_plane
 from dmontage.mapping import TOL, Mapping, fit_mapping
+from dmontage.mapping.box import folds
 from dmontage.window import Window
 
 Floats = NDArray[np.float64]
@@ -173,6 +178,62 @@ def test_a_large_distorted_image_is_split_and_neighbours_meet() -> None:
     assert off <= mapping.error + 20 * mapping.rounding
 
 
+# -- lookup tables and objects -----------------------------------------------------------------------------------------
+
+
+def with_tables(plain: Grid, seed: int = 3) -> Grid:
+    """The grid with lookup tables (CPDIS) of some tenths of a pixel in both coordinates, a node every 20 pixels."""
+    rng = np.random.default_rng(seed)
+    wcs = plain.wcs()
+    ny, nx = (n // 20 + 2 for n in plain.shape)
+    for name in ("cpdis1", "cpdis2"):
+        table = rng.uniform(-0.3, 0.3, (ny, nx)).astype(np.float32)
+        setattr(wcs, name, DistortionLookupTable(table, (1.0, 1.0), (1.0, 1.0), (20.0, 20.0)))
+    return Grid.from_header(wcs, plain.shape)
+
+
+@pytest.mark.parametrize("header", [{}, SIP], ids=["tables", "with SIP"])
+def test_tables_are_applied_exactly(header: dict[str, Any]) -> None:
+    """At all corners, by astropy's own chain; a polynomial through the kinks would be tenths of a pixel off."""
+    plain = make("TAN-SIP" if header else "TAN", shape=(90, 110), CROTA2=12.0, **header)
+    grid_in, grid_out = with_tables(plain), make("SIN", lon=83.81, scale=1.1)
+    assert grid_in.has_tables
+    mapping = fit_mapping(grid_in, grid_out)
+    (patch,) = mapping.patches
+    assert patch.focal is not None
+    y, x = np.mgrid[0:91, 0:111] - 0.5
+    want = truth(grid_in, grid_out, x.ravel(), y.ravel()).reshape(91, 111, 2)
+    got = np.stack(patch.corners(grid_in.window), axis=-1)
+    assert np.abs(got - want).max() <= mapping.error + 20 * mapping.rounding
+    assert mapping.error < 0.1 * TOL
+    bare = np.stack(fit_mapping(plain, grid_out).patches[0].corners(grid_in.window), axis=-1)
+    assert np.abs(bare - want).max() > 0.1, "the tables of this test do nothing"
+    box = mapping.footprint(grid_out)
+    edge = np.concatenate([want[0], want[-1], want[:, 0], want[:, -1]])
+    assert box.x0 - 0.5 <= edge[:, 0].min() and edge[:, 0].max() <= box.x1 - 0.5
+    assert box.y0 - 0.5 <= edge[:, 1].min() and edge[:, 1].max() <= box.y1 - 0.5
+    again = Mapping.from_dict(json.loads(json.dumps(mapping.to_dict())), grid_in)
+    part = Window(13, 30, 50, 90)
+    for a, b in zip(again.patches[0].corners(part), patch.corners(grid_in.window), strict=True):
+        assert a.tobytes() == np.ascontiguousarray(b[13:31, 50:91]).tobytes()
+    with pytest.raises(ValueError, match="needs the image's grid"):
+        Mapping.from_dict(mapping.to_dict())
+
+
+def test_no_polynomial_stands_for_tables_of_the_output() -> None:
+    grid = make(shape=(90, 110))
+    assert fit_mapping(grid, with_tables(make(lon=83.801, shape=(90, 110)))).cut
+
+
+def test_tables_that_fold_the_image_cut_it() -> None:
+    grid_in = make(shape=(90, 110))
+    wcs = grid_in.wcs()
+    table = np.zeros((6, 8), np.float32)
+    table[3, 3] = 60.0
+    wcs.cpdis1 = DistortionLookupTable(table, (1.0, 1.0), (1.0, 1.0), (20.0, 20.0))
+    assert fit_mapping(Grid.from_header(wcs, grid_in.shape), make()).cut
+
+
 # -- whole-pixel shifts ------------------------------------------------------------------------------------------------
 
 
@@ -198,6 +259,19 @@ def test_a_subgrid_maps_by_a_shift() -> None:
     mapping = fit_mapping(part, grid)
     assert mapping.bound == 0.0
     assert mapping.footprint(grid) in Window(12, 51, 99, 231)
+
+
+@pytest.mark.parametrize("dy", range(-12, 13, 3))
+def test_a_shift_by_whole_pixels_knows_undefined_corners(dy: int) -> None:
+    """Windows about the tip of the notch between two facets of a HEALPix map, where single corners are off the sky."""
+    whole = make("HPX", lon=0.0, lat=0.0, shape=(700, 1400), scale=720.0)
+    x, y = whole.pixel(np.array([0.0, np.sqrt(5.0) / 3.0, 2.0 / 3.0]))
+    x0, y0 = round(float(x)) - 60, round(float(y)) - 97 + dy
+    part = whole.subgrid(Window(y0, y0 + 97, x0, x0 + 130))
+    on_sky = bool(np.isfinite(part.corners(part.window)).all())
+    mapping = fit_mapping(part, whole)
+    assert mapping.cut != on_sky
+    assert mapping.cut or mapping.patches[0].shift == (y0, x0)
 
 
 # -- cut ---------------------------------------------------------------------------------------------------------------
@@ -232,6 +306,39 @@ def test_the_ra_origin_is_no_cut() -> None:
         assert not fit_mapping(make(lon=lon, CROTA2=20.0), make("SIN", lon=(lon + 0.01) % 360)).cut
         assert not fit_mapping(make("CAR", lon=lon, lat=0.0), make("AIT", lon=lon, lat=0.0)).cut
     assert not fit_mapping(make(lat=90.0), make("SIN", lat=89.99)).cut
+
+
+def test_a_grid_with_kinks_of_unknown_place_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert not fit_mapping(*PAIRS[0]).cut
+    monkeypatch.setattr(Grid, "smooth", property(lambda grid: grid is not PAIRS[0][0]))
+    assert fit_mapping(*PAIRS[0]).cut
+    assert fit_mapping(PAIRS[1][0], PAIRS[0][0]).cut
+
+
+def test_a_distortion_that_folds_the_image_is_cut() -> None:
+    """u + u²/300 turns back at u = −150: smooth, and a polynomial itself, but twice over the same sky."""
+    plain = make("TAN-SIP", **SIP)
+    for coefficient, cut in ((1 / 600, False), (1 / 300, True)):
+        lines = [
+            f"A_2_0   = {coefficient!r}" if line.startswith("A_2_0") else line for line in plain.header.split("\n")
+        ]
+        assert fit_mapping(Grid("\n".join(lines), plain.shape), make(lon=83.801, shape=(300, 900))).cut == cut
+
+
+@given(st.integers(0, 2**32), st.floats(0.0, 0.6))
+def test_what_does_not_fold_keeps_its_orientation(seed: int, bend: float) -> None:
+    """By the Jacobian on a fine mesh, from differences."""
+    rng = np.random.default_rng(seed)
+    coef_x, coef_y = bend * rng.normal(size=(2, 4, 4)) * 0.5 ** np.add.outer(np.arange(4), np.arange(4))
+    coef_x[0, 1] += 1.0
+    coef_y[1, 0] += float(rng.choice([-1.0, 1.0]))
+    t = np.linspace(-1.0, 1.0, 201)
+    x, y = (chebgrid2d(t, t, c) for c in (coef_x, coef_y))
+    jacobian = np.gradient(x, axis=1) * np.gradient(y, axis=0) - np.gradient(x, axis=0) * np.gradient(y, axis=1)
+    keeps = bool((jacobian > 0).all() or (jacobian < 0).all())
+    assert keeps or folds(coef_x, coef_y)
+    if bend < 0.02:
+        assert not folds(coef_x, coef_y)
 
 
 # -- tables, footprints, bounds ----------------------------------------------------------------------------------------
@@ -317,6 +424,36 @@ def test_the_stated_sagitta_is_that_of_the_edges() -> None:
         worst = max(worst, float(np.linalg.norm(bend, axis=-1).max()))
     # Between the truth (sky distances on scale 1/cos) and 4 times it: samples are few, and both grids' edges count.
     assert worst / 2 < mapping.sagitta < 8 * worst
+
+
+@pytest.mark.parametrize(("projection", "lat"), [("CAR", 40.0), ("SIN", 30.0), ("MER", 60.0)])
+def test_the_gradient_of_the_solid_angle(projection: str, lat: float) -> None:
+    """Against the solid angles of neighbouring pixels; what is left is of second order."""
+    zenithal = projection == "SIN"
+    scale = 300.0
+    where: dict[str, Any] = {"lat": 0.0} if zenithal else {"lat": 0.0, "CRPIX2": -lat * 3600 / scale}
+    grid_out = make(projection, lon=83.8 - lat if zenithal else 83.8, scale=scale, shape=(80, 80), **where)
+    if zenithal:
+        grid_out = grid_out.subgrid(Window(0, 80, -400, -320))
+    middle = grid_out.sky(np.array(39.5), np.array(39.5))
+    lon, lat_mid = np.degrees(np.arctan2(middle[1], middle[0])), np.degrees(np.arcsin(middle[2]))
+    mapping = fit_mapping(make("TAN", lon=lon % 360, lat=lat_mid, shape=(40, 40), scale=scale), grid_out)
+    omega = grid_out.solid_angle(grid_out.window)
+    worst = 0.0
+    for y, x in ((30, 30), (40, 45), (50, 35)):
+        g_x, g_y = mapping.gradient(Window(y, y + 1, x, x + 1))
+        for got, ahead, behind in ((g_x, omega[y, x + 1], omega[y, x - 1]), (g_y, omega[y + 1, x], omega[y - 1, x])):
+            # The difference of two pixels' means has a second order of its own.
+            assert got == pytest.approx((ahead - behind) / (2 * omega[y, x]), abs=mapping.omega_second + 1e-9)
+            worst = max(worst, abs(got))
+    assert worst / 2 <= mapping.omega_gradient * 1.001 < 2 * worst
+    assert mapping.omega_second < 0.1 * mapping.omega_gradient
+    corners = [mapping.gradient(Window(y, y + 1, x, x + 1)) for y in (25, 55) for x in (25, 55)]
+    change = max(abs(a - b) for one in corners for two in corners for a, b in zip(one, two, strict=True))
+    assert change <= 30 * mapping.omega_bend * 1.01
+    assert Mapping.from_dict(json.loads(json.dumps(mapping.to_dict()))).gradient(Window(3, 4, 5, 9)) == (
+        mapping.gradient(Window(3, 4, 5, 9))
+    )
 
 
 # -- the plane kernel through a mapping, against reproject_exact -------------------------------------------------------

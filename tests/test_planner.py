@@ -83,7 +83,7 @@ boxes = st.builds(
 def test_pairs_are_those_of_all_against_all(windows: list[Window]) -> None:
     image = at(0, 0)
     mapping = fit_mapping(image.grid, field_grid())
-    rows = [Footprint(image, window, mapping, "plane") for window in windows]
+    rows = [Footprint(replace(image), window, mapping, "plane") for window in windows]
     pairs = [(pair.plus, pair.minus, pair.window) for pair in _pairs(rows)]
     wanted = [
         (i, j, windows[i] & windows[j]) for i, j in combinations(range(len(windows)), 2) if windows[i] & windows[j]
@@ -122,7 +122,7 @@ def test_a_plan_opens_no_file(tmp_path: Path, survey: Survey) -> None:
     text = str(plan)
     assert not list(tmp_path.iterdir())
     lines = dict(line.split(maxsplit=1) for line in text.splitlines())
-    assert lines["mosaic"] == "320 x 320 pixels of 2 arcsec, RA---TAN"
+    assert lines["mosaic"] == "320 x 320 pixels of 2 arcsec, TAN (icrs)"
     assert lines["images"] == "6 used, 0.0 Mpix; 0 skipped"
     assert lines["projection"].startswith("6 on the plane, 0 on the sphere; error at most ")
     assert lines["overlaps"].startswith(f"{len(plan.pairs)} pairs at most; mean depth 0.")
@@ -152,6 +152,21 @@ def test_the_other_side_of_the_sky_is_no_overlap() -> None:
     antipode = ImageRef("anti.fits", 0, Grid.from_header(header, shape=(40, 50)), "", 1, 0)
     plan = make_plan([at(0, 0), antipode], field_grid())
     assert [item.name for item in plan.skipped] == ["anti.fits"]
+
+
+def test_an_image_on_the_seam_has_a_row_on_either_side() -> None:
+    """Of a map of all the sky: two rows of one image are no pair, and follow one another; nor is the whole map kept."""
+    all_sky = Grid.around("0 0", ("360 deg", "180 deg"), "0.25 deg", "CAR")
+    at_lon = [Grid.around(f"{lon} 10", shape=(40, 50), scale="360 arcsec") for lon in (170, 180, 181)]
+    images = [ImageRef(f"{k}.fits", 0, grid, "", 1, 0) for k, grid in enumerate(at_lon)]
+    plan = make_plan(images, all_sky)
+    assert [row.image.name for row in plan.rows] == ["0.fits", "1.fits", "1.fits", "2.fits", "2.fits"]
+    assert {row.method for row in plan.rows[1:]} == {"sky"}
+    assert sum(row.window.size for row in plan.rows) < 0.1 * all_sky.window.size
+    owners = [(plan.rows[pair.plus].image.name, plan.rows[pair.minus].image.name) for pair in plan.pairs]
+    assert ("1.fits", "2.fits") in owners
+    assert all(a != b for a, b in owners)
+    assert plan.error_bound == max(row.error_bound for row in plan.rows)
 
 
 @pytest.mark.parametrize(

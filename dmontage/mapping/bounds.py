@@ -3,92 +3,136 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
+from numpy.polynomial.chebyshev import chebder, chebvander
 
+from dmontage.mapping.box import Box
+from dmontage.mapping.nouns import Density
+from dmontage.polynomial import coefficients, roots
 from dmontage.sphere import quad_angles
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from dmontage.grid import Grid
     from dmontage.mapping.chain import Chain
 
-__all__ = ["curvatures", "rounding"]
+__all__ = ["Bend", "curvatures", "density_terms", "rounding"]
 
 _STEP = 5e-3
 """Length in radians over which curvatures are measured: above the WCS's rounding, below the curvature's own scale."""
+_DEGREE = 4
+"""Of ln Ω over the output: enough for its second derivatives."""
+_NARROW = 8.0
+"""Pixels a side below which the part of the output under an image tells nothing of curvatures."""
+
+
+class Bend(NamedTuple):
+    """Sagittas of pixel edges, and the part of the output that the image covers."""
+
+    sagitta: float
+    """Of great circles against the output's straight lines, and of the output's edges against great circles."""
+    edge_in: float
+    """Of the edges of either grid against great circles, in pixels of that grid."""
+    edge_out: float
+    under: Box
+    """Output pixels under the image, as far as they are on the grid."""
 
 
 def rounding(chain: Chain) -> float:
-    """What the WCS objects themselves lose, output pixels: the last digit of a degree, or their own way there and back.
+    """What the WCS objects lose, output pixels: the last digit of a degree, and their own way there and back."""
+    start, end = chain.start, chain.end
+    return math.radians(float(np.spacing(360.0))) / end.scale + start.scale / end.scale * start.lost + end.lost
 
-    wcslib's slant SIN, SZP, AIR and ZPN return to 1e-6 px at best.
+
+def curvatures(chain: Chain) -> Bend:
+    """Sagittas, measured as second differences over a step of several pixels and scaled down by its square.
+
+    The WCS's rounding does not show so. Distances are taken on the sky, where poles and seams are no exception.
     """
-    to_out = chain.grid_in.scale / chain.grid_out.scale
-    worst = math.radians(float(np.spacing(360.0))) / chain.grid_out.scale
-    for grid, wcs, unit in ((chain.grid_in, chain.wcs_in, to_out), (chain.grid_out, chain.wcs_out, 1.0)):
-        ny, nx = grid.shape
-        x, y = np.meshgrid(np.linspace(-0.5, nx - 0.5, 9), np.linspace(-0.5, ny - 0.5, 9))
-        back_x, back_y = grid.pixel(grid.sky(x, y, wcs), wcs)
-        trip = np.hypot(back_x - x, back_y - y)
-        # Beyond this it is no rounding: the other side of a seam, or a projection that covers its plane twice.
-        worst += unit * float(np.nanmax(np.where(trip < 1e-3, trip, 0.0), initial=0.0))
-    return worst
+    start, end = chain.start, chain.end
+    x_in, y_in, step_in = _steps(start.scale, Box.of(start.grid.window))
+    first, half, last = chain.in_sky(x_in, y_in)
+    ends = end.pixel(np.stack([first, last]))
+    under = _under(ends.reshape(-1, 2), Box.of(end.grid.window))
+    x_out, y_out, step_out = _steps(end.scale, under)
+    straight = 0.5 * (ends[0] + ends[1])
+    # One call for both: it costs as much as some hundred points.
+    on_sky = end.sky(*(np.concatenate([straight[None, ..., k], a]) for k, a in enumerate((x_out, y_out))))
+    middle = _unit(first + last)
+    sagitta = _largest(middle - on_sky[0]) / end.scale / step_in**2
+    edge_in = _largest(middle - half) / start.scale / step_in**2
+    edge_out = _largest(_unit(on_sky[1] + on_sky[3]) - on_sky[2]) / end.scale / step_out**2
+    return Bend(sagitta + edge_out, edge_in, edge_out, under)
 
 
-def curvatures(chain: Chain) -> tuple[float, float, float, float]:
-    """Sagitta and half change of Ω in output pixels, and the sagittas of either grid against its own pixel edges.
+def density_terms(chain: Chain, under: Box) -> dict[str, Any]:
+    """What a Mapping says of the output's solid angles over a box: ``density`` and the bounds taken from it.
 
-    All are second differences over a step of several pixels, scaled down by its square (by its length for Ω), so that
-    the WCS's rounding does not show. Distances are taken on the sky, where poles and seams are no exception.
+    Over a pixel, 1 + g·d + d·K·d/2 with |d_x|, |d_y| ≤ 1/2 stands for Ω: the first order changes it by half of g, the
+    second, K = (∇∇Ω)/Ω, by an eighth of its terms.
     """
-    grid_in, grid_out = chain.grid_in, chain.grid_out
-    x, y, step = _samples(grid_in)
-    scale_in, scale_out = grid_in.scale, grid_out.scale
-    sagitta = edge_in = edge_out = gradient = 0.0
-    here = chain.in_sky(x, y)
-    for dx, dy in ((step, 0), (0, step)):
-        ahead = chain.in_sky(x + dx, y + dy)
-        middle = _unit(here + ahead)
-        straight = chain.out_sky(*np.moveaxis(0.5 * (chain.out_pixel(here) + chain.out_pixel(ahead)), -1, 0))
-        sagitta = max(sagitta, _largest(middle - straight) / scale_out / step**2)
-        edge_in = max(edge_in, _largest(middle - chain.in_sky(x + dx / 2, y + dy / 2)) / scale_in / step**2)
-    x, y, step = _samples(grid_out)
-    inside = chain.out_pixel(here).reshape(-1, 2)
-    inside = inside[np.isfinite(inside).all(axis=-1)]
-    if len(inside):
-        # Only the part of the output under the image matters.
-        lo, hi = (
-            np.maximum(inside.min(axis=0), [0, 0]),
-            np.minimum(inside.max(axis=0), [x.max() + step, y.max() + step]),
-        )
-        if (lo < hi).all():
-            step = min(step, max(int((hi - lo).min()) // 8, 1))
-            x, y = np.meshgrid(np.linspace(lo[0], hi[0], 5), np.linspace(lo[1], hi[1], 5))
-    here = chain.out_sky(x, y)
-    size = _cell(chain, x, y, step)
-    for dx, dy in ((step, 0), (0, step)):
-        middle = _unit(here + chain.out_sky(x + dx, y + dy))
-        edge_out = max(edge_out, _largest(middle - chain.out_sky(x + dx / 2, y + dy / 2)) / scale_out / step**2)
-        change = np.abs(np.log(_cell(chain, x + dx, y + dy, step) / size))
-        gradient = max(gradient, float(np.nanmax(change, initial=0.0)) / (2 * step))
-    return sagitta + edge_out, gradient, edge_in, edge_out
+    scale = chain.end.scale
+    step = _step(scale, under)
+    inner = Box(under.y0 + step / 2, under.y1 - step / 2, under.x0 + step / 2, under.x1 - step / 2)
+    t = roots(_DEGREE)
+    x, y = inner.at(*np.meshgrid(t, t))
+    ends = np.array([-0.5, 0.5]) * step
+    cells = quad_angles(chain.end.sky(x[..., None, None] + ends, y[..., None, None] + ends[:, None]))[..., 0, 0]
+    if not (cells > 0.0).all():  # a corner of the box is off the sky, or a pole
+        return {"omega_gradient": math.inf}
+    log = np.log(cells / (step * scale) ** 2)
+    ny, nx = (2.0 / side for side in inner.sides)
+    flat, first, second = _derivatives()
+    g_x, g_y = nx * (flat @ log @ first.T), ny * (first @ log @ flat.T)
+    h_xx, h_xy, h_yy = (
+        nx**2 * (flat @ log @ second.T),
+        nx * ny * (first @ log @ first.T),
+        ny**2 * (second @ log @ flat.T),
+    )
+    k_xx, k_xy, k_yy = h_xx + g_x * g_x, h_xy + g_x * g_y, h_yy + g_y * g_y
+    return {
+        "density": Density(inner, coefficients(log)),
+        "omega_gradient": 0.5 * float(np.maximum(np.abs(g_x), np.abs(g_y)).max()),
+        "omega_second": 0.125 * float((np.abs(k_xx) + 2.0 * np.abs(k_xy) + np.abs(k_yy)).max()),
+        "omega_bend": float(np.maximum(np.abs(h_xx), np.abs(h_yy)).max() + np.abs(h_xy).max()),
+    }
 
 
-def _samples(grid: Grid) -> tuple[NDArray[np.float64], NDArray[np.float64], int]:
-    """5×5 points (x, y) over a grid, and a step in pixels that stays inside it."""
-    ny, nx = grid.shape
-    step = max(min(int(_STEP / grid.scale), min(ny, nx) // 8), 1)
-    x, y = np.meshgrid(np.linspace(-0.5, nx - 0.5 - step, 5), np.linspace(-0.5, ny - 0.5 - step, 5))
-    return x, y, step
+@lru_cache(maxsize=1)
+def _derivatives() -> tuple[NDArray[np.float64], ...]:
+    """From values at the nodes to those at 5 points from edge to edge, and to first and second derivatives there."""
+    to_coef = np.linalg.inv(chebvander(roots(_DEGREE), _DEGREE))
+    table = chebvander(np.linspace(-1.0, 1.0, 5), _DEGREE)
+    slope = np.vstack([chebder(np.eye(_DEGREE + 1), axis=0), np.zeros(_DEGREE + 1)])
+    return table @ to_coef, table @ slope @ to_coef, table @ slope @ slope @ to_coef
 
 
-def _cell(chain: Chain, x: NDArray[np.float64], y: NDArray[np.float64], step: int) -> NDArray[np.float64]:
-    """Solid angle of the quadrilateral of ``step`` output pixels a side at each point."""
-    ends = np.array([0.0, step])
-    return quad_angles(chain.out_sky(x[..., None, None] + ends, y[..., None, None] + ends[:, None]))[..., 0, 0]
+def _step(scale: float, box: Box) -> int:
+    """Pixels over which curvatures are measured inside a box."""
+    return max(min(int(_STEP / scale), int(min(box.sides)) // 8), 1)
+
+
+def _steps(scale: float, box: Box) -> tuple[NDArray[np.float64], NDArray[np.float64], int]:
+    """First point, middle and end of steps in x and in y from 5×5 points of a box: x and y (3, 2, 5, 5), the step."""
+    step = _step(scale, box)
+    x, y = np.meshgrid(np.linspace(box.x0, box.x1 - step, 5), np.linspace(box.y0, box.y1 - step, 5))
+    part = np.array([0.0, 0.5 * step, step])[:, None, None, None]
+    along_x, along_y = np.array([1.0, 0.0])[:, None, None], np.array([0.0, 1.0])[:, None, None]
+    return x + part * along_x, y + part * along_y, step
+
+
+def _under(pixels: NDArray[np.float64], grid: Box) -> Box:
+    """The box of the grid that holds the finite ones of pixels (n, 2); all of it where there are none."""
+    inside = pixels[np.isfinite(pixels).all(axis=-1)]
+    if not len(inside):
+        return grid
+    (x0, y0), (x1, y1) = inside.min(axis=0), inside.max(axis=0)
+    box = Box(max(y0, grid.y0), min(y1, grid.y1), max(x0, grid.x0), min(x1, grid.x1))
+    # Of a strip too narrow to hold steps nothing can be told.
+    return box if min(box.sides) > _NARROW else grid
 
 
 def _unit(vectors: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -1,42 +1,116 @@
-"""Chain: the exact way from the pixels of one grid to those of another, through its own WCS objects."""
+"""Chart and Chain: a grid with a WCS object of its own, and the exact way from one grid's pixels to another's."""
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
-from astropy.wcs.utils import wcs_to_celestial_frame
 
+from dmontage.mapping.singular import singular_places
 from dmontage.sphere import rotate_frame
 
 if TYPE_CHECKING:
+    from astropy.coordinates import BaseCoordinateFrame
     from numpy.typing import NDArray
 
     from dmontage.grid import Grid
 
-__all__ = ["Chain"]
+__all__ = ["Chain", "Chart"]
+
+_MESH = 9
+"""Points a side of the mesh by which a grid is located."""
+_PLACING = ("CRVAL", "CRPIX", "CD", "PC", "PV", "CROTA", "A_", "B_", "AP_", "BP_")
+"""First letters of the cards that say where a grid lies, and not in what frame."""
+
+
+class Chart:
+    """A grid with a WCS object of its own: built once for what is asked often. It belongs to one thread."""
+
+    def __init__(self, grid: Grid) -> None:
+        self.grid = grid
+        self.wcs = grid.wcs()
+        self.frame = _frame_of(grid)
+        self.scale = grid.scale
+
+    @classmethod
+    def of(cls, grid: Grid | Chart) -> Chart:
+        """The chart of a grid; a chart itself."""
+        return grid if isinstance(grid, Chart) else cls(grid)
+
+    def sky(self, x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Unit vectors (..., 3) of pixels, in the grid's own frame; NaN off the sky."""
+        return self.grid.sky(x, y, self.wcs)
+
+    def pixel(self, vectors: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Pixels (..., 2) of (x, y) of unit vectors of the grid's own frame."""
+        return np.stack(self.grid.pixel(vectors, self.wcs), axis=-1)
+
+    @cached_property
+    def smooth(self) -> bool:
+        """Whether polynomials may stand for the way to the sky, once lookup tables are applied."""
+        return self.core.smooth if self.core else self.grid.smooth
+
+    @cached_property
+    def core(self) -> Chart | None:
+        """The chart of focal pixels, where lookup tables lead from the grid's pixels to these."""
+        return Chart(self.grid.core()) if self.grid.has_tables else None
+
+    @cached_property
+    def mesh(self) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+        """Pixels x, y (9, 9) from edge to edge, and their unit vectors (9, 9, 3)."""
+        ny, nx = self.grid.shape
+        x, y = np.meshgrid(np.linspace(-0.5, nx - 0.5, _MESH), np.linspace(-0.5, ny - 0.5, _MESH))
+        return x, y, self.sky(x, y)
+
+    @cached_property
+    def lost(self) -> float:
+        """What the WCS object loses on its way there and back, pixels.
+
+        wcslib's slant SIN, SZP, AIR and ZPN return to 1e-6 px at best.
+        """
+        x, y, vectors = self.mesh
+        trip = np.linalg.norm(self.pixel(vectors) - np.stack([x, y], axis=-1), axis=-1)
+        # Beyond this it is no rounding: the other side of a seam, or a projection that covers its plane twice.
+        return float(np.nanmax(np.where(trip < 1e-3, trip, 0.0), initial=0.0))
+
+    @cached_property
+    def singular(self) -> NDArray[np.float64] | None:
+        """Unit vectors (n, 3) of the places where the projection is not smooth; None where nothing is known of it."""
+        chart = self.core or self
+        return singular_places(chart.grid, chart.wcs) if chart.grid.smooth else None
 
 
 class Chain:
-    """The exact way from one grid's pixels to the other's, on WCS objects of its own."""
+    """The exact way from one grid's pixels to the other's."""
 
-    def __init__(self, grid_in: Grid, grid_out: Grid) -> None:
-        self.grid_in, self.grid_out = grid_in, grid_out
-        self.wcs_in, self.wcs_out = grid_in.wcs(), grid_out.wcs()
-        self.frame_in, self.frame_out = (wcs_to_celestial_frame(wcs) for wcs in (self.wcs_in, self.wcs_out))
+    def __init__(self, grid_in: Grid | Chart, grid_out: Grid | Chart) -> None:
+        self.start, self.end = Chart.of(grid_in), Chart.of(grid_out)
+
+    def turn(self, vectors: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Unit vectors of the input's frame in the output's."""
+        # Frames are kept: comparing two equal ones takes longer than a hundred points through the WCS.
+        same = self.start.frame is self.end.frame
+        return vectors if same else rotate_frame(vectors, self.start.frame, self.end.frame)
 
     def in_sky(self, x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.float64]:
         """Unit vectors (..., 3) of input pixels, in the output's frame."""
-        return rotate_frame(self.grid_in.sky(x, y, self.wcs_in), self.frame_in, self.frame_out)
-
-    def out_sky(self, x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Unit vectors (..., 3) of output pixels."""
-        return self.grid_out.sky(x, y, self.wcs_out)
-
-    def out_pixel(self, vectors: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Output pixels (..., 2) of (x, y) of unit vectors."""
-        return np.stack(self.grid_out.pixel(vectors, self.wcs_out), axis=-1)
+        return self.turn(self.start.sky(x, y))
 
     def __call__(self, x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.float64]:
         """Output pixels (..., 2) of (x, y) of input pixels."""
-        return self.out_pixel(self.in_sky(x, y))
+        return self.end.pixel(self.in_sky(x, y))
+
+
+def _frame_of(grid: Grid) -> BaseCoordinateFrame:
+    """The grid's frame; the images of a survey share one object."""
+    key = "\n".join(line for line in grid.header.splitlines() if not line.startswith(_PLACING)), grid.tables
+    if key not in _frames:
+        if len(_frames) >= _FRAMES:
+            _frames.clear()
+        _frames[key] = grid.frame
+    return _frames[key]
+
+
+_FRAMES = 256
+_frames: dict[tuple[str, bytes], BaseCoordinateFrame] = {}

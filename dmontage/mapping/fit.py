@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from functools import lru_cache
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
+from numpy.polynomial.chebyshev import chebvander
 
-from dmontage.mapping.bounds import curvatures, rounding
-from dmontage.mapping.chain import Chain
-from dmontage.mapping.nouns import TOL, Mapping, Patch
-from dmontage.polynomial import coefficients, roots, spread, values_at
+from dmontage.mapping.bounds import curvatures, density_terms, rounding
+from dmontage.mapping.box import Box, folds
+from dmontage.mapping.chain import Chain, Chart
+from dmontage.mapping.nouns import TOL, Mapping
+from dmontage.mapping.patch import Focal, Patch
+from dmontage.mapping.singular import is_clear
+from dmontage.polynomial import coefficients, roots
 from dmontage.window import Window
 
 if TYPE_CHECKING:
@@ -22,39 +27,51 @@ if TYPE_CHECKING:
 
 __all__ = ["affordable_parts", "fit_mapping"]
 
-_DEGREES = (3, 5, 7, 10, 14)
+_DEGREES = ((3, 4, 5, 6, 7), (8, 10, 12, 14))
+"""Each row comes from one polynomial of its highest degree, cut short: the exact chain is called once for all."""
+_EDGE = 64
+"""Parts of each edge of a window at whose ends it is checked, besides the mesh inside."""
 _MIN_SIDE = 32
 """A window of this side that still does not fit is cut by something."""
 _MAX_PATCHES = 64
+_CORNERS = 2**18
+"""Corners that are asked for at once."""
 _MAX_SUB = 64
 _MAX_QUADS = 2**22
 """Sub-pixels of an image, or of its footprint, that the tolerance may cost: some seconds and 100 MB."""
 
 
-def fit_mapping(grid_in: Grid, grid_out: Grid, tol: float = TOL) -> Mapping:
+def fit_mapping(grid_in: Grid | Chart, grid_out: Grid | Chart, tol: float = TOL) -> Mapping:
     """The mapping of all pixels of ``grid_in`` to the pixels of ``grid_out``.
 
     Parameters
     ----------
     grid_in, grid_out
-        The mapping depends on these two only, never on a window that somebody asks for.
+        The mapping depends on these two only, never on a window that somebody asks for. A Chart saves building what
+        one grid needs for many mappings.
     tol
         Tolerance in output pixels; the polynomials are made a thousand times better where the WCS's rounding allows.
     """
-    shift = grid_out.shift_from(grid_in)
-    if shift is not None and _all_on_sky(grid_in):
-        return _exact_shift(grid_in, shift)
     chain = Chain(grid_in, grid_out)
+    start, end = chain.start, chain.end
+    shift = end.grid.shift_from(start.grid)
+    if shift is not None and _all_on_sky(start):
+        return _exact_shift(start.grid, shift)
     lost = rounding(chain)
-    patches, error = _fit_patches(chain, grid_in.window, max(1e-3 * tol, 16 * lost), tol)
-    sagitta, gradient, edge_in, edge_out = curvatures(chain)
-    edge_in *= grid_in.scale / grid_out.scale
+    patches = _fit_patches(chain, max(1e-3 * tol, 16 * lost), tol) if _has_polynomials(chain) else []
+    bend = curvatures(chain)
+    ratio = start.scale / end.scale
     # What the check sees of the WCS's own rounding is not the polynomials' doing.
-    mapping = Mapping(tuple(patches), max(error - 8 * lost, 0.0), sagitta + edge_in, gradient, lost)
+    patches = [replace(patch, error=max(patch.error - 8 * lost, 0.0)) for patch in patches]
+    error = max((patch.error for patch in patches), default=math.inf)
+    mapping = Mapping(tuple(patches), error, bend.sagitta + bend.edge_in * ratio, 0.0, lost)
+    if patches:
+        mapping = replace(mapping, **density_terms(chain, bend.under))
     # Parts of a pixel's edge that bring its sagitta below the tolerance.
-    sub_in = affordable_parts(math.ceil(math.sqrt(edge_in / tol)), grid_in.window)
-    sub_out = affordable_parts(math.ceil(math.sqrt(edge_out / tol)), mapping.footprint(grid_out))
-    edge = edge_in / sub_in**2 + edge_out / sub_out**2
+    edge_in = bend.edge_in * ratio
+    sub_in = affordable_parts(math.ceil(math.sqrt(edge_in / tol)), start.grid.window)
+    sub_out = affordable_parts(math.ceil(math.sqrt(bend.edge_out / tol)), mapping.footprint(end.grid))
+    edge = edge_in / sub_in**2 + bend.edge_out / sub_out**2
     return replace(mapping, sub_in=sub_in, sub_out=sub_out, edge=edge)
 
 
@@ -63,15 +80,28 @@ def affordable_parts(sub: int, window: Window) -> int:
     return max(min(sub, math.isqrt(_MAX_QUADS // max(window.size, 1)), _MAX_SUB), 1)
 
 
-def _all_on_sky(grid: Grid) -> bool:
-    """True where no corner is off the sky, as far as a mesh over the whole grid tells."""
-    ny, nx = grid.shape
-    x, y = np.linspace(-0.5, nx - 0.5, 33), np.linspace(-0.5, ny - 0.5, 33)
-    return bool(np.isfinite(grid.sky(x[None, :], y[:, None])).all())
+def _has_polynomials(chain: Chain) -> bool:
+    """Whether the map is known to be smooth where the image is: no kinks, and no singular place near."""
+    start, end = chain.start, chain.end
+    mesh = start.mesh[2]
+    return start.smooth and end.smooth and is_clear(mesh, start.singular) and is_clear(chain.turn(mesh), end.singular)
+
+
+# -- shifts ------------------------------------------------------------------------------------------------------------
+
+
+def _all_on_sky(chart: Chart) -> bool:
+    """True where no pixel corner is off the sky; near a limb, a seam or a facet's edge all of them are asked."""
+    if is_clear(chart.mesh[2], chart.singular):
+        return True
+    ny, nx = chart.grid.shape
+    rows = max(_CORNERS // (nx + 1), 1)
+    bands = (Window(y, min(y + rows, ny), 0, nx) for y in range(0, ny, rows))
+    return all(bool(np.isfinite(chart.grid.corners(band)).all()) for band in bands)
 
 
 def _exact_shift(grid: Grid, shift: tuple[int, int]) -> Mapping:
-    """A map by whole pixels, exact; its polynomials of degree 1 only serve the outline and the pixel ratio."""
+    """A map by whole pixels, exact; its polynomials of degree 1 only serve the outline."""
     ny, nx = grid.shape
     dy, dx = shift
     coef_x = np.array([[dx + (nx - 1) / 2, nx / 2], [0.0, 0.0]])
@@ -79,23 +109,24 @@ def _exact_shift(grid: Grid, shift: tuple[int, int]) -> Mapping:
     return Mapping((Patch(grid.window, coef_x, coef_y, shift),), 0.0, 0.0, 0.0, 0.0)
 
 
-def _fit_patches(chain: Chain, window: Window, goal: float, tol: float) -> tuple[list[Patch], float]:
-    """Patches that cover the window and their error bound; no patches where the map is cut."""
+# -- polynomials -------------------------------------------------------------------------------------------------------
+
+
+def _fit_patches(chain: Chain, goal: float, tol: float) -> list[Patch]:
+    """Patches that cover the image; none where the map is cut."""
     patches: list[Patch] = []
-    waiting = [window]
-    worst = 0.0
+    waiting = [chain.start.grid.window]
     while waiting:
         window = waiting.pop(0)
-        patch, error = _fit_window(chain, window, goal)
-        if patch is not None and error <= max(goal, 0.1 * tol):
+        patch = _fit_window(chain, window, goal)
+        if patch is not None and patch.error <= max(goal, 0.1 * tol):
             patches.append(patch)
-            worst = max(worst, error)
             continue
         halves = _split(window)
         if len(halves) == 1 or len(patches) + len(waiting) + len(halves) > _MAX_PATCHES:
-            return [], math.inf
+            return []
         waiting += halves
-    return patches, worst
+    return patches
 
 
 def _split(window: Window) -> list[Window]:
@@ -108,33 +139,85 @@ def _split(window: Window) -> list[Window]:
     return [Window(y0, y1, x0, x1) for y0, y1 in pairwise(ys) for x0, x1 in pairwise(xs)]
 
 
-def _fit_window(chain: Chain, window: Window, goal: float) -> tuple[Patch | None, float]:
-    """The lowest degree that reaches the goal, or the best; None where a point is undefined or the map folds."""
-    best: tuple[Patch | None, float] = (None, math.inf)
-    for degree in _DEGREES:
-        exact = chain(*_points(window, roots(degree)))
-        checks = np.linspace(-1.0, 1.0, 2 * degree + 2)
-        truth = chain(*_points(window, checks))
-        if not (np.isfinite(exact).all() and np.isfinite(truth).all()):
-            return None, math.inf
-        coef = [coefficients(exact[..., k]) for k in (0, 1)]
-        fitted = np.stack([values_at(c, checks, checks) for c in coef], axis=-1)
-        error = 2.0 * float(np.abs(fitted - truth).max())
-        if error < best[1]:
-            best = Patch(window, coef[0], coef[1]), error
-        if best[1] <= goal:
-            break
-    return (None, math.inf) if _folds(truth) else best
+def _fit_window(chain: Chain, window: Window, goal: float) -> Patch | None:
+    """The lowest degree that reaches the goal, or the best; None where a point is undefined or the map may fold."""
+    core = chain.start.core
+    if core is None:
+        return _fit_box(chain, window, Box.of(window), None, goal)
+    box = _focal_box(chain.start, window)
+    if box is None:
+        return None
+    return _fit_box(Chain(core, chain.end), window, box, Focal(box, chain.start.grid), goal)
 
 
-def _points(window: Window, t: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Pixel coordinates (x, y) of the tensor points ``t`` in [−1, 1] over a window's corners."""
-    return spread(t, window.x0, window.x1)[None, :], spread(t, window.y0, window.y1)[:, None]
+def _fit_box(chain: Chain, window: Window, box: Box, focal: Focal | None, goal: float) -> Patch | None:
+    best: Patch | None = None
+    for degrees in _DEGREES:
+        points = _points(degrees[-1])
+        exact = chain(*box.at(points.t_x, points.t_y))
+        if not np.isfinite(exact).all():
+            return None
+        n = degrees[-1] + 1
+        full = [coefficients(exact[: n * n, k].reshape(n, n)) for k in (0, 1)]
+        for degree in degrees:
+            coef = [np.ascontiguousarray(c[: degree + 1, : degree + 1]) for c in full]
+            off = [np.abs(points.values(c) - exact[n * n :, k]).max() for k, c in enumerate(coef)]
+            error = 2.0 * float(max(off))
+            if best is None or error < best.error:
+                best = Patch(window, coef[0], coef[1], None, error, focal)
+            if best.error <= goal:
+                return None if folds(best.coef_x, best.coef_y) else best
+    return None if best is None or folds(best.coef_x, best.coef_y) else best
 
 
-def _folds(points: NDArray[np.float64]) -> bool:
-    """True where the map turns its orientation over between the points."""
-    d1 = points[1:, 1:] - points[:-1, :-1]
-    d2 = points[1:, :-1] - points[:-1, 1:]
-    cross = d1[..., 0] * d2[..., 1] - d1[..., 1] * d2[..., 0]
-    return not ((cross > 0).all() or (cross < 0).all())
+class _Points(NamedTuple):
+    """Where a polynomial of some degree is interpolated and checked, in scaled coordinates."""
+
+    t_x: NDArray[np.float64]
+    """Nodes first, then the points of the check: a mesh between and beyond the nodes, and the edges more closely."""
+    t_y: NDArray[np.float64]
+    table_x: NDArray[np.float64]
+    """Chebyshev polynomials at the points of the check, (n, degree + 1)."""
+    table_y: NDArray[np.float64]
+
+    def values(self, coef: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Values (n,) of a polynomial of this degree or a lower one at the points of the check."""
+        n = len(coef)
+        return np.asarray(((self.table_y[:, :n] @ coef) * self.table_x[:, :n]).sum(axis=1))
+
+
+@lru_cache(maxsize=8)
+def _points(degree: int) -> _Points:
+    nodes = np.meshgrid(*[roots(degree)] * 2)
+    mesh = np.meshgrid(*[np.linspace(-1.0, 1.0, 2 * degree + 2)] * 2)
+    t = np.linspace(-1.0, 1.0, _EDGE + 1)
+    one = np.ones_like(t)
+    edges = np.concatenate([t, t, one, -one]), np.concatenate([one, -one, t, t])
+    checks = [np.concatenate([mesh[k].ravel(), edges[k]]) for k in (0, 1)]
+    t_x, t_y = (np.concatenate([nodes[k].ravel(), checks[k]]) for k in (0, 1))
+    return _Points(t_x, t_y, chebvander(checks[0], degree), chebvander(checks[1], degree))
+
+
+# -- lookup tables -----------------------------------------------------------------------------------------------------
+
+
+def _focal_box(chart: Chart, window: Window) -> Box | None:
+    """What a window covers in focal pixels, with room for what lies between the points that are asked.
+
+    None where the tables fold it.
+    """
+    t = np.linspace(-1.0, 1.0, _EDGE + 1)
+    x, y = Box.of(window).at(*np.meshgrid(t, t))
+    u, v = chart.grid.to_core(x, y, chart.wcs)
+    if not (np.isfinite(u).all() and np.isfinite(v).all()) or _turns_over(u, v):
+        return None
+    # The tables' steps between two points are less than all that they do over the window.
+    room = 1.0 + float(max(np.ptp(u - x), np.ptp(v - y)))
+    return Box(float(v.min()) - room, float(v.max()) + room, float(u.min()) - room, float(u.max()) + room)
+
+
+def _turns_over(u: NDArray[np.float64], v: NDArray[np.float64]) -> bool:
+    """True where a mesh of points turns its orientation over."""
+    one = (u[1:, 1:] - u[:-1, :-1]) * (v[1:, :-1] - v[:-1, 1:])
+    two = (u[1:, :-1] - u[:-1, 1:]) * (v[1:, 1:] - v[:-1, :-1])
+    return not ((one > two).all() or (one < two).all())

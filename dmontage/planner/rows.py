@@ -9,20 +9,18 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from dmontage.errors import InputError
-from dmontage.mapping import Mapping, fit_mapping
-from dmontage.model import ImageRef, Skipped
-from dmontage.sphere import rotate_frame
+from dmontage.mapping import Chain, Chart, Mapping, fit_mapping, sky_windows
+from dmontage.model import Companions, ImageRef, Skipped
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from astropy.coordinates import BaseCoordinateFrame
     from numpy.typing import NDArray
 
     from dmontage.grid import Grid
     from dmontage.window import Window
 
-__all__ = ["Footprint", "footprints"]
+__all__ = ["Footprint", "footprints", "kernel_for", "row_digest"]
 
 _MAX_RATIO = 1000
 """Input over output pixel size above which the plane kernel's buffers, one input pixel at least, are too large."""
@@ -34,10 +32,16 @@ class Footprint:
 
     image: ImageRef
     window: Window
-    """The pixels of the mosaic grid that it can reach."""
+    """The pixels of the mosaic grid that it can reach, or one connected piece of them where its map is cut."""
     mapping: Mapping
     method: str
     """Kernel that projects it: "plane" or "sky"."""
+
+    @property
+    def error_bound(self) -> float:
+        """What its kernel may be wrong by, with the rounding of the WCS, output pixels."""
+        mapping = self.mapping
+        return (mapping.bound if self.method == "plane" else mapping.edge) + mapping.rounding
 
     @property
     def digest(self) -> str:
@@ -52,37 +56,48 @@ def footprints(
     """Rows for the images that reach the grid, in their order, and the others."""
     rows: list[Footprint] = []
     missed: list[Skipped] = []
-    frame = grid.frame
-    grid_cap = _cap(grid, frame)
+    chart = Chart(grid)
+    grid_cap = _cap(Chain(chart, chart))
     for image in images:
-        if _apart(_cap(image.grid, frame), grid_cap):
+        chain = Chain(image.grid, chart)
+        if _apart(_cap(chain), grid_cap):
             missed.append(Skipped(image.name, "does not overlap the grid"))
             continue
-        mapping = fit_mapping(image.grid, grid, tol)
-        window = mapping.footprint(grid)
-        if not window:
+        mapping = fit_mapping(chain.start, chart, tol)
+        windows = sky_windows(image.grid, grid) if mapping.cut else [mapping.footprint(grid)]
+        if not any(windows):
             missed.append(Skipped(image.name, "does not overlap the grid"))
             continue
-        if method == "plane" and mapping.cut:
-            raise InputError(
-                f"{image.name}: method 'plane' cannot project it: a seam, a pole or undefined pixels cut its map; "
-                "use 'auto'"
-            )
-        if method == "plane" and mapping.pixel_ratio > _MAX_RATIO:
-            raise InputError(
-                f"{image.name}: method 'plane' cannot project pixels {mapping.pixel_ratio:.0f} times larger than the "
-                f"output's (limit {_MAX_RATIO}); use 'auto'"
-            )
-        chosen = method if method != "auto" else ("plane" if mapping.bound <= tol else "sky")
-        rows.append(Footprint(image, window, mapping, chosen))
+        chosen = kernel_for(mapping, method, tol, image.name)
+        rows += [Footprint(image, window, mapping, chosen) for window in windows]
     return rows, missed
 
 
-def _cap(grid: Grid, frame: BaseCoordinateFrame) -> tuple[NDArray[np.float64], float]:
-    """Centre and chord radius of a cap that holds a grid, in a frame; radius 2 when it is not small."""
-    ny, nx = grid.shape
-    x, y = np.meshgrid(np.linspace(-0.5, nx - 0.5, 9), np.linspace(-0.5, ny - 0.5, 9))
-    vectors = rotate_frame(grid.sky(x, y), grid.frame, frame)
+def row_digest(row: Footprint, beside: Companions) -> str:
+    """Changes with the files that a projected row depends on; not with the factor, which the coadd uses."""
+    maps = ["" if ref is None else ref.digest for ref in beside.maps]
+    return hashlib.sha256("|".join([row.digest, *maps]).encode()).hexdigest()
+
+
+def kernel_for(mapping: Mapping, method: str, tol: float, name: str) -> str:
+    """The kernel that projects an image; InputError where the plane is asked for and will not do."""
+    if method == "plane" and mapping.cut:
+        raise InputError(
+            f"{name}: method 'plane' cannot project it: a seam, a pole or undefined pixels cut its map, or come too "
+            "close; use 'auto'"
+        )
+    large = mapping.pixel_ratio > _MAX_RATIO
+    if method == "plane" and large:
+        raise InputError(
+            f"{name}: method 'plane' cannot project pixels {mapping.pixel_ratio:.0f} times larger than the "
+            f"output's (limit {_MAX_RATIO}); use 'auto'"
+        )
+    return method if method != "auto" else ("plane" if mapping.bound <= tol and not large else "sky")
+
+
+def _cap(chain: Chain) -> tuple[NDArray[np.float64], float]:
+    """Centre and chord of a cap that holds the input grid, in the output's frame; chord 2 when it is not small."""
+    vectors = chain.turn(chain.start.mesh[2])
     if not np.isfinite(vectors).all():
         return np.array([0.0, 0.0, 1.0]), 2.0
     centre = vectors.mean(axis=(0, 1))
