@@ -27,10 +27,10 @@ if TYPE_CHECKING:
     from dmontage.errors import InputError
     from dmontage.fits_files import scan
     from dmontage.grid import Grid
-    from dmontage.pipeline import Mosaic, mosaic, plan
+    from dmontage.pipeline import Mosaic, mosaic, plan, project
     from dmontage.window import Window
 
-__all__ = ["Grid", "InputError", "Mosaic", "Window", "__version__", "mosaic", "plan", "scan"]
+__all__ = ["Grid", "InputError", "Mosaic", "Window", "__version__", "mosaic", "plan", "project", "scan"]
 
 _HOMES = {
     "Grid": "grid",
@@ -39,6 +39,7 @@ _HOMES = {
     "Window": "window",
     "mosaic": "pipeline",
     "plan": "pipeline",
+    "project": "pipeline",
     "scan": "fits_files",
 }
 

@@ -81,6 +81,19 @@ _how = _options(
                  show_default=True, help="What a pixel holds: brightness, or energy (counts), whose total is kept."),
     click.option("--tol", type=click.FloatRange(min=0, min_open=True), default=1e-5, show_default=True,
                  help="Tolerance of the projection in output pixels."),
+    click.option("--pixfrac", type=click.FloatRange(0, 1, min_open=True), default=1.0, show_default=True,
+                 help="Side of a drop in parts of its pixel (drizzle)."),
+    click.option("--kernel", type=click.Choice(["square", "point", "gaussian"]), default="square", show_default=True,
+                 help="How a drop is laid on the output."),
+    click.option("--border", type=click.IntRange(min=0), default=0, show_default=True,
+                 help="Pixels left out on each side of each image."),
+    click.option("--weight-map", help="Weights of pixels: an EXTNAME ('WHT'), or an ending ('.weight.fits') of files "
+                 "beside the images."),
+    click.option("--mask", help="Bad pixels, named likewise: any value but 0."),
+    click.option("--variance", help="Variances of pixels, named likewise: the mosaic gets one too."),
+    click.option("--good-bits", type=click.IntRange(min=0), help="Sum of the bits of the mask that do no harm."),
+    click.option("--min-weight", type=click.FloatRange(min=0), default=0.0, help="Weights below it count as 0."),
+    click.option("--image-weight", metavar="KEYWORD", help="Header keyword with each image's weight: EXPTIME."),
     click.option("--max-bytes", type=click.FloatRange(min=1), default=2.0**38, show_default="275 GB",
                  help="Refuse a run whose store needs more."),
 )  # fmt: skip
@@ -122,7 +135,7 @@ def plan_command(inputs: tuple[Path, ...], strict: bool, **options: Any) -> None
 
     images = _scan(inputs, strict)
     grid, how = _split(images, options)
-    click.echo(plan(images, grid, **how))
+    click.echo(plan(images, grid, strict=strict, **how))
 
 
 @main.command()
@@ -148,14 +161,14 @@ def mosaic(
     **options: Any,
 ) -> None:
     """Make a mosaic of files and folders: project, match backgrounds, coadd, write."""
-    from dmontage.pipeline import area_path
+    from dmontage.pipeline import product_paths
 
     images = _scan(inputs, strict)
     grid, how = _split(images, options)
     with _cluster(scheduler):
         made = _make(images, grid, output, workdir, png, strict=strict, **how)
     click.echo(made.summary)
-    click.echo("wrote       " + ", ".join(str(path) for path in (output, area_path(output), png) if path))
+    click.echo("wrote       " + ", ".join(str(path) for path in (*product_paths(output, made.plan), png) if path))
 
 
 @main.command()
@@ -192,18 +205,29 @@ def demo(out: Path, size: float, seed: int) -> None:
 
 
 def _make(
-    images: Images, grid: Grid | None, output: Path, workdir: Path | None, png: Path | None, **options: Any
+    images: Images,
+    grid: Grid | None,
+    output: Path,
+    workdir: Path | None,
+    png: Path | None,
+    strict: bool,
+    **options: Any,
 ) -> Mosaic:
     """Run it all; the store lies beside the output, and goes when all is written."""
     from dmontage.fits_files import check_writable, pixels
-    from dmontage.pipeline import mosaic
+    from dmontage.graph.drive import active_client
+    from dmontage.pipeline import Mosaic, plan
+    from dmontage.pipeline.compiling import seconds_to_compile
 
     check_writable(output)
     if png is not None:
         check_writable(png, suffixes=(".png",))
     store = workdir or output.with_name(f"{output.name}.run.zarr")
+    decided = plan(images, grid, strict=strict, **options)
+    if active_client() is None and (seconds := seconds_to_compile(decided)):
+        click.echo(f"compiling the kernels (once after installation, about {seconds} s)", err=True)
     with _bars() as progress:
-        made = mosaic(images, grid, store, progress=progress, **options)
+        made = Mosaic(decided, store, strict=strict, progress=progress)
         if workdir is None:
             made.discard_stale()
         try:
@@ -226,12 +250,12 @@ def _scan(inputs: tuple[Path, ...], strict: bool) -> Images:
     return scan(inputs, strict=strict)
 
 
-def _split(images: Images, options: dict[str, Any]) -> tuple[Grid, dict[str, Any]]:
-    """The grid, and the options that say how."""
+def _split(images: Images, options: dict[str, Any]) -> tuple[Grid | None, dict[str, Any]]:
+    """The grid, if one is asked for, and the options that say how."""
     names = ("header", "center", "size", "scale", "projection", "frame", "rotation")
-    grid = _make_grid(images, **{name: options.pop(name) for name in names})
+    wanted = {name: options.pop(name) for name in names}
     options["max_bytes"] = int(options["max_bytes"])
-    return grid, options
+    return _make_grid(images, **wanted) if any(wanted.values()) else None, options
 
 
 def _make_grid(

@@ -6,16 +6,20 @@
       images               (row, bytes) uint8   JSON of each row: path, WCS, window, mapping; tasks read their rows
       projected/flux       (row, y, x)          one row per image, on its window; 0 where nothing falls
       projected/area       (row, y, x)
+      projected/weight     (row, y, x)          Σ weight·overlap; only in runs with weight maps, else it is the area
+      projected/variance   (row, y, x)          of flux/weight; only in runs with variances
       projected/window     (row, 4) int64       y0, y1, x0, x1 of each row on the mosaic grid
+      projected/nominal    (row,)               area of a pixel that the image covers as well as its drops can
       projected/mark       (row, 40) uint8      written last: digest of what the row was made from, undefined pixels
       corrections/level    (row, 5)             level, slope_x, slope_y, x0, y0 of one background model
       corrections/plane    (row, 5)             ... and of the other: runs that differ only in it share their rows
       mosaic/mean, area    (y, x)               the product on the mosaic's chunks; NaN and 0 where nothing falls
+      mosaic/variance      (y, x)               of the mean; only in runs with variances
 
 Every chunk has one owner: the task of its row, or of its mosaic chunk. A row counts as done when its mark says so, and
 the mark is written last; a run is laid out aside and renamed when whole. Chunks carry a crc32c: a flipped bit is an
-error, not a value; the fill value is NaN, which no written chunk but `mosaic/mean` holds, so that a lost chunk is an
-error too. lz4 with byte shuffle costs less than writing raw.
+error, not a value; the fill value is NaN, which no written chunk but those of the mean and its variance holds, so that
+a lost chunk is an error too. lz4 with byte shuffle costs less than writing raw.
 """
 
 from __future__ import annotations
@@ -42,7 +46,7 @@ if TYPE_CHECKING:
 
 __all__ = ["FORMAT", "Store"]
 
-FORMAT = 1
+FORMAT = 2
 """Version of the layout above."""
 
 _MODELS = ("level", "plane")
@@ -67,6 +71,9 @@ class Store:
         rows: Sequence[dict[str, Any]],
         mosaic_shape: tuple[int, int],
         chunk: int,
+        *,
+        weighted: bool = False,
+        variance: bool = False,
     ) -> Store:
         """Lay out a new run, or take up the one that is there when it is the same run.
 
@@ -75,9 +82,11 @@ class Store:
         attributes
             What the run is; its "digest" tells runs apart.
         rows
-            One JSON-able table per row.
+            One JSON-able table per row, with its "window" and its "nominal" area.
         mosaic_shape, chunk
             Shape of the product, and the side of its chunks.
+        weighted, variance
+            Whether rows have weights of their own, and variances.
 
         Raises
         ------
@@ -91,19 +100,13 @@ class Store:
         partial = place.with_name(f".{place.name}.{uuid.uuid4().hex}.partial")
         try:
             group = zarr.create_group(str(partial), zarr_format=3)
+            sums = ["flux", "area"] + ["weight"] * weighted + ["variance"] * variance
+            layers = ["mean", "area"] + ["variance"] * variance
             _write_table(group, rows)
-            n = len(rows)
-            windows = np.array([row["window"] for row in rows], np.int64).reshape(n, 4)
-            _array(group, "projected/window", (n, 4), (n, 4), np.int64)[:] = windows
-            _array(group, "projected/mark", (n, 40), (1, 40), np.uint8)
-            shape, chunks = _row_shape(windows)
-            for name in ("projected/flux", "projected/area"):
-                _array(group, name, (n, *shape), (1, *chunks), np.float32, np.nan)
-            for model in _MODELS:
-                _array(group, f"corrections/{model}", (n, 5), (n, 5), np.float64)
-            for name in ("mosaic/mean", "mosaic/area"):
-                _array(group, name, mosaic_shape, (chunk, chunk), np.float32, np.nan)
-            group.attrs.update({**attributes, "dmontage_format": FORMAT})
+            _lay_out_rows(group, rows, sums)
+            for name in layers:
+                _array(group, f"mosaic/{name}", mosaic_shape, (chunk, chunk), np.float32, np.nan)
+            group.attrs.update({**attributes, "sums": sums, "layers": layers, "dmontage_format": FORMAT})
             partial.rename(place)
         except OSError as error:
             raise InputError(f"cannot write the store {path}: {error}; choose another place (--workdir)") from error
@@ -171,10 +174,24 @@ class Store:
         """The rows' windows on the mosaic grid."""
         return [Window(*map(int, numbers)) for numbers in self._array("projected/window")[:]]
 
-    def write_row(self, row: int, flux: NDArray[Any], area: NDArray[Any], digest: str, lost: int = 0) -> None:
-        """Store a projected image, finite everywhere, and then its mark; ``lost`` counts its undefined pixels."""
-        for name, values in (("projected/flux", flux), ("projected/area", area)):
-            array = self._array(name)
+    @property
+    def sums(self) -> tuple[str, ...]:
+        """What a row holds, in this order: "flux", "area", then "weight" and "variance" in runs that have them."""
+        return tuple(self._group.attrs["sums"])  # type: ignore[arg-type]
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        """What the product holds, in this order: "mean", "area", and "variance" in runs that have it."""
+        return tuple(self._group.attrs["layers"])  # type: ignore[arg-type]
+
+    def nominal(self) -> NDArray[np.float64]:
+        """The rows' nominal areas."""
+        return np.asarray(self._array("projected/nominal")[:])
+
+    def write_row(self, row: int, sums: Sequence[NDArray[Any]], digest: str, lost: int = 0) -> None:
+        """Store a projected image, `sums` of it, finite everywhere, then its mark; ``lost`` counts undefined pixels."""
+        for name, values in zip(self.sums, sums, strict=True):
+            array = self._array(f"projected/{name}")
             # Whole chunks: of a part the rest would first be read, and may be what a killed run left.
             cut = zip(values.shape, array.chunks[1:], array.shape[1:], strict=True)
             ny, nx = (min(-(-n // chunk) * chunk, side) for n, chunk, side in cut)
@@ -189,23 +206,24 @@ class Store:
         mark = bytes(self._array("projected/mark")[row])
         return int.from_bytes(mark[32:], "little") if mark[:32] == bytes.fromhex(digest) else None
 
-    def read_row(self, row: int, origin: Window, window: Window) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Flux and area of a row, whose window is ``origin``, in a window of the mosaic inside it.
+    def read_row(
+        self, row: int, origin: Window, window: Window, names: Sequence[str] = ("flux", "area")
+    ) -> tuple[NDArray[np.float32], ...]:
+        """Some of the sums of a row, whose window is ``origin``, in a window of the mosaic inside it.
 
         A row that was never written is empty; one that has lost a chunk is an InputError.
         """
         ys, xs = window.relative_to(origin).slices
         try:
-            flux = self._array("projected/flux")[row, ys, xs]
-            area = self._array("projected/area")[row, ys, xs]
+            sums = tuple(self._array(f"projected/{name}")[row, ys, xs] for name in names)
         except (ValueError, RuntimeError) as error:  # a checksum, or what the decompressor says
             raise self._damaged(row, str(error)) from error
         # A written chunk holds no NaN, the fill value.
-        if np.isnan(area).any() or np.isnan(flux).any():
+        if any(np.isnan(values).any() for values in sums):
             if self._array("projected/mark")[row].any():
                 raise self._damaged(row, "a chunk is missing")
-            return np.zeros_like(flux), np.zeros_like(area)
-        return flux, area
+            return tuple(np.zeros_like(values) for values in sums)
+        return sums
 
     def _damaged(self, row: int, why: str) -> InputError:
         return InputError(f"row {row} of {self._group.store_path} is damaged: {why}; remove the store and run again")
@@ -220,13 +238,13 @@ class Store:
             return np.zeros(self._array("corrections/plane").shape)
         return np.asarray(self._array(f"corrections/{model}")[:])
 
-    def write_mosaic(self, window: Window, mean: NDArray[Any], area: NDArray[Any]) -> None:
-        """Store one chunk of the product."""
-        self._array("mosaic/mean")[window.slices] = mean.astype(np.float32)
-        self._array("mosaic/area")[window.slices] = area.astype(np.float32)
+    def write_mosaic(self, window: Window, layers: Sequence[NDArray[Any]]) -> None:
+        """Store one chunk of the product, all `layers` of it."""
+        for name, values in zip(self.layers, layers, strict=True):
+            self._array(f"mosaic/{name}")[window.slices] = values.astype(np.float32)
 
     def read_mosaic(self, name: str, window: Window) -> NDArray[np.float32]:
-        """A window of "mean" or "area" of a product that was written whole."""
+        """A window of one of the `layers` of a product that was written whole."""
         values = np.asarray(self._array(f"mosaic/{name}")[window.slices])
         if name == "area" and np.isnan(values).any():
             raise InputError(f"{self._group.store_path} has lost a chunk of the mosaic; run again")
@@ -249,6 +267,19 @@ def _write_table(group: zarr.Group, rows: Sequence[dict[str, Any]]) -> None:
     for row, line in zip(table, text, strict=True):
         row[: len(line)] = np.frombuffer(line, np.uint8)
     _array(group, "images", table.shape, (_ROWS_PER_CHUNK, table.shape[1]), np.uint8)[:] = table
+
+
+def _lay_out_rows(group: zarr.Group, rows: Sequence[dict[str, Any]], sums: Sequence[str]) -> None:
+    n = len(rows)
+    windows = np.array([row["window"] for row in rows], np.int64).reshape(n, 4)
+    _array(group, "projected/window", (n, 4), (n, 4), np.int64)[:] = windows
+    _array(group, "projected/nominal", (n,), (n,), np.float64)[:] = [row["nominal"] for row in rows]
+    _array(group, "projected/mark", (n, 40), (1, 40), np.uint8)
+    shape, chunks = _row_shape(windows)
+    for name in sums:
+        _array(group, f"projected/{name}", (n, *shape), (1, *chunks), np.float32, np.nan)
+    for model in _MODELS:
+        _array(group, f"corrections/{model}", (n, 5), (n, 5), np.float64)
 
 
 def _row_shape(windows: NDArray[np.int64]) -> tuple[tuple[int, int], tuple[int, int]]:

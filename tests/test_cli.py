@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
+import re
 import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -62,7 +65,7 @@ def test_header_makes_a_template_that_gives_the_grid_back(tmp_path: Path, survey
 
 def test_plan_prints_and_computes_nothing(tmp_path: Path, survey: Survey) -> None:
     output = call("plan", survey.folder, "--scale", "4 arcsec", "--combine", "median").output
-    assert "pixels of 4 arcsec, RA---TAN" in output and "combine median, weights none" in output
+    assert "pixels of 4 arcsec, TAN (icrs)" in output and "combine median, weights none" in output
     assert not names(tmp_path)
 
 
@@ -93,6 +96,38 @@ def test_a_mosaic_about_a_place_leaves_only_its_products(tmp_path: Path, survey:
     assert names(tmp_path) == ["m.fits", "m_area.fits"]
     header = fits.getheader(tmp_path / "m.fits")
     assert (header["NAXIS1"], header["BACKGRND"], header["WEIGHTS"], header["PROJECT"]) == (80, "level", "none", "sky")
+
+
+def test_drops_weights_masks_and_variance_end_to_end(tmp_path: Path, survey: Survey) -> None:
+    """Every option reaches the mosaic; the products say so."""
+    raw, rng = tmp_path / "raw", np.random.default_rng(1)
+    raw.mkdir()
+    for k, path in enumerate(survey.paths):
+        data, header = fits.getdata(path, header=True)
+        header["EXPTIME"] = 10.0 + k
+        flags = fits.ImageHDU(rng.integers(0, 3, data.shape).astype(np.int16), name="DQ")
+        fits.HDUList([fits.PrimaryHDU(data, header), flags]).writeto(raw / path.name)
+        write_image(raw / f"image{k:02d}.weight.fits", rng.uniform(0.05, 2, data.shape))
+        write_image(raw / f"image{k:02d}.var.fits", rng.uniform(1, 2, data.shape))
+    out = tmp_path / "m.fits"
+    output = call(
+        "mosaic", raw, "-o", out, "--pixfrac", "0.8", "--kernel", "square", "--border", "5", "--weight-map",
+        ".weight.fits", "--mask", "DQ", "--good-bits", "1", "--min-weight", "0.1", "--image-weight", "EXPTIME",
+        "--variance", ".var.fits", "--scale", "2 arcsec",
+    ).output  # fmt: skip
+    assert "6 used" in output and f"{tmp_path / 'm_variance.fits'}" in output and "error at most" in output
+    assert names(tmp_path) == ["m.fits", "m_area.fits", "m_variance.fits", "raw"]
+    wanted = dm.mosaic(
+        raw, Grid.from_header(fits.getheader(out)), pixfrac=0.8, border=5, weight_map=".weight.fits", mask="DQ",
+        good_bits=1, min_weight=0.1, image_weight="EXPTIME", variance=".var.fits",
+    ).compute()  # fmt: skip
+    np.testing.assert_array_equal(fits.getdata(out), wanted.data)
+    np.testing.assert_array_equal(fits.getdata(tmp_path / "m_variance.fits"), wanted.variance)
+    header = fits.getheader(tmp_path / "m_variance.fits")
+    assert (header["PIXFRAC"], header["DROPKERN"], header["BUNIT"]) == (0.8, "square", "MJy2 sr-2")
+    assert header["NOISECOR"] == pytest.approx(1 / (1 - 0.8 / 3), rel=0.01)
+    assert "drops of 0.8 pixels" in call("plan", raw, "--pixfrac", "0.8").output
+    assert "no HDU named WHT" in call("plan", raw, "--weight-map", "WHT", code=1).stderr
 
 
 def test_demo_simulates_and_judges(tmp_path: Path) -> None:
@@ -252,6 +287,37 @@ def test_a_scan_needs_no_engine(survey: Survey) -> None:
 def test_a_mosaic_on_threads_needs_no_cluster(survey: Survey, tmp_path: Path) -> None:
     _, modules = imported("mosaic", str(survey.folder), "-o", str(tmp_path / "m.fits"))
     assert "dask" in modules and "distributed" not in modules
+
+
+def test_the_first_mosaic_says_that_it_compiles(
+    tmp_path: Path, survey: Survey, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On an empty cache, once; a warm one is not talked about."""
+    assert "compiling" not in call("mosaic", survey.folder, "-o", tmp_path / "m.fits").stderr
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path / "cache"))
+    told = call("mosaic", survey.folder, "-o", tmp_path / "m.fits").stderr
+    assert re.fullmatch(r"compiling the kernels \(once after installation, about \d+ s\)\n", told)
+
+
+@pytest.mark.slow
+def test_three_first_mosaics_at_once(tmp_path: Path, survey: Survey) -> None:
+    """C24: three processes that start on one cold cache compile, say so, and give the same bits; a fourth is warm."""
+    settings: dict[str, Any] = {
+        "env": os.environ | {"NUMBA_CACHE_DIR": str(tmp_path / "cache")}, "cwd": Path(__file__).parents[1],
+        "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True,
+    }  # fmt: skip
+
+    def start(k: int) -> subprocess.Popen[str]:
+        command = [sys.executable, "-c", "from dmontage.cli import main; main()"]
+        command += ["mosaic", str(survey.folder), "-o", str(tmp_path / f"m{k}.fits")]
+        return subprocess.Popen(command, **settings)
+
+    for numbers, cold in (((0, 1, 2), True), ((3,), False)):
+        runs = [start(k) for k in numbers]
+        said = [run.communicate()[1] for run in runs]
+        assert [run.returncode for run in runs] == [0] * len(runs), said
+        assert all(("compiling the kernels" in text) == cold for text in said), said
+    assert len({(tmp_path / f"m{k}.fits").read_bytes() for k in range(4)}) == 1
 
 
 def test_a_mosaic_among_the_inputs_is_no_input(tmp_path: Path, survey: Survey) -> None:

@@ -19,7 +19,7 @@ import dmontage as dm
 from dmontage.background import ImageFrame, PairTable, solve
 from dmontage.errors import InputError
 from dmontage.fits_files import pixels, scan
-from dmontage.graph.project import project
+from dmontage.graph.project import Job, project
 from dmontage.grid import Grid
 from dmontage.mapping import TOL, fit_mapping
 from dmontage.sphere import lonlat, rotate_frame, unit_vectors
@@ -126,7 +126,7 @@ def test_a_fitted_grid_holds_the_pole(projection: str) -> None:
     grid = Grid.fit([image], projection=projection)
     mapping = fit_mapping(image, grid)
     window = mapping.footprint(grid)
-    _, area, lost = project(np.ones(image.shape), image, grid, window, mapping, "sky")
+    _, area, _, _, lost = project(np.ones(image.shape), Job(image, grid, mapping, "sky"), window)
     covered = float((area * grid.solid_angle(window, mapping.sub_out))[area > 0].sum())
     # Pixels of the output that its seam cuts are no pixels: less than two rows of the forty.
     assert covered == pytest.approx(float(image.solid_angle(image.window).sum()), rel=0.05)
@@ -155,8 +155,7 @@ def test_the_bound_of_the_plane_counts_the_inputs_own_edges() -> None:
     grid = Grid.around("30 20", shape=(400, 400), scale="20 arcsec", projection="ZEA")
     mapping = fit_mapping(image, grid)
     window = mapping.footprint(grid)
-    _, plane, _ = project(np.ones(image.shape), image, grid, window, mapping, "plane")
-    _, sky, _ = project(np.ones(image.shape), image, grid, window, mapping, "sky")
+    plane, sky = (project(np.ones(image.shape), Job(image, grid, mapping, m), window).area for m in ("plane", "sky"))
     off = float(np.abs(plane - sky).max())
     assert TOL < off < mapping.bound + mapping.edge + mapping.rounding
 

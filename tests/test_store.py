@@ -17,9 +17,12 @@ WINDOWS = (Window(0, 30, 0, 40), Window(10, 25, 30, 80), Window(50, 60, 5, 6))
 MARK = "ab" * 32
 
 
-def create(path: Path, digest: str = "one", windows: tuple[Window, ...] = WINDOWS, chunk: int = 64) -> Store:
-    rows = [{"path": f"image{i}.fits", "window": [w.y0, w.y1, w.x0, w.x1], "é": i} for i, w in enumerate(windows)]
-    return Store.create(path, {"digest": digest, "shape": [100, 120]}, rows, (100, 120), chunk)
+def create(path: Path, digest: str = "one", windows: tuple[Window, ...] = WINDOWS, **layers: bool) -> Store:
+    rows = [
+        {"path": f"image{i}.fits", "window": [w.y0, w.y1, w.x0, w.x1], "nominal": 0.5 + i, "é": i}
+        for i, w in enumerate(windows)
+    ]
+    return Store.create(path, {"digest": digest, "shape": [100, 120]}, rows, (100, 120), 64, **layers)
 
 
 def draw(w: Window, seed: int = 0) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
@@ -32,7 +35,7 @@ def test_rows_come_back(tmp_path: Path) -> None:
     create(tmp_path / "run.zarr")
     for i, w in enumerate(WINDOWS):
         flux, area = draw(w, i)
-        Store.open(tmp_path / "run.zarr").write_row(i, flux.astype(float), area.astype(float), MARK)
+        Store.open(tmp_path / "run.zarr").write_row(i, (flux.astype(float), area.astype(float)), MARK)
     store = Store.open(tmp_path / "run.zarr")
     assert store.windows() == list(WINDOWS)
     for i, w in enumerate(WINDOWS):
@@ -48,7 +51,7 @@ def test_a_row_larger_than_a_chunk(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr("dmontage.store._LATTICE", 16)
     store = create(tmp_path / "run.zarr")
     flux, area = draw(WINDOWS[0])
-    store.write_row(0, flux, area, MARK)
+    store.write_row(0, (flux, area), MARK)
     assert len(list((tmp_path / "run.zarr/projected/flux/c/0").rglob("*/*"))) == 6
     np.testing.assert_array_equal(store.read_row(0, WINDOWS[0], WINDOWS[0])[0], flux)
 
@@ -67,7 +70,7 @@ def test_tables_planes_and_mosaic_come_back(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="has lost a chunk of the mosaic"):  # nothing was written yet
         store.read_mosaic("area", whole)
     for k, (_, chunk) in enumerate(whole.blocks((64, 64))):
-        store.write_mosaic(chunk, *draw(chunk, k))
+        store.write_mosaic(chunk, draw(chunk, k))
     for k, (_, chunk) in enumerate(whole.blocks((64, 64))):
         np.testing.assert_array_equal(store.read_mosaic("mean", chunk), draw(chunk, k)[0])
         np.testing.assert_array_equal(store.read_mosaic("area", chunk), draw(chunk, k)[1])
@@ -76,7 +79,7 @@ def test_tables_planes_and_mosaic_come_back(tmp_path: Path) -> None:
 def test_a_mark_says_what_a_row_was_made_from(tmp_path: Path) -> None:
     store = create(tmp_path / "run.zarr")
     assert store.done(0, MARK) is None
-    store.write_row(0, *draw(WINDOWS[0]), MARK)
+    store.write_row(0, draw(WINDOWS[0]), MARK)
     assert store.done(0, MARK) == 0
     assert store.done(0, "cd" * 32) is None and store.done(1, MARK) is None
 
@@ -95,7 +98,7 @@ def test_the_mark_is_written_last(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
     monkeypatch.setattr(Store, "_array", spy)
     with pytest.raises(OSError, match="disk full"):
-        store.write_row(0, *draw(WINDOWS[0]), MARK)
+        store.write_row(0, draw(WINDOWS[0]), MARK)
     monkeypatch.undo()
     assert order == ["projected/flux", "projected/area"]
     assert store.done(0, MARK) is None
@@ -103,7 +106,7 @@ def test_the_mark_is_written_last(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
 def test_the_same_run_is_taken_up_and_no_other(tmp_path: Path) -> None:
     path = tmp_path / "run.zarr"
-    create(path).write_row(0, *draw(WINDOWS[0]), MARK)
+    create(path).write_row(0, draw(WINDOWS[0]), MARK)
     assert create(path).done(0, MARK) == 0
     with pytest.raises(InputError, match="holds another run"):
         create(path, digest="two")
@@ -135,7 +138,7 @@ def test_what_is_no_run_is_refused_and_kept(tmp_path: Path, kind: str) -> None:
 
 def test_an_empty_folder_is_used(tmp_path: Path) -> None:
     (tmp_path / "run.zarr").mkdir()
-    create(tmp_path / "run.zarr").write_row(0, *draw(WINDOWS[0]), MARK)
+    create(tmp_path / "run.zarr").write_row(0, draw(WINDOWS[0]), MARK)
     assert [p.name for p in tmp_path.iterdir()] == ["run.zarr"]
     Store.remove(tmp_path / "run.zarr")
     assert not list(tmp_path.iterdir())
@@ -162,12 +165,39 @@ def test_a_store_where_none_can_be(tmp_path: Path) -> None:
         create(tmp_path / "file" / "run.zarr")
 
 
+@pytest.mark.parametrize("weighted", [True, False])
+@pytest.mark.parametrize("variance", [True, False])
+def test_weights_and_variances_are_there_where_a_run_has_them(tmp_path: Path, weighted: bool, variance: bool) -> None:
+    """And nothing of them where it has not; a lost chunk of any is an error."""
+    store = create(tmp_path / "run.zarr", weighted=weighted, variance=variance)
+    assert store.sums == ("flux", "area", *["weight"] * weighted, *["variance"] * variance)
+    assert store.layers == ("mean", "area", *["variance"] * variance)
+    on_disk = {path.name for path in (tmp_path / "run.zarr/projected").iterdir() if path.is_dir()}
+    assert on_disk == {*store.sums, "window", "nominal", "mark"}
+    np.testing.assert_array_equal(store.nominal(), [0.5, 1.5, 2.5])
+    given = np.random.default_rng(4).normal(size=(len(store.sums), *WINDOWS[0].shape)).astype(np.float32)
+    with pytest.raises(ValueError, match="argument"):
+        store.write_row(0, list(given[:-1]), MARK)
+    store.write_row(0, list(given), MARK)
+    np.testing.assert_array_equal(store.read_row(0, WINDOWS[0], WINDOWS[0], store.sums), given)
+    np.testing.assert_array_equal(store.read_row(0, WINDOWS[0], WINDOWS[0]), given[:2])
+    assert not np.any(store.read_row(1, WINDOWS[1], WINDOWS[1], store.sums))
+    chunk = Window(0, 64, 0, 64)
+    layers = list(np.random.default_rng(5).normal(size=(len(store.layers), *chunk.shape)).astype(np.float32))
+    store.write_mosaic(chunk, layers)
+    for name, layer in zip(store.layers, layers, strict=True):
+        np.testing.assert_array_equal(store.read_mosaic(name, chunk), layer)
+    (tmp_path / f"run.zarr/projected/{store.sums[-1]}/c/0/0/0").unlink()
+    with pytest.raises(InputError, match=r"row 0 .* a chunk is missing"):
+        store.read_row(0, WINDOWS[0], WINDOWS[0], store.sums)
+
+
 @pytest.mark.parametrize("name", ["flux", "area"])
 @pytest.mark.parametrize("place", [0.0, 0.3, 0.7, 1.0])
 def test_a_flipped_bit_is_an_error(tmp_path: Path, name: str, place: float) -> None:
     """Anywhere in the chunk: its checksum tells."""
     store = create(tmp_path / "run.zarr")
-    store.write_row(0, *draw(WINDOWS[0]), MARK)
+    store.write_row(0, draw(WINDOWS[0]), MARK)
     chunk = tmp_path / f"run.zarr/projected/{name}/c/0/0/0"
     data = bytearray(chunk.read_bytes())
     data[round(place * (len(data) - 1))] ^= 1
@@ -185,8 +215,8 @@ def test_a_row_can_be_written_over_a_damaged_chunk(
     monkeypatch.setattr("dmontage.store._LATTICE", lattice)
     store = create(tmp_path / "run.zarr")
     for row in (0, 1):
-        store.write_row(row, *draw(WINDOWS[row]), MARK)
+        store.write_row(row, draw(WINDOWS[row]), MARK)
         for chunk in (tmp_path / f"run.zarr/projected/flux/c/{row}").rglob("*/*"):
             chunk.write_bytes(chunk.read_bytes()[:77])
-        store.write_row(row, *draw(WINDOWS[row]), MARK)
+        store.write_row(row, draw(WINDOWS[row]), MARK)
         np.testing.assert_array_equal(store.read_row(row, WINDOWS[row], WINDOWS[row])[0], draw(WINDOWS[row])[0])

@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["Part", "coadd", "coadd_chunk", "coadd_chunks"]
+__all__ = ["How", "Part", "coadd", "coadd_chunk", "coadd_chunks"]
 
 _MEDIAN_AREA = 0.5
-"""A contributor to a median covers more than this part of the pixel."""
+"""A contributor to a median covers more than this part of its nominal area."""
 
 _BAND = 128
 """Rows of a chunk whose stack is held in double precision at once."""
@@ -35,11 +35,32 @@ class Part(NamedTuple):
     area: NDArray[Any]
     plane: NDArray[np.float64]
     """(5,) correction: level, slope_x, slope_y, x0, y0 in mosaic pixels."""
+    weight: NDArray[Any] | None = None
+    """Σ weight·overlap; None where it is the area."""
+    variance: NDArray[Any] | None = None
+    """Of flux/weight."""
+    factor: float = 1.0
+    """The image's own weight."""
+    nominal: float = 1.0
+    """Area of a pixel that the image covers as well as its drops can."""
+
+    @property
+    def divisor(self) -> NDArray[Any]:
+        """What flux is divided by."""
+        return self.area if self.weight is None else self.weight
+
+
+class How(NamedTuple):
+    """How a run's rows become one."""
+
+    background: str
+    combine: str
+    weights: str
 
 
 def coadd(
-    window: Window, parts: Iterable[Part], combine: str, weights: str
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    window: Window, parts: Iterable[Part], combine: str, weights: str, *, variance: bool = False
+) -> tuple[NDArray[np.float64], ...]:
     """Combine the parts of many images over one window.
 
     Parameters
@@ -49,33 +70,42 @@ def coadd(
     parts
         In the order of the images' identity: the order of the sums.
     combine
-        "mean": Σ v·a / Σ a, or the plain mean without weights. "median": of the contributors with an area above 0.5;
-        an even number gives the mean of the two middle ones. "count": number of images with area, negative values too.
+        "mean": Σ W·w·v / Σ W·w with the images' own weights W and those of the pixels w, or the plain mean without
+        weights. "median": of the contributors with an area above half of their nominal one; an even number gives the
+        mean of the two middle ones. "count": number of images with area, negative values too.
     weights
-        "area" or "none".
+        "area" (which weights multiply, where there are any) or "none".
+    variance
+        The variance of the mean too; the parts have theirs.
 
     Returns
     -------
-    value, area
+    value, area[, variance]
         (ny, nx) float64; value is NaN (0 for "count") where nothing falls, area the sum of the contributors'.
     """
+    weighted = weights == "area"
     if combine == "median":
-        return _median(window, list(parts), by_area=weights == "area")
-    value, weight, area = (np.zeros(window.shape) for _ in range(3))
+        return _median(window, list(parts), weighted=weighted)
+    value, weight, area, squares = (np.zeros(window.shape) for _ in range(4))
     count = np.zeros(window.shape, np.int32)
     for part in parts:
         at = part.window.relative_to(window).slices
+        w = part.divisor
         stack.add_to_mean(
-            part.flux, part.area, part.plane, part.window.y0, part.window.x0, weights == "area",
+            part.flux, w, part.area, part.plane, part.window.y0, part.window.x0, part.factor, weighted,
             value[at], weight[at], area[at], count[at],
         )  # fmt: skip
+        if part.variance is not None and variance:
+            stack.add_to_variance(part.variance, w, part.area, part.factor, weighted, squares[at])
     if combine == "count":
         return count.astype(float), area
     stack.finish_mean(value, weight)
-    return value, area
+    if not variance:
+        return value, area
+    return value, area, np.divide(squares, weight**2, out=np.full(window.shape, np.nan), where=weight > 0.0)
 
 
-def _median(window: Window, parts: list[Part], *, by_area: bool) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _median(window: Window, parts: list[Part], *, weighted: bool) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """The median, in bands of rows so that deep stacks need not be held twice."""
     value = np.full(window.shape, np.nan)
     area = np.zeros(window.shape)
@@ -84,32 +114,36 @@ def _median(window: Window, parts: list[Part], *, by_area: bool) -> tuple[NDArra
         inside = [(part, part.window & band) for part in parts if part.window & band]
         values = np.full((len(inside), *band.shape), np.nan)
         areas = np.zeros(values.shape)
+        own = any(part.weight is not None or part.factor != 1.0 for part, _ in inside)
+        shares = np.zeros(values.shape) if own else areas
         for k, (part, w) in enumerate(inside):
             mine, here = w.relative_to(part.window).slices, w.relative_to(band).slices
-            stack.values(part.flux[mine], part.area[mine], part.plane, w.y0, w.x0, _MEDIAN_AREA, values[k][here])
-            areas[k][here] = part.area[mine]
+            flux, divisor, covered = part.flux[mine], part.divisor[mine], part.area[mine]
+            limit = _MEDIAN_AREA * part.nominal
+            stack.values(flux, divisor, covered, part.plane, w.y0, w.x0, limit, values[k][here])
+            areas[k][here] = covered
+            if own:
+                np.multiply(divisor, part.factor, out=shares[k][here])
         at = band.relative_to(window).slices
-        stack.median(values, areas, by_area, value[at], area[at])
+        stack.median(values, areas, shares, weighted, value[at], area[at])
     return value, area
 
 
 def coadd_chunk(
-    store_path: str, window: Window, rows: Sequence[int], background: str, combine: str, weights: str, *_: object
+    store_path: str, window: Window, rows: Sequence[int], factors: Sequence[float], how: How, *_: object
 ) -> NDArray[np.float32]:
-    """Task: value and area of a window, (2, ny, nx); the last arguments only order it after its rows."""
+    """Task: the product's layers in a window, (2 or 3, ny, nx); the last arguments only order it after its rows."""
     store = Store.open(store_path)
-    return np.stack(_product(store, _Layout.of(store, background), window, rows, combine, weights)).astype(np.float32)
+    return np.stack(_product(store, _Layout.of(store, how.background), window, rows, factors, how)).astype(np.float32)
 
 
-def coadd_chunks(
-    store_path: str, chunks: Sequence[tuple[Window, tuple[int, ...]]], background: str, combine: str, weights: str
-) -> int:
-    """Task: coadd some chunks (window, rows that reach it) and store them; returns how many pixels were written."""
+def coadd_chunks(store_path: str, chunks: Sequence[tuple[Window, tuple[int, ...], tuple[float, ...]]], how: How) -> int:
+    """Task: coadd some chunks (window, rows that reach it, their weights) and store them; gives the pixels written."""
     store = Store.open(store_path)
-    layout = _Layout.of(store, background)
-    for window, rows in chunks:
-        store.write_mosaic(window, *_product(store, layout, window, rows, combine, weights))
-    return sum(window.size for window, _ in chunks)
+    layout = _Layout.of(store, how.background)
+    for window, rows, factors in chunks:
+        store.write_mosaic(window, _product(store, layout, window, rows, factors, how))
+    return sum(window.size for window, _, _ in chunks)
 
 
 class _Layout(NamedTuple):
@@ -117,26 +151,34 @@ class _Layout(NamedTuple):
 
     windows: list[Window]
     planes: NDArray[np.float64]
+    nominal: list[float]
 
     @classmethod
     def of(cls, store: Store, background: str) -> _Layout:
-        return cls(store.windows(), store.planes(background))
+        return cls(store.windows(), store.planes(background), store.nominal().tolist())
 
 
 def _product(
-    store: Store, layout: _Layout, window: Window, rows: Sequence[int], combine: str, weights: str
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Value and area of a window, in the unit of the images."""
-    value, area = coadd(window, _parts(store, layout, window, rows), combine, weights)
+    store: Store, layout: _Layout, window: Window, rows: Sequence[int], factors: Sequence[float], how: How
+) -> tuple[NDArray[np.float64], ...]:
+    """The product's layers in a window, in the unit of the images; without `factors` all images weigh the same."""
+    parts = _parts(store, layout, window, rows, factors or (1.0,) * len(rows))
+    layers = coadd(window, parts, how.combine, how.weights, variance="variance" in store.layers)
     run = store.attributes
-    if run["unit"] == "flux_per_pixel" and combine != "count":
-        value = flux_of(value, Grid(run["grid"], (run["shape"][0], run["shape"][1])), window)
-    return value, area
+    if run["unit"] == "surface_brightness" or how.combine == "count":
+        return layers
+    grid = Grid(run["grid"], (run["shape"][0], run["shape"][1]))
+    value, area, *variance = layers
+    # Of a variance the factor between the units enters squared.
+    return flux_of(value, grid, window), area, *(flux_of(flux_of(v, grid, window), grid, window) for v in variance)
 
 
-def _parts(store: Store, layout: _Layout, window: Window, rows: Sequence[int]) -> Iterable[Part]:
-    for row in rows:
+def _parts(
+    store: Store, layout: _Layout, window: Window, rows: Sequence[int], factors: Sequence[float]
+) -> Iterable[Part]:
+    for row, factor in zip(rows, factors, strict=True):
         origin = layout.windows[row]
         common = origin & window
         if common:
-            yield Part(common, *store.read_row(row, origin, common), layout.planes[row])
+            sums = dict(zip(store.sums, store.read_row(row, origin, common, store.sums), strict=True))
+            yield Part(common, plane=layout.planes[row], factor=factor, nominal=layout.nominal[row], **sums)

@@ -10,9 +10,9 @@ import numpy as np
 from dask.delayed import delayed
 
 from dmontage.errors import InputError
-from dmontage.graph.coadd import coadd_chunk
+from dmontage.graph.coadd import How, coadd_chunk
 from dmontage.graph.drive import name_of
-from dmontage.graph.project import project_rows
+from dmontage.graph.rows import project_rows
 
 if TYPE_CHECKING:
     from dmontage.planner import MosaicPlan
@@ -29,8 +29,8 @@ def project_row(store_path: str, row: int, strict: bool) -> None:
             warnings.warn(f"left out: {receipt['error']}", stacklevel=2)
 
 
-def lazy_mosaic(store_path: str, plan: MosaicPlan, *, projected: bool, strict: bool) -> tuple[Any, Any]:
-    """Value and area of a mosaic as dask arrays (ny, nx) in its chunks.
+def lazy_mosaic(store_path: str, plan: MosaicPlan, *, projected: bool, strict: bool) -> tuple[Any, ...]:
+    """Value, area, and variance where the run has one, of a mosaic as dask arrays (ny, nx) in its chunks.
 
     A chunk depends on its own images and no others. The graph holds row numbers and windows, no pixels.
 
@@ -48,15 +48,17 @@ def lazy_mosaic(store_path: str, plan: MosaicPlan, *, projected: bool, strict: b
         )
         for i in range(0 if projected else len(plan.rows))
     }
-    name = f"dmontage-coadd-{name_of(run, plan.combine, plan.weights, plan.background)}"
+    how = How(plan.background, plan.combine, plan.weights)
+    name = f"dmontage-coadd-{name_of(run, how, plan.factors)}"
+    n_layers = 3 if plan.has_variance else 2
     blocks: list[list[Any]] = []
     for k, (chunk, mine) in enumerate(plan.chunks):
         task = delayed(coadd_chunk, pure=True)(
-            store_path, chunk, mine, plan.background, plan.combine, plan.weights, *(rows[i] for i in mine if i in rows),
+            store_path, chunk, mine, plan.factors_of(mine), how, *(rows[i] for i in mine if i in rows),
             dask_key_name=f"{name}-{k}",
         )  # fmt: skip
         if chunk.x0 == 0:
             blocks.append([])
-        blocks[-1].append(da.from_delayed(task, (2, *chunk.shape), np.float32, name=f"{name}-{k}-array"))
-    both = da.block([blocks]) if len(blocks) > 1 or len(blocks[0]) > 1 else blocks[0][0]
-    return both[0], both[1]
+        blocks[-1].append(da.from_delayed(task, (n_layers, *chunk.shape), np.float32, name=f"{name}-{k}-array"))
+    layers = da.block([blocks]) if len(blocks) > 1 or len(blocks[0]) > 1 else blocks[0][0]
+    return tuple(layers[k] for k in range(n_layers))

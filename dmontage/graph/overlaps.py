@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from itertools import groupby
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Literal
 
-from dmontage.kernels.plane_fit import difference, fit_plane, noise_correlation
+from dmontage.kernels.plane_fit import Sums, difference, fit_plane
 from dmontage.model import OverlapPair, Plane, PlaneFit
 from dmontage.store import Store
 
@@ -16,31 +18,27 @@ if TYPE_CHECKING:
 __all__ = ["MIN_AREA", "fit_pair", "fit_pairs"]
 
 MIN_AREA = 0.9
-"""A pixel counts in a difference where both images cover at least this part of it."""
+"""A pixel counts in a difference where both images cover at least this part of their nominal area."""
 
 
 def fit_pair(
-    pair: OverlapPair,
-    plus: tuple[NDArray[Any], NDArray[Any]],
-    minus: tuple[NDArray[Any], NDArray[Any]],
-    model: Literal["plane", "level"],
-    ratio: float,
+    pair: OverlapPair, plus: Sums, minus: Sums, model: Literal["plane", "level"], correlation: float
 ) -> PlaneFit:
     """Fit the difference of two projected images.
 
     Parameters
     ----------
     plus, minus
-        Flux and area of either image on ``pair.window``.
+        Sums of either image on ``pair.window``.
     model
         "level" keeps the slopes at zero.
-    ratio
-        Output over input pixel size, from which follows how many pixels are independent.
+    correlation
+        Factor by which projection enlarges the covariance of a fit: it makes neighbours alike.
     """
     w = pair.window
-    d = difference(*plus, *minus, MIN_AREA)
+    d = difference(plus, minus)
     x0, y0 = (w.x0 + w.x1 - 1) / 2, (w.y0 + w.y1 - 1) / 2
-    fit = fit_plane(d, w.y0, w.x0, x0, y0, model, noise_correlation(ratio))
+    fit = fit_plane(d, w.y0, w.x0, x0, y0, model, correlation)
     a, b, c = fit.information.tolist()
     return PlaneFit(
         plus=pair.plus,
@@ -57,17 +55,23 @@ def fit_pair(
 def fit_pairs(
     store_path: str, pairs: Sequence[tuple[int, int, float]], model: Literal["plane", "level"]
 ) -> list[PlaneFit]:
-    """Task: fit some pairs (plus, minus, ratio); those with the same ``plus`` stand together, so it is decoded once."""
+    """Task: fit some pairs (plus, minus, correlation); those with one ``plus`` stand together: it is decoded once."""
     store = Store.open(store_path)
-    windows = store.windows()
+    windows, nominal = store.windows(), store.nominal().tolist()
+    names = [name for name in ("flux", "weight", "area") if name in store.sums]
     fits = []
-    decoded = -1
-    for plus, minus, ratio in pairs:
-        if plus != decoded:
-            flux, area = store.read_row(plus, windows[plus], windows[plus])
-            decoded = plus
-        pair = OverlapPair(plus, minus, windows[plus] & windows[minus])
-        part = pair.window.relative_to(windows[plus]).slices
-        other = store.read_row(minus, windows[minus], pair.window)
-        fits.append(fit_pair(pair, (flux[part], area[part]), other, model, ratio))
+    for plus, others in groupby(pairs, key=itemgetter(0)):
+        origin = windows[plus]
+        whole = store.read_row(plus, origin, origin, names)
+        for _, minus, correlation in others:
+            pair = OverlapPair(plus, minus, origin & windows[minus])
+            part = pair.window.relative_to(origin).slices
+            mine = _sums([array[part] for array in whole], nominal[plus])
+            other = _sums(store.read_row(minus, windows[minus], pair.window, names), nominal[minus])
+            fits.append(fit_pair(pair, mine, other, model, correlation))
     return fits
+
+
+def _sums(arrays: Sequence[NDArray[Any]], nominal: float) -> Sums:
+    """Of (flux, area), or (flux, weight, area): without weights the area is the weight."""
+    return Sums(arrays[0], arrays[1], arrays[-1], MIN_AREA * nominal)

@@ -21,9 +21,11 @@ if TYPE_CHECKING:
 __all__ = ["brightness_of", "flux_of"]
 
 
-def brightness_of(flux: NDArray[Any], grid_in: Grid, grid_out: Grid) -> NDArray[np.float64]:
-    """Energy per pixel of an image (ny, nx) as brightness, per solid angle of the output's middle pixel."""
-    return np.asarray(flux * (grid_out.scale**2 / grid_in.solid_angle(grid_in.window)))
+def brightness_of(
+    flux: NDArray[Any], grid_in: Grid, grid_out: Grid, window: Window | None = None
+) -> NDArray[np.float64]:
+    """Energy per pixel of a window (..., ny, nx) of an image, per solid angle of the output's middle pixel."""
+    return np.asarray(flux * (grid_out.scale**2 / grid_in.solid_angle(window or grid_in.window)))
 
 
 def flux_of(brightness: NDArray[np.float64], grid_out: Grid, window: Window) -> NDArray[np.float64]:

@@ -5,8 +5,9 @@ when pixels are first asked for. Images that the store holds are not projected a
 """
 
 from dmontage.pipeline.api import mosaic, plan
-from dmontage.pipeline.products import area_path
+from dmontage.pipeline.image import project
+from dmontage.pipeline.products import product_paths
 from dmontage.pipeline.stages import Cutout, Mosaic, Pixels
 from dmontage.pipeline.summary import Summary
 
-__all__ = ["Cutout", "Mosaic", "Pixels", "Summary", "area_path", "mosaic", "plan"]
+__all__ = ["Cutout", "Mosaic", "Pixels", "Summary", "mosaic", "plan", "product_paths", "project"]

@@ -6,13 +6,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dmontage.fits_files import scan
+from dmontage.fits_files.companions import Wanted, find_companions
 from dmontage.grid import Grid
-from dmontage.model import ImageRef, Images
+from dmontage.model import Drop, ImageRef, Images
 from dmontage.pipeline.stages import Mosaic
 from dmontage.planner import MosaicPlan, make_plan
+from dmontage.quality import Quality
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     Progress = Callable[[str, int, int], None]
 
@@ -20,11 +22,63 @@ __all__ = ["mosaic", "plan"]
 
 
 def plan(
-    images: Images | Sequence[ImageRef] | str | Path | Iterable[str | Path], grid: Grid | None = None, **options: Any
+    images: Images | Sequence[ImageRef] | str | Path | Iterable[str | Path],
+    grid: Grid | None = None,
+    *,
+    weight_map: str | None = None,
+    mask: str | None = None,
+    variance: str | None = None,
+    image_weight: str | Mapping[str, float] | None = None,
+    border: int | tuple[int, int, int, int] = 0,
+    polygons: Sequence[Sequence[Sequence[float]]] = (),
+    good_bits: int | None = None,
+    min_weight: float = 0.0,
+    pixfrac: float = 1.0,
+    kernel: str = "square",
+    strict: bool = False,
+    **options: Any,
 ) -> MosaicPlan:
-    """What `mosaic` would do with the same arguments; it reads headers and computes nothing. Print it."""
-    found = _scanned(images)
-    return make_plan(found, grid if grid is not None else Grid.fit(found), **options)
+    """What `mosaic` would do with the same arguments; it reads headers and computes nothing. Print it.
+
+    Parameters
+    ----------
+    images, grid
+        As for `mosaic`.
+    weight_map, mask, variance
+        Maps of each image's shape, named once for all: an EXTNAME of the image's own file ("WHT"; with several images
+        in a file the HDU of the same EXTVER), or, with a dot in it, what follows the image's name in that of a file
+        beside it (".weight.fits": x.fits has x.weight.fits). An image that has none is skipped. Weights multiply a
+        pixel's part in the mean, never in the area; 0, NaN and what is below ``min_weight`` take the pixel out.
+        Variances are σ²; they give the mosaic one, in which the errors of the background's correction have no part.
+    image_weight
+        Weight of each image as a whole: a header keyword ("EXPTIME"), or numbers by file name.
+    border, polygons
+        Pixels left out on all four sides, or on the (left, right, bottom, top); polygons of (x, y) pixel coordinates,
+        0-based, whose inside is left out. The same in all images.
+    good_bits
+        Sum of the bits of a mask that do no harm: a pixel with any other bit is left out. By default any value but 0 is
+        bad.
+    min_weight
+        Weights below it count as 0.
+    pixfrac, kernel
+        How a pixel is laid on the output (drizzle): shrunk to ``pixfrac`` of its side; "square" by exact overlap,
+        "point" into the cell of its middle, "gaussian". See `dmontage.model.Drop`.
+    strict
+        Raise where an image would be skipped.
+    **options
+        ``background``, ``combine``, ``weights``, ``method``, ``unit``, ``tol``, ``max_bytes``: see
+        `dmontage.planner.make_plan`.
+    """
+    wanted = Wanted(weight_map, mask, variance, image_weight)
+    found, companions = find_companions(_scanned(images, strict=strict), wanted, strict=strict)
+    return make_plan(
+        found,
+        grid if grid is not None else Grid.fit(found),
+        drop=Drop(pixfrac, kernel),
+        quality=Quality(border, polygons, good_bits, min_weight),
+        companions=companions,
+        **options,
+    )
 
 
 def mosaic(
@@ -52,21 +106,29 @@ def mosaic(
         "plane": the differences in the overlaps are fitted by planes, and one least-squares solution gives each image's
         correction. "level": one number per image. "none": the values are left as they are.
     combine
-        "mean" (by area), "median", or "count".
+        "mean" (by area and weights), "median", or "count".
     strict
         Raise when a file cannot be used or turns out to be damaged, instead of going on without it.
     progress
         Called with (stage, done, total).
     **options
-        ``weights``, ``method``, ``unit``, ``tol``, ``max_bytes`` as for `dmontage.planner.make_plan`.
+        What of the images counts, and how it is laid on the output: ``weight_map``, ``mask``, ``variance``,
+        ``image_weight``, ``border``, ``polygons``, ``good_bits``, ``min_weight``, ``pixfrac``, ``kernel`` as for
+        `dmontage.plan`; ``weights``, ``method``, ``unit``, ``tol``, ``max_bytes`` as for
+        `dmontage.planner.make_plan`.
+
+    Returns
+    -------
+    Mosaic
+        With ``data``, ``area`` and, where the images have variances, ``variance`` as lazy arrays, cutouts, and
+        ``write`` for FITS files.
 
     Raises
     ------
     InputError
-        When the input cannot be used; see `dmontage.scan` and `dmontage.planner.make_plan`.
+        When the input cannot be used; see `dmontage.scan`, `dmontage.plan` and `dmontage.planner.make_plan`.
     """
-    found = _scanned(images, strict=strict)
-    decided = plan(found, grid, background=background, combine=combine, **options)
+    decided = plan(images, grid, strict=strict, background=background, combine=combine, **options)
     return Mosaic(decided, store, strict=strict, progress=progress)
 
 

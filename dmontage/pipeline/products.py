@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from astropy.units import Unit
 
 from dmontage._version import __version__
 from dmontage.fits_files import FitsWriter
@@ -19,39 +21,66 @@ if TYPE_CHECKING:
     from dmontage.planner import MosaicPlan
     from dmontage.store import Store
 
-__all__ = ["area_path", "write_products"]
+__all__ = ["product_paths", "write_products"]
 
 
-def area_path(path: Path) -> Path:
-    """Name of the area beside a mosaic: ``x_area.fits`` for ``x.fits``."""
-    return path.with_name(f"{path.name.removesuffix(path.suffix)}_area{path.suffix}")
+def product_paths(path: Path, plan: MosaicPlan) -> list[Path]:
+    """The mosaic's file and what stands beside it: ``x_area.fits``, and ``x_variance.fits`` if there is one."""
+    names = ["area"] + ["variance"] * plan.has_variance
+    stem = path.name.removesuffix(path.suffix)
+    return [path, *(path.with_name(f"{stem}_{name}{path.suffix}") for name in names)]
 
 
 def write_products(
     store: Store, plan: MosaicPlan, summary: Summary, path: Path, progress: Callable[[int, int], None]
 ) -> None:
-    """Write the mosaic that a store holds, and its summed area in steradian; both are renamed when they are whole."""
+    """Write what a store holds: the mosaic, its area in steradian, its variance; each is renamed when it is whole."""
     grid = plan.grid
     ny, nx = grid.shape
-    units = {row.image.bunit for row in plan.rows}
-    unit = units.pop() if len(units) == 1 and plan.combine != "count" else ""
     on_sky = [row.mapping.sub_out for row in plan.rows if row.method == "sky"]
     sub = affordable_parts(max(on_sky, default=1), grid.window)
-    cards = _provenance(plan, summary)
     any_covered = False
-    with (
-        FitsWriter(path, grid, [("BUNIT", unit, "")] * bool(unit) + cards) as value,
-        FitsWriter(area_path(path), grid, [("BUNIT", "sr", "covered solid angle, summed over images"), *cards]) as area,
-    ):
+    with ExitStack() as stack:
+        files = zip(product_paths(path, plan), _cards(plan, summary), strict=True)
+        writers = [stack.enter_context(FitsWriter(product, grid, cards)) for product, cards in files]
         for y0 in range(0, ny, plan.chunk):
             band = Window(y0, min(y0 + plan.chunk, ny), 0, nx)
-            value.write_rows(store.read_mosaic("mean", band))
-            covered = store.read_mosaic("area", band)
-            any_covered = any_covered or bool((covered > 0).any())
-            area.write_rows(np.where(covered > 0, covered * grid.solid_angle(band, sub), 0.0))
+            for name, writer in zip(store.layers, writers, strict=True):
+                values = store.read_mosaic(name, band)
+                if name == "area":
+                    any_covered = any_covered or bool((values > 0).any())
+                    values = np.where(values > 0, values * grid.solid_angle(band, sub), 0.0)
+                writer.write_rows(values)
             progress(band.y1, ny)
     if not any_covered:
         summary.warnings += ("all pixels of the mosaic are blank",)
+
+
+def _cards(plan: MosaicPlan, summary: Summary) -> list[list[tuple[str, Any, str]]]:
+    """Cards of each product: its unit, and how it was made."""
+    made = _provenance(plan, summary)
+    units = {row.image.bunit for row in plan.rows}
+    unit = units.pop() if len(units) == 1 and plan.combine != "count" else ""
+    cards = [
+        [("BUNIT", unit, "")] * bool(unit) + made,
+        [("BUNIT", "sr", "covered solid angle, summed over images"), *made],
+    ]
+    if plan.has_variance:
+        correlation = (
+            "NOISECOR",
+            float(f"{plan.noise_correlation:.4g}"),
+            "noise of wide means over single pixels'",
+        )
+        cards.append([("BUNIT", _squared(unit), "variance of the mosaic")] * bool(unit) + [correlation, *made])
+    return cards
+
+
+def _squared(unit: str) -> str:
+    """The unit of a variance, as FITS writes it where it is a known one."""
+    try:
+        return str((Unit(unit) ** 2).to_string("fits"))
+    except (ValueError, TypeError):
+        return f"({unit})**2"
 
 
 def _provenance(plan: MosaicPlan, summary: Summary) -> list[tuple[str, Any, str]]:
@@ -65,6 +94,8 @@ def _provenance(plan: MosaicPlan, summary: Summary) -> list[tuple[str, Any, str]
         ("WEIGHTS", plan.weights, "weights of the images"),
         ("PIXUNIT", plan.unit, "what a pixel holds"),
         ("PROJECT", plan.method, "projection kernel"),
+        ("DROPKERN", plan.drop.kernel, "how a pixel is laid on the output"),
+        ("PIXFRAC", plan.drop.pixfrac, "side of a drop in pixels of the image"),
         ("PROJTOL", plan.tol, "[pix] tolerance of the projection"),
         ("PROJERR", float(f"{plan.error_bound:.3g}"), "[pix] stated bound of its error"),
     ]

@@ -11,18 +11,17 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, cast
 
 import numpy as np
 
-from dmontage._version import __version__
 from dmontage.background import ImageFrame, Solution, solve
 from dmontage.errors import InputError
 from dmontage.fits_files import check_writable
-from dmontage.graph.coadd import coadd_chunk, coadd_chunks
+from dmontage.graph.coadd import How, coadd_chunk, coadd_chunks
 from dmontage.graph.drive import Call, active_client, name_of, run
 from dmontage.graph.lazy import lazy_mosaic
 from dmontage.graph.overlaps import fit_pairs
-from dmontage.graph.project import project_rows, row_table
+from dmontage.graph.rows import create_store, project_rows
 from dmontage.grid import Grid
 from dmontage.model import PlaneFit, Skipped
-from dmontage.pipeline.products import area_path, write_products
+from dmontage.pipeline.products import product_paths, write_products
 from dmontage.pipeline.summary import Summary
 from dmontage.planner import MosaicPlan
 from dmontage.store import Store
@@ -57,8 +56,9 @@ class Mosaic:
             raise InputError(f"{store}: object stores are not supported yet; give a local folder")
         self.plan = plan
         self.summary = Summary(
-            images=len(plan.rows), skipped=plan.skipped, warnings=plan.warnings, bytes_in=plan.bytes_in
-        )
+            images=plan.n_images, skipped=plan.skipped, warnings=plan.warnings, bytes_in=plan.bytes_in,
+            error_bound=plan.error_bound, noise_correlation=plan.noise_correlation,
+        )  # fmt: skip
         self.fits: tuple[PlaneFit, ...] = ()
         """The fitted differences of the overlaps, once they are known."""
         self.solution: Solution | None = None
@@ -74,7 +74,7 @@ class Mosaic:
 
     def __repr__(self) -> str:
         ny, nx = self.grid.shape
-        return f"<Mosaic {nx} x {ny} of {len(self.plan.rows)} images, {self.plan.background}, {self.plan.combine}>"
+        return f"<Mosaic {nx} x {ny} of {self.plan.n_images} images, {self.plan.background}, {self.plan.combine}>"
 
     @property
     def grid(self) -> Grid:
@@ -91,6 +91,13 @@ class Mosaic:
         """Lazy dask array (ny, nx) of the summed covered fraction."""
         return self._lazy()[1]
 
+    @property
+    def variance(self) -> Any:
+        """Lazy dask array (ny, nx) of the variance of the values, where the images have variances."""
+        if not self.plan.has_variance:
+            raise InputError("this mosaic has no variance: its images were given none (variance=)")
+        return self._lazy()[2]
+
     def cutout(self, center: Any, size: Any) -> Cutout:
         """The part within a box about a place on the sky; it costs what its own images cost.
 
@@ -106,22 +113,22 @@ class Mosaic:
         return Cutout(self, self.grid.window).compute()
 
     def write(self, path: str | Path) -> Self:
-        """Write the mosaic to ``path`` and its area, in steradian, to ``x_area.fits`` beside it.
+        """Write the mosaic to ``path``, its area (steradian) to ``x_area.fits``, any variance to ``x_variance.fits``.
 
-        Both are written aside and renamed when they are whole.
+        All are written aside and renamed when they are whole.
         """
         path = Path(path)
-        inputs = {Path(row.image.path).resolve() for row in self.plan.rows}
-        for product in (path, area_path(path)):
+        inputs = {Path(ref.path).resolve() for ref in self.plan.files}
+        for product in product_paths(path, self.plan):
             check_writable(product)
             if product.resolve() in inputs:
                 raise InputError(f"cannot write {product}: it is one of the images; name another file")
         plan, chunks = self.plan, self.plan.chunks
-        how = (plan.background, plan.combine, plan.weights)
         with self._locked() as store:
             self._rectify()
             with self.summary.timed("coadd"):
-                batches = [([chunks[i] for i in batch], *how) for batch in plan.chunk_batches]
+                tasks = [(window, rows, plan.factors_of(rows)) for window, rows in chunks]
+                batches = [([tasks[i] for i in batch], self._how) for batch in plan.chunk_batches]
                 self._run("coadd", coadd_chunks, batches)
             with self.summary.timed("write"):
                 write_products(
@@ -159,18 +166,13 @@ class Mosaic:
                     raise InputError("a mosaic on a cluster needs a store that all workers can reach: give store=...")
                 self._temporary = tempfile.TemporaryDirectory(prefix="dmontage-")
             path = self._place or Path(cast("Any", self._temporary).name) / "run.zarr"
-            ny, nx = self.grid.shape
-            attributes = {
-                "version": __version__,
-                "grid": self.grid.header,
-                "shape": [ny, nx],
-                "digest": self.plan.digest,
-                "unit": self.plan.unit,
-            }
-            rows = [row_table(row) for row in self.plan.rows]
-            self._store = Store.create(path, attributes, rows, (ny, nx), self.plan.chunk)
+            self._store = create_store(path, self.plan)
             self._path = str(Path(path).absolute())
         return self._store
+
+    @property
+    def _how(self) -> How:
+        return How(self.plan.background, self.plan.combine, self.plan.weights)
 
     def _run(self, stage: str, function: Callable[..., Any], arguments: Sequence[tuple[Any, ...]]) -> list[Any]:
         """Run one stage's tasks; their names tell the stage, what it works on and the batch."""
@@ -191,12 +193,14 @@ class Mosaic:
         with self.summary.timed("project"):
             done = self._run("project", project_rows, [(batch,) for batch in batches if batch])
         receipts = self._receipts | {receipt["row"]: receipt for receipt in chain.from_iterable(done)}
-        bad = [Skipped(self.plan.rows[i].image.name, r["error"]) for i, r in sorted(receipts.items()) if "error" in r]
-        if bad and (self._strict or len(bad) == len(self.plan.rows)):
+        # An image may have several rows.
+        failed = {self.plan.rows[i].image: r["error"] for i, r in sorted(receipts.items()) if "error" in r}
+        bad = [Skipped(image.name, error) for image, error in failed.items()]
+        if bad and (self._strict or len(bad) == self.plan.n_images):
             raise InputError(str(bad[0]))
         self._receipts = receipts
         self.summary.skipped = (*self.plan.skipped, *bad)
-        self.summary.images = len(self.plan.rows) - len(bad)
+        self.summary.images = self.plan.n_images - len(bad)
         self.summary.undefined = sum(receipt["lost"] for receipt in receipts.values())
         self.summary.reused = sum(receipt["reused"] for receipt in receipts.values())
 
@@ -224,11 +228,11 @@ class Mosaic:
             return solve(self.fits, frames, model)
 
     def _pair_arguments(self) -> list[tuple[Any, ...]]:
-        """Per batch: (plus, minus, output over input pixel size) of each pair, and the model."""
-        scale = self.grid.scale
-        ratio = [scale / row.image.grid.scale for row in self.plan.rows]
+        """Per batch: (plus, minus, what projection enlarges the covariance by) of each pair, and the model."""
+        ratio = self.plan.ratios
         # The coarser image's noise is the more correlated: it rules how many differences are independent.
-        pairs = [(p.plus, p.minus, min(ratio[p.plus], ratio[p.minus])) for p in self.plan.pairs]
+        coarser = [(p.plus, p.minus, min(ratio[p.plus], ratio[p.minus])) for p in self.plan.pairs]
+        pairs = [(plus, minus, self.plan.correlation(least) ** 2) for plus, minus, least in coarser]
         return [([pairs[i] for i in batch], self.plan.background) for batch in self.plan.pair_batches]
 
     def _report(self, solution: Solution) -> None:
@@ -236,11 +240,12 @@ class Mosaic:
         self.summary.pairs = report.n_pairs
         self.summary.rms_before, self.summary.rms_after = report.rms_before, report.rms_after
         alone = [i for i in solution.unpaired if "error" not in self._receipts[i]]
-        self.summary.unpaired = tuple(rows[i].image.name for i in alone) if self.summary.images > 1 else ()
+        names = dict.fromkeys(rows[i].image.name for i in alone)
+        self.summary.unpaired = tuple(names) if self.summary.images > 1 else ()
         paired = np.delete(solution.components, list(solution.unpaired))
         self.summary.groups = max(len(np.unique(paired)), 1)
 
-    def _lazy(self) -> tuple[Any, Any]:
+    def _lazy(self) -> tuple[Any, ...]:
         if self.plan.background == "none":
             self._open()
         else:
@@ -256,18 +261,19 @@ class Mosaic:
         plan = self.plan
         reach = [(chunk & window, rows) for chunk, rows in plan.chunks if chunk & window]
         parts = [(part, tuple(i for i in rows if plan.rows[i].window & part)) for part, rows in reach]
-        how = (plan.background, plan.combine, plan.weights)
         with self._locked():
             if plan.background == "none":
                 self._project(chain.from_iterable(rows for _, rows in parts))
             else:
                 self._rectify()
             with self.summary.timed("coadd"):
-                done = self._run("cutout", coadd_chunk, [(*part, *how) for part in parts])
-        both = np.empty((2, *window.shape), np.float32)
+                tasks = [(part, rows, plan.factors_of(rows), self._how) for part, rows in parts]
+                done = self._run("cutout", coadd_chunk, tasks)
+        layers = np.empty((3 if plan.has_variance else 2, *window.shape), np.float32)
         for (part, _), values in zip(parts, done, strict=True):
-            both[:, *part.relative_to(window).slices] = values
-        return Pixels(both[0], both[1], self.grid.subgrid(window))
+            layers[:, *part.relative_to(window).slices] = values
+        data, area, *variance = layers
+        return Pixels(data, area, self.grid.subgrid(window), *variance)
 
 
 @dataclass(frozen=True)
@@ -295,3 +301,5 @@ class Pixels(NamedTuple):
     area: NDArray[np.float32]
     """(ny, nx) summed covered fraction."""
     grid: Grid
+    variance: NDArray[np.float32] | None = None
+    """(ny, nx) of the value, without the correlation between neighbours that projection makes; None without any."""

@@ -36,6 +36,10 @@ class Summary:
     seconds: dict[str, float] = field(default_factory=dict)
     undefined: int = 0
     """Pixels with a value but with a corner off the sky, which are no pixels."""
+    error_bound: float = 0.0
+    """Of the projection of any image, output pixels."""
+    noise_correlation: float = 1.0
+    """What the noise of a mean over many output pixels exceeds that of independent ones by."""
     bytes_in: int = 0
     bytes_out: int = 0
 
@@ -53,6 +57,8 @@ class Summary:
         lines = [f"images      {self.images} used{reused}, {len(self.skipped)} skipped"]
         lines += [f"  skipped   {item}" for item in self.skipped]
         lines += [f"  warning   {text}" for text in self.warnings]
+        correlated = f"noise of means over many pixels {self.noise_correlation:.3g} times that of independent ones"
+        lines.append(f"projection  error at most {self.error_bound:.1e} px; {correlated}")
         if self.pairs:
             change = f"{self.rms_before:.4g} before, {self.rms_after:.4g} after"
             lines.append(f"overlaps    {self.pairs} pairs; rms difference {change}")

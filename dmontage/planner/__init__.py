@@ -6,7 +6,7 @@ error bound allows, which pairs overlap, how tasks are batched, what is read and
 
 from dmontage.planner.make import BACKGROUNDS, CHUNK, COMBINES, METHODS, UNITS, make_plan
 from dmontage.planner.plan import MosaicPlan, batches, human
-from dmontage.planner.rows import Footprint
+from dmontage.planner.rows import Footprint, kernel_for, row_digest
 
 __all__ = [
     "BACKGROUNDS",
@@ -18,5 +18,7 @@ __all__ = [
     "MosaicPlan",
     "batches",
     "human",
+    "kernel_for",
     "make_plan",
+    "row_digest",
 ]

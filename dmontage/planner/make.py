@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from dmontage.errors import InputError
 from dmontage.mapping import TOL
-from dmontage.model import ImageRef, Images, OverlapPair
+from dmontage.model import Companions, Drop, ImageRef, Images, OverlapPair, Skipped
 from dmontage.planner.plan import MosaicPlan, human
 from dmontage.planner.rows import Footprint, footprints
+from dmontage.quality import Quality
 from dmontage.sphere import lonlat
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from dmontage.grid import Grid
 
@@ -28,6 +30,8 @@ METHODS = ("auto", "plane", "sky")
 UNITS = ("surface_brightness", "flux_per_pixel")
 CHUNK = 1024
 """Side of a mosaic chunk in pixels: 4 MB of float32, where the codec is fastest."""
+
+_WHOLE, _ALL = Drop(), Quality()
 
 _MAX_BYTES = 2**38
 """Size of product and store above which a plan is refused unless the user asks for it (256 GiB)."""
@@ -43,6 +47,9 @@ def make_plan(
     method: str = "auto",
     unit: str = "surface_brightness",
     tol: float = TOL,
+    drop: Drop = _WHOLE,
+    quality: Quality = _ALL,
+    companions: Mapping[ImageRef, Companions] | None = None,
     max_bytes: int = _MAX_BYTES,
 ) -> MosaicPlan:
     """Decide how ``images`` become a mosaic on ``grid``.
@@ -62,31 +69,39 @@ def make_plan(
         per pixel (counts), of which the total is kept.
     tol
         Tolerance of the projection in output pixels.
+    drop, quality
+        How a pixel is laid on the output, and which of an image's pixels count.
+    companions
+        Maps and weights of the images that have any.
     max_bytes
         Refuse a run whose product and store are larger.
 
     Raises
     ------
     InputError
-        On a word that is none of these, when no image reaches the grid, or when the run would be too large.
+        On a word that is none of these, when no image reaches the grid, when the run would be too large, or when
+        options contradict each other.
     """
-    for value, words, name in (
-        (background, BACKGROUNDS, "background"),
-        (combine, COMBINES, "combine"),
-        (method, METHODS, "method"),
-        (unit, UNITS, "unit"),
-        (weights or "area", ("area", "none"), "weights"),
-    ):
-        if value not in words:
-            raise InputError(f"{name} {value!r} is not one of {', '.join(words)}")
+    _check_words(background, combine, weights, method, unit)
+    if grid.tables:
+        raise InputError(
+            "the grid has a WCS that FITS cards alone do not hold (lookup tables, or an object): no mosaic's file can "
+            "carry it; give a grid without, or project single images onto it by dmontage.project"
+        )
     if 8 * grid.window.size > max_bytes:
         raise InputError(_too_large(8 * grid.window.size, grid, max_bytes))
-    rows, missed = footprints(images, grid, method, tol)
+    flat = [image for image in images if not image.planes]
+    cubes = [Skipped(image.name, _cube(image)) for image in images if image.planes]
+    rows, missed = footprints(flat, grid, method, tol)
+    if drop.kernel == "gaussian":
+        rows = [_with_tails(row, grid, drop) for row in rows]
+    missed = [*cubes, *missed]
     if not rows:
         if not missed:
             raise InputError("no image was given")
         where = f"the grid lies about {_about(grid)}, the first image about {_about(images[0].grid)}"
         raise InputError(f"no image reaches the grid: {missed[0]}; {where}")
+    beside = companions or {}
     plan = MosaicPlan(
         grid=grid,
         rows=tuple(rows),
@@ -100,10 +115,56 @@ def make_plan(
         tol=tol,
         warnings=tuple(_warnings(rows, unit)),
         chunk=CHUNK,
+        drop=drop,
+        quality=quality,
+        companions=tuple(beside.get(row.image, Companions()) for row in rows),
     )
+    _check_together(plan)
     if plan.bytes_store > max_bytes:
         raise InputError(_too_large(plan.bytes_store, grid, max_bytes))
     return plan
+
+
+def _check_words(background: str, combine: str, weights: str | None, method: str, unit: str) -> None:
+    for value, words, name in (
+        (background, BACKGROUNDS, "background"),
+        (combine, COMBINES, "combine"),
+        (method, METHODS, "method"),
+        (unit, UNITS, "unit"),
+        (weights or "area", ("area", "none"), "weights"),
+    ):
+        if value not in words:
+            raise InputError(f"{name} {value!r} is not one of {', '.join(words)}")
+
+
+def _check_together(plan: MosaicPlan) -> None:
+    """Options that are right one by one."""
+    if plan.has_variance and plan.combine != "mean":
+        raise InputError(f"variance is propagated through a mean, not through a {plan.combine}: leave one of them out")
+    if plan.factors and plan.weights == "none":
+        raise InputError(
+            f"weights of images (image_weight) have no meaning with weights 'none', the default of a {plan.combine}: "
+            "ask for weights 'area', or leave them out"
+        )
+    if plan.quality.min_weight and not plan.has_weight:
+        raise InputError(f"min_weight {plan.quality.min_weight:g} needs weights of pixels: give a weight_map")
+    if plan.quality.good_bits and not any(companions.mask for companions in plan.companions):
+        raise InputError(f"good_bits {plan.quality.good_bits} needs bits: give a mask")
+
+
+def _with_tails(row: Footprint, grid: Grid, drop: Drop) -> Footprint:
+    """A row whose window holds the Gaussians' tails too: 3σ, by the largest pixels of the image and a quarter more.
+
+    Where the map is cut the window is made of whole blocks, and larger than what falls into it.
+    """
+    if row.mapping.cut:
+        return row
+    side = 1.25 * max(patch.pixel_ratio for patch in row.mapping.patches)
+    return replace(row, window=row.window.pad(drop.reach(side)) & grid.window)
+
+
+def _cube(image: ImageRef) -> str:
+    return f"a cube of shape {(*image.planes, *image.grid.shape)}: project it with dmontage.project, or name a plane"
 
 
 def _about(grid: Grid) -> str:
@@ -114,13 +175,17 @@ def _about(grid: Grid) -> str:
 
 
 def _pairs(rows: Sequence[Footprint]) -> list[OverlapPair]:
-    """Rows whose windows share pixels: compared within bins the size of a typical window, never all against all."""
+    """Rows of two images whose windows share pixels: compared within bins the size of a typical window, never all."""
     side = max(int(np.median([max(row.window.shape) for row in rows])), 1)
     bins: dict[tuple[int, int], list[int]] = defaultdict(list)
     found: set[tuple[int, int]] = set()
     for i, row in enumerate(rows):
         for index, _ in row.window.blocks((side, side)):
-            found.update((other, i) for other in bins[index] if rows[other].window & row.window)
+            found.update(
+                (other, i)
+                for other in bins[index]
+                if rows[other].window & row.window and rows[other].image is not row.image
+            )
             bins[index].append(i)
     return [OverlapPair(i, j, rows[i].window & rows[j].window) for i, j in sorted(found)]
 

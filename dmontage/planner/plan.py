@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections import defaultdict
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from dmontage._version import __version__
-from dmontage.model import OverlapPair, Skipped
+from dmontage.model import Companions, Drop, ImageRef, OverlapPair, Skipped
+from dmontage.noise import correlation_factor
+from dmontage.planner.rows import row_digest
+from dmontage.quality import Quality
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,6 +29,9 @@ __all__ = ["MosaicPlan", "batches", "human"]
 
 _TASK_PIXELS = 2_000_000
 """Input or output pixels of one task: 0.2 s or more at 10 Mpix/s."""
+
+_LISTED = 2**19
+"""Input pixels whose overlaps are listed at once, about."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +52,10 @@ class MosaicPlan:
     warnings: tuple[str, ...]
     chunk: int
     """Side of the mosaic's chunks in pixels."""
+    drop: Drop
+    quality: Quality
+    companions: tuple[Companions, ...]
+    """Of each row."""
 
     @cached_property
     def chunks(self) -> tuple[tuple[Window, tuple[int, ...]], ...]:
@@ -71,27 +82,91 @@ class MosaicPlan:
         """Mosaic chunks that one task coadds."""
         return batches([(len(rows) + 1) * chunk.size // 2 for chunk, rows in self.chunks])
 
+    @cached_property
+    def ratios(self) -> tuple[float, ...]:
+        """Side of an output pixel in pixels of each row's image, in the middle of either."""
+        scale = self.grid.scale
+        sides = {row.image: row.image.grid.scale for row in self.rows}
+        return tuple(scale / sides[row.image] for row in self.rows)
+
+    @property
+    def nominal(self) -> tuple[float, ...]:
+        """Area of an output pixel that each row covers as well as its drops can: less than 1 where they leave gaps."""
+        if self.drop.pixfrac == 1.0:
+            return (1.0,) * len(self.rows)
+        return tuple(min(1.0, self.drop.pixfrac**2 * max(1.0, ratio**-2)) for ratio in self.ratios)
+
+    @cached_property
+    def factors(self) -> tuple[float, ...]:
+        """Each row's own weight; empty where none differs from 1."""
+        factors = tuple(companions.factor for companions in self.companions)
+        return factors if set(factors) != {1.0} else ()
+
+    def factors_of(self, rows: Sequence[int]) -> tuple[float, ...]:
+        """Of some rows; empty as `factors`."""
+        return tuple(self.factors[row] for row in rows) if self.factors else ()
+
+    @property
+    def has_weight(self) -> bool:
+        """True when pixels have weights of their own."""
+        return any(companions.weight for companions in self.companions)
+
+    @property
+    def has_variance(self) -> bool:
+        """True when the variance of the mosaic is wanted."""
+        return any(companions.variance for companions in self.companions)
+
+    @property
+    def n_images(self) -> int:
+        """Images that reach the grid; one may have several rows."""
+        return len({row.image for row in self.rows})
+
+    @property
+    def files(self) -> tuple[ImageRef, ...]:
+        """Images and maps that are read."""
+        maps = [ref for beside in self.companions for ref in beside.maps if ref is not None]
+        return (*(row.image for row in self.rows), *maps)
+
     @property
     def bytes_in(self) -> int:
         """Bytes of the input files."""
-        return sum({row.image.path: row.image.size for row in self.rows}.values())
+        return sum({ref.path: ref.size for ref in self.files}.values())
 
     @property
     def bytes_out(self) -> int:
-        """Bytes of the two FITS products."""
-        return 2 * 4 * self.grid.window.size
+        """Bytes of the FITS products."""
+        return (3 if self.has_variance else 2) * 4 * self.grid.window.size
 
     @property
     def bytes_store(self) -> int:
         """Bytes of the store at most (it is compressed)."""
-        return 2 * 4 * sum(row.window.size for row in self.rows) + self.bytes_out
+        sums = 2 + self.has_weight + self.has_variance
+        return sums * 4 * sum(row.window.size for row in self.rows) + self.bytes_out
 
     @property
     def bytes_task(self) -> int:
         """Memory of the largest task at most: an image with its corners and sums, or a chunk with its stack."""
-        project = max(_bytes_row(row) for row in self.rows)
+        project = max(self._bytes_row(i) for i in range(len(self.rows)))
         stack = max(len(rows) for _, rows in self.chunks) if self.combine == "median" else 2
-        return max(project, 8 * self.chunk**2 * (stack + 3))
+        return max(project, 8 * self.chunk**2 * (stack * (1 + self.has_weight) + 3 + 2 * self.has_variance))
+
+    def _bytes_row(self, i: int) -> int:
+        """Memory that projecting an image takes at most: its pixels, corners and sums, and a band's overlaps."""
+        row, beside = self.rows[i], self.companions[i]
+        n_maps = sum(ref is not None for ref in beside.maps)
+        size = row.image.grid.window.size
+        n = (32 + 16 * n_maps) * size + 8 * (4 + n_maps) * row.window.size
+        if row.method == "sky":
+            # The corners of the whole window are vectors, some times over while the WCS makes them.
+            n += 100 * row.mapping.sub_out**2 * row.window.size
+        if self.listed(i):
+            per_pixel = (1 + self.drop.pixfrac / self.ratios[i]) ** 2
+            n += int(2 * 24 * per_pixel) * min(size, _LISTED)
+        return n
+
+    def listed(self, i: int) -> bool:
+        """True where the overlaps of a row are listed before they are used: drops, weights, variances."""
+        return not self.drop.whole or self.companions[i].weight is not None or self.companions[i].variance is not None
 
     @property
     def error_bound(self) -> float:
@@ -101,25 +176,70 @@ class MosaicPlan:
             for row in self.rows
         )
 
+    def correlation(self, ratio: float) -> float:
+        """Factor by which projection makes the noise of a mean over many pixels exceed what single ones say.
+
+        Parameters
+        ----------
+        ratio
+            Side of an output pixel over that of an input pixel.
+        """
+        drop = self.drop
+        if drop.kernel == "point":
+            return 1.0
+        # A Gaussian correlates as a square of the same variance does: to 3 %, wide or narrow.
+        spread = math.sqrt(12.0 / (8.0 * math.log(2.0))) if drop.kernel == "gaussian" else 1.0
+        return correlation_factor(ratio / spread, drop.pixfrac)
+
+    @property
+    def noise_correlation(self) -> float:
+        """`correlation` at the median of the images' pixels; 1 for images that lie on the grid already."""
+        of_rows = [
+            1.0 if self.drop.whole and _is_shift(row) else self.correlation(ratio)
+            for row, ratio in zip(self.rows, self.ratios, strict=True)
+        ]
+        return float(np.median(of_rows))
+
     @property
     def digest(self) -> str:
         """Tells runs apart whose projected images differ."""
-        parts = [__version__, self.unit, self.grid.header, self.grid.shape, self.tol, [row.digest for row in self.rows]]
+        rows = [row_digest(row, beside) for row, beside in zip(self.rows, self.companions, strict=True)]
+        grid = [self.grid.header, self.grid.shape]
+        parts = [__version__, self.unit, grid, self.tol, astuple(self.drop), self.quality.to_dict(), rows]
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+
+    def _pixels_line(self) -> list[str]:
+        """What of a pixel counts and how it is laid, where that is not all of it and as it is."""
+        drop, quality, first = self.drop, self.quality, self.companions[0]
+        names = ("weights", "mask", "variance")
+        said = [f"{name} {ref.name}" for name, ref in zip(names, first.maps, strict=True) if ref is not None]
+        said[:] = [f"{', '.join(said)} and the like"] if said else []
+        if first.mask is not None and quality.good_bits:
+            said.append(f"good bits {quality.good_bits}")
+        if first.weight is not None and quality.min_weight:
+            said.append(f"weights from {quality.min_weight:g}")
+        if not drop.whole:
+            said.insert(0, f"{drop.kernel} drops of {drop.pixfrac:g} pixels")
+        if not quality.takes_all:
+            said.append(quality.left_out)
+        if self.factors:
+            said.append(f"images weigh {min(self.factors):.4g} to {max(self.factors):.4g}")
+        return [f"pixels      {';  '.join(said)}"] if said else []
 
     def __str__(self) -> str:
         ny, nx = self.grid.shape
         n_sky = sum(row.method == "sky" for row in self.rows)
         n_fit = len(self.pair_batches) if self.background != "none" else 0
-        mpix = sum(row.image.grid.window.size for row in self.rows) / 1e6
+        mpix = sum(image.grid.window.size for image in {row.image for row in self.rows}) / 1e6
         depth = sum(row.window.size for row in self.rows) / self.grid.window.size
         lines = [
-            f"mosaic      {nx} x {ny} pixels of {np.degrees(self.grid.scale) * 3600:.4g} arcsec, {_ctype(self.grid)}",
-            f"images      {len(self.rows)} used, {mpix:.1f} Mpix; {len(self.skipped)} skipped",
+            f"mosaic      {nx} x {ny} pixels of {np.degrees(self.grid.scale) * 3600:.4g} arcsec, {self.grid.kind} ({self.grid.frame.name})",
+            f"images      {self.n_images} used, {mpix:.1f} Mpix; {len(self.skipped)} skipped",
             f"projection  {len(self.rows) - n_sky} on the plane, {n_sky} on the sphere; "
             f"error at most {self.error_bound:.1e} px",
             f"overlaps    {len(self.pairs)} pairs at most; mean depth {depth:.2f}",
             f"background  {self.background};  combine {self.combine}, weights {self.weights}",
+            *self._pixels_line(),
             f"tasks       {len(self.row_batches)} project, {n_fit} fit, {len(self.chunk_batches)} coadd; "
             f"largest needs {human(self.bytes_task)}",
             f"bytes       {human(self.bytes_in)} in, store at most {human(self.bytes_store)}, "
@@ -130,11 +250,8 @@ class MosaicPlan:
         return "\n".join(lines)
 
 
-def _bytes_row(row: Footprint) -> int:
-    """Memory that projecting an image takes at most: its pixels, corners and sums."""
-    sums = 32 * row.image.grid.window.size + 32 * row.window.size
-    # On the sphere the corners of the whole window are vectors, some times over while the WCS makes them.
-    return sums + (100 * row.mapping.sub_out**2 * row.window.size if row.method == "sky" else 0)
+def _is_shift(row: Footprint) -> bool:
+    return not row.mapping.cut and all(patch.shift is not None for patch in row.mapping.patches)
 
 
 def batches(costs: Sequence[int]) -> tuple[tuple[int, ...], ...]:
@@ -157,8 +274,3 @@ def human(n: float) -> str:
             return f"{n:.3g} {unit}"
         n /= 1000
     return f"{n:.4g} TB"
-
-
-def _ctype(grid: Grid) -> str:
-    """CTYPE1 of the grid, such as RA---TAN."""
-    return str(grid.wcs().wcs.ctype[0])

@@ -1,81 +1,298 @@
-"""Projection kernels beside reproject_exact, in one run; prints Mpix of input per second and core, and ratios.
+"""Projection beside its peers, in one run: Mpix of input per second and core, ratios, memory, start-up.
 
-``python tests/bench/bench_project.py [--rounds N]``. TAN to TAN, turned by 17°, 1 arcsec, pixel ratios 1 and 1.3.
-Times are the best of N interleaved rounds; compile time is shown apart. Nothing is asserted: machines are noisy, ratios
-less so. reproject_exact gets a smaller image on a grid that just holds it, since it takes so much longer.
+``python tests/bench/bench_project.py [--rounds N] [--side N] [--skip-start]``. Peers that are not installed are left
+out: reproject, drizzle, Montage's programs (mProjectPP, mProject), SWarp. TAN to TAN, turned by 17°, 1 arcsec. Times
+are the best of N interleaved rounds; nothing is asserted: machines are noisy, ratios less so. Slow peers get a smaller
+image, on a grid that just holds it.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
+import resource
+import shutil
+import subprocess
+import sys
+import tempfile
 import time
 from collections.abc import Callable
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, NamedTuple
 
-import numpy as np
-from reproject import reproject_exact
+for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS"):
+    os.environ.setdefault(name, "1")
 
-from dmontage.graph.project import project
-from dmontage.grid import Grid
-from dmontage.kernels.plane import TILE, project_plane
-from dmontage.kernels.sky import project_sky
-from dmontage.mapping import fit_mapping
+import numpy as np  # noqa: E402
+
+from dmontage.fits_files import FitsWriter, read, scan  # noqa: E402
+from dmontage.graph.project import Job, project  # noqa: E402
+from dmontage.grid import Grid  # noqa: E402
+from dmontage.kernels.plane import TILE, project_plane  # noqa: E402
+from dmontage.kernels.sky import project_sky  # noqa: E402
+from dmontage.mapping import fit_mapping  # noqa: E402
+from dmontage.model import Drop  # noqa: E402
 
 
-def best(function: Callable[[], object], rounds: int) -> float:
-    """Least seconds of a call over some rounds."""
-    times = []
+class Run(NamedTuple):
+    """Something to be timed: what it does with how many input pixels."""
+
+    name: str
+    call: Callable[[], object]
+    n_pixels: int
+
+
+class Field(NamedTuple):
+    """An image, its grid, and one turned by 17° that holds it."""
+
+    values: Any
+    grid_in: Grid
+    grid_out: Grid
+
+
+def field(side: int, ratio: float) -> Field:
+    """A square field; ``ratio`` is output over input pixel size."""
+    grid_in = Grid.around("83.8 -5.4", shape=(side, side), scale="1 arcsec")
+    grid_out = Grid.fit([grid_in], scale=f"{ratio} arcsec", rotation="17 deg")
+    return Field(np.random.default_rng(1).normal(100.0, 1.0, grid_in.shape).astype(np.float32), grid_in, grid_out)
+
+
+def seconds(call: Callable[[], object]) -> float:
+    """Wall-clock time of one call."""
+    start = time.perf_counter()
+    call()
+    return time.perf_counter() - start
+
+
+def table(title: str, runs: list[Run], rounds: int, reference: str) -> None:
+    """Time all runs, interleaved, and print them beside one of them."""
+    first = {run.name: seconds(run.call) for run in runs}
+    best = dict(first)
     for _ in range(rounds):
-        start = time.perf_counter()
-        function()
-        times.append(time.perf_counter() - start)
-    return min(times)
+        for run in runs:
+            if best[run.name] < 20:
+                best[run.name] = min(best[run.name], seconds(run.call))
+    rates = {run.name: run.n_pixels / best[run.name] / 1e6 for run in runs}
+    print(f"\n{title}")
+    for name, rate in rates.items():
+        beside = f"{rate / rates[reference]:9.2f} x {reference}" if reference in rates else ""
+        print(f"  {name:<44} {rate:9.3f} Mpix/s {beside}")
 
 
-def case(ratio: float, rounds: int) -> None:
-    """One pixel ratio (output over input size)."""
-    grid_in = Grid.around("83.8 -5.4", shape=(1024, 512), scale="1 arcsec")
-    side = int(1200 / ratio)
-    grid_out = Grid.around("83.8 -5.4", shape=(side, side), scale=f"{ratio} arcsec", rotation="17 deg")
-    values = np.random.default_rng(1).normal(100.0, 1.0, grid_in.shape).astype(np.float32)
-    mapping = fit_mapping(grid_in, grid_out)
-    window = grid_out.window
-    x_out, y_out = mapping.patches[0].corners(grid_in.window)
+def exact_on_plane(side: int, ratio: float, rounds: int, folder: Path) -> None:
+    """First row: exact projection, TAN to TAN turned."""
+    big, small = field(side, ratio), field(128, ratio)
+    job = Job(big.grid_in, big.grid_out, fit_mapping(big.grid_in, big.grid_out), "plane")
+    window = big.grid_out.window
+    x_out, y_out = job.mapping.patches[0].corners(big.grid_in.window)
     flux, area = np.zeros(window.shape), np.zeros(window.shape)
-    small = values[:256, :128]
-    corners_in, corners_out = grid_in.corners(grid_in.window), grid_out.corners(window)
-    small_in = Grid.around("83.8 -5.4", shape=small.shape, scale="1 arcsec")
-    small_out = Grid.fit([small_in], scale=f"{ratio} arcsec", rotation="17 deg")
+    path = write(big, folder / "in.fits")
+    n = big.values.size
 
-    runs: dict[str, tuple[Callable[[], object], int]] = {
-        "plane kernel": (lambda: project_plane(values, x_out, y_out, flux, area, 0, 0, TILE), values.size),
-        "plane, mapping included": (
-            lambda: project(values, grid_in, grid_out, window, fit_mapping(grid_in, grid_out), "plane"),
-            values.size,
-        ),
-        "sky kernel, corners given": (lambda: project_sky(values, corners_in, corners_out, flux, area), values.size),
-        "reproject_exact": (
-            lambda: reproject_exact(
-                (small, small_in.wcs()), small_out.wcs(), shape_out=small_out.shape, parallel=False
-            ),
-            small.size,
-        ),
-    }
-    first = {name: best(run, 1) for name, (run, _) in runs.items()}
-    seconds = dict.fromkeys(runs, np.inf)
-    for _ in range(rounds):
-        for name, (run, _) in runs.items():
-            seconds[name] = min(seconds[name], best(run, 1))
-    reference = runs["reproject_exact"][1] / seconds["reproject_exact"]
-    print(f"pixel ratio {ratio}: error bound of the plane {mapping.bound:.1e} px")
-    for name, (_, size) in runs.items():
-        rate = size / seconds[name]
-        extra = f"   first call {first[name]:.2f} s" if first[name] > 2 * seconds[name] + 0.1 else ""
-        print(f"  {name:<26} {rate / 1e6:8.2f} Mpix/s   {rate / reference:7.1f} x reproject_exact{extra}")
+    def with_files() -> None:
+        image = scan(path)[0]
+        mine = Job(image.grid, big.grid_out, fit_mapping(image.grid, big.grid_out), "plane")
+        done = project(read(image), mine, window)
+        with FitsWriter(folder / "out.fits", big.grid_out) as out:
+            out.write_rows(np.divide(done.flux, done.area, where=done.area > 0, out=np.full(window.shape, np.nan)))
+        with FitsWriter(folder / "out_area.fits", big.grid_out) as out:
+            out.write_rows(done.area * big.grid_out.solid_angle(window))
+
+    runs = [
+        Run("plane kernel, corners given", lambda: project_plane(big.values, x_out, y_out, flux, area, 0, 0, TILE), n),
+        Run("plane kernel, mapping included", lambda: project(big.values, fresh(big), window), n),
+        Run("plane kernel, mapping and files included", with_files, n),
+        *reproject_runs(small, "exact"),
+        *reproject_runs(big, "adaptive"),
+        *reproject_runs(big, "interp"),
+        *program_runs(big, folder, "mProjectPP"),
+        *swarp_runs(big, folder),
+    ]
+    table(f"exact projection on the plane, {side}x{side}, output/input pixel {ratio}", runs, rounds, "reproject_exact")
+
+
+def exact_on_sphere(side: int, ratio: float, rounds: int, folder: Path) -> None:
+    """Second row: exact projection on the sphere, corners given."""
+    big, small = field(side, ratio), field(128, ratio)
+    corners_in, corners_out = big.grid_in.corners(big.grid_in.window), big.grid_out.corners(big.grid_out.window)
+    flux, area = np.zeros(big.grid_out.shape), np.zeros(big.grid_out.shape)
+    job = Job(big.grid_in, big.grid_out, fit_mapping(big.grid_in, big.grid_out), "sky")
+    n = big.values.size
+    runs = [
+        Run("sky kernel, corners given", lambda: project_sky(big.values, corners_in, corners_out, flux, area), n),
+        Run("sky kernel, corners included", lambda: project(big.values, job, big.grid_out.window), n),
+        *reproject_runs(small, "exact"),
+        *program_runs(small, folder, "mProject"),
+    ]  # fmt: skip
+    table(f"exact projection on the sphere, {side}x{side}, output/input pixel {ratio}", runs, rounds, "reproject_exact")
+
+
+def drizzle(side: int, rounds: int) -> None:
+    """Third row: drizzle with pixfrac 0.8, square drops."""
+    big = field(side, 1.0)
+    mapping = fit_mapping(big.grid_in, big.grid_out)
+    given = Job(big.grid_in, big.grid_out, mapping, "plane", Drop(0.8))
+    weights = np.random.default_rng(2).uniform(0.5, 1.5, big.values.shape)
+    n, window = big.values.size, big.grid_out.window
+    cube = np.broadcast_to(big.values, (8, *big.values.shape))
+    runs = [
+        Run("drops, mapping included", lambda: project(big.values, fresh(big, Drop(0.8)), window), n),
+        Run("drops and weights", lambda: project(big.values, given, window, weights=weights), n),
+        Run("drops of a cube of 8 planes", lambda: project(cube, given, window), 8 * n),
+        *drizzle_runs(big),
+    ]  # fmt: skip
+    table(f"drizzle, pixfrac 0.8, {side}x{side}", runs, rounds, "drizzle with its pixmap")
+
+
+def fresh(f: Field, drop: Drop | None = None) -> Job:
+    """A job whose mapping is made anew."""
+    return Job(f.grid_in, f.grid_out, fit_mapping(f.grid_in, f.grid_out), "plane", drop or Drop())
+
+
+def write(f: Field, path: Path) -> Path:
+    """The field as a FITS file."""
+    with FitsWriter(path, f.grid_in) as out:
+        out.write_rows(f.values)
+    return path
+
+
+def reproject_runs(f: Field, kind: str) -> list[Run]:
+    """reproject's exact, adaptive or interp on this field."""
+    if find_spec("reproject") is None:
+        return []
+    import reproject
+
+    function = getattr(reproject, f"reproject_{kind}")
+    options = {"parallel": False} if kind == "exact" else {"conserve_flux": True} if kind == "adaptive" else {}
+    return [
+        Run(
+            f"reproject_{kind}",
+            lambda: function((f.values, f.grid_in.wcs()), f.grid_out.wcs(), shape_out=f.grid_out.shape, **options),
+            f.values.size,
+        )
+    ]
+
+
+def drizzle_runs(f: Field) -> list[Run]:
+    """STScI drizzle on this field, with its pixmap and with one given."""
+    if find_spec("drizzle") is None:
+        return []
+    from drizzle.resample import Drizzle
+    from drizzle.utils import calc_pixmap
+
+    def add(pixmap: Any) -> None:
+        Drizzle(kernel="square", out_shape=f.grid_out.shape).add_image(
+            f.values, exptime=1.0, pixmap=pixmap, pixfrac=0.8
+        )
+
+    given = calc_pixmap(f.grid_in.wcs(), f.grid_out.wcs())
+    return [
+        Run("drizzle, pixmap given", lambda: add(given), f.values.size),
+        Run("drizzle with its pixmap", lambda: add(calc_pixmap(f.grid_in.wcs(), f.grid_out.wcs())), f.values.size),
+    ]
+
+
+def program_runs(f: Field, folder: Path, program: str) -> list[Run]:
+    """One of Montage's programs, from file to file."""
+    if shutil.which(program) is None:
+        return []
+    path, template = write(f, folder / f"{program}.fits"), folder / f"{program}.hdr"
+    template.write_text(f.grid_out.to_template())
+    command = [program, str(path), str(folder / f"{program}_out.fits"), str(template)]
+    return [Run(f"{program}, file to file", lambda: check(command), f.values.size)]
+
+
+def swarp_runs(f: Field, folder: Path) -> list[Run]:
+    """SWarp's resampling (Lanczos-3, not exact), file to file, without background and coaddition."""
+    program = shutil.which("SWarp") or shutil.which("swarp")
+    if program is None:
+        return []
+    path = write(f, folder / "swarp.fits")
+    (folder / "coadd.head").write_text(f.grid_out.to_template())
+    options = {"COMBINE": "N", "SUBTRACT_BACK": "N", "NTHREADS": "1", "VERBOSE_TYPE": "QUIET", "WRITE_XML": "N"}
+    options |= {"IMAGEOUT_NAME": f"{folder}/coadd.fits", "RESAMPLE_DIR": f"{folder}", "DELETE_TMPFILES": "N"}
+    command = [program, str(path), *(word for key, value in options.items() for word in (f"-{key}", value))]
+    return [Run("SWarp resampling, file to file", lambda: check(command), f.values.size)]
+
+
+def check(command: list[str]) -> None:
+    """Run a program; a failure is shown, not timed in silence."""
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode or "ERROR" in done.stdout:
+        raise RuntimeError(f"{command[0]}: {done.stdout}{done.stderr}")
+
+
+def project_once(side: int, method: str) -> None:
+    """Project a field of that size."""
+    f = field(side, 1.0)
+    project(f.values, Job(f.grid_in, f.grid_out, fit_mapping(f.grid_in, f.grid_out), method), f.grid_out.window)
+
+
+def peak() -> float:
+    """Greatest resident memory of this process so far, MB."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def python(code: str, environment: dict[str, str]) -> float:
+    """What a line of Python prints, with this file's names, in a process of its own."""
+    path = os.pathsep.join([str(Path(__file__).parent), str(Path(__file__).parents[2])])
+    command = [sys.executable, "-c", f"from bench_project import *; {code}"]
+    environment = os.environ | {"PYTHONPATH": path} | environment
+    return float(subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout)
+
+
+def memory(side: int) -> None:
+    """Peak memory above that of the imports and compiled kernels, per input Mpix."""
+    print(f"\nmemory of project, {side}x{side} float32 input and two float64 sums of the output included")
+    for method in ("plane", "sky"):
+        code = f"project_once(64, {method!r}); a = peak(); project_once({side}, {method!r}); print(peak() - a)"
+        print(f"  {method:<44} {python(code, {}) / (side**2 / 1e6):9.1f} MB per Mpix")
+
+
+def start() -> None:
+    """CPU seconds of imports, of the command line's help, and of a first projection, cold and cached."""
+    print("\nstart-up, CPU seconds")
+    cases = {"--help": ["-c", "from dmontage.cli import main; main(['--help'])"]}
+    cases["import dmontage.pipeline"] = ["-c", "import dmontage.pipeline"]
+    if find_spec("reproject"):
+        cases["import reproject"] = ["-c", "import reproject"]
+    for name, arguments in cases.items():
+        cpu(arguments)
+        print(f"  {name:<44} {min(cpu(arguments) for _ in range(5)):9.2f}")
+    code = "t = time.process_time(); project_once(16, {!r}); print(time.process_time() - t)"
+    with tempfile.TemporaryDirectory() as cache:
+        for method in ("plane", "sky"):
+            for state in ("compiled", "from the cache"):
+                taken = python(code.format(method), {"NUMBA_CACHE_DIR": cache})
+                print(f"  first projection by the {method} kernel, {state:<14} {taken:9.2f}")
+
+
+def cpu(arguments: list[str]) -> float:
+    """CPU seconds of a python process."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    subprocess.run([sys.executable, *arguments], capture_output=True, check=True)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+
+def main() -> None:
+    """All tables."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--side", type=int, default=1024)
+    parser.add_argument("--skip-start", action="store_true")
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        for ratio in (1.0, 1.3):
+            exact_on_plane(arguments.side, ratio, arguments.rounds, Path(folder))
+        for ratio in (1.0, 1.3):
+            exact_on_sphere(arguments.side // 2, ratio, arguments.rounds, Path(folder))
+        drizzle(2 * arguments.side, arguments.rounds)
+    memory(2 * arguments.side)
+    if not arguments.skip_start:
+        start()
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=5)
-    arguments = parser.parse_args()
-    for pixel_ratio in (1.0, 1.3):
-        case(pixel_ratio, arguments.rounds)
+    main()

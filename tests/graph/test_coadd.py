@@ -26,17 +26,34 @@ def make_parts(n: int = 9) -> list[Part]:
     return parts
 
 
+def with_weights(parts: list[Part], seed: int = 1) -> list[Part]:
+    """The same values with weights in pixels and of images, variances, and drops of several sizes; no plane."""
+    rng = np.random.default_rng(seed)
+    out = []
+    for part in parts:
+        share = rng.choice([0.5, 1, 4], part.area.shape)
+        out.append(
+            part._replace(
+                flux=(part.flux * share).astype(np.float32), weight=(part.area * share).astype(np.float32),
+                variance=rng.uniform(0.1, 5, part.area.shape).astype(np.float32), plane=np.zeros(5),
+                factor=float(rng.choice([0.25, 1, 3])), nominal=float(rng.choice([0.3, 0.49, 1])),
+            )
+        )  # fmt: skip
+    return out
+
+
 def cut(part: Part, window: Window) -> Part:
     common = part.window & window
     at = common.relative_to(part.window).slices
-    return Part(common, part.flux[at], part.area[at], part.plane)
+    weight, variance = (None if layer is None else layer[at] for layer in (part.weight, part.variance))
+    return part._replace(window=common, flux=part.flux[at], area=part.area[at], weight=weight, variance=variance)
 
 
 def whole(parts: list[Part]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Values, corrected, and areas (n, ny, nx) on the mosaic; NaN and 0 elsewhere."""
     values = np.full((len(parts), *MOSAIC.shape), np.nan)
     areas = np.zeros(values.shape)
-    for k, (w, flux, area, plane) in enumerate(parts):
+    for k, (w, flux, area, plane, *_) in enumerate(parts):
         y, x = np.mgrid[w.slices]
         level, slope_x, slope_y, x0, y0 = plane
         with np.errstate(invalid="ignore"):
@@ -86,13 +103,61 @@ def test_against_whole_arrays(combine: str, weights: str) -> None:
 def test_no_bit_depends_on_the_chunk(combine: str, weights: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """C24: odd chunks, and odd bands of the median's stack."""
     parts = make_parts()
-    value, area = coadd(MOSAIC, parts, combine, weights)
-    monkeypatch.setattr(module, "_BAND", 7)
-    for _, chunk in MOSAIC.blocks((41, 13)):
-        mine = [cut(part, chunk) for part in parts if part.window & chunk]
-        found = coadd(chunk, mine, combine, weights)
-        np.testing.assert_array_equal(found[0], value[chunk.slices])
-        np.testing.assert_array_equal(found[1], area[chunk.slices])
+    for drawn in (parts, with_weights(parts)):
+        variance = drawn[0].variance is not None and combine == "mean"
+        monkeypatch.setattr(module, "_BAND", 128)
+        uncut = coadd(MOSAIC, drawn, combine, weights, variance=variance)
+        monkeypatch.setattr(module, "_BAND", 7)
+        for _, chunk in MOSAIC.blocks((41, 13)):
+            mine = [cut(part, chunk) for part in drawn if part.window & chunk]
+            for found, wanted in zip(coadd(chunk, mine, combine, weights, variance=variance), uncut, strict=True):
+                np.testing.assert_array_equal(found, wanted[chunk.slices])
+
+
+@pytest.mark.parametrize("weights", ["area", "none"])
+def test_weighted_means_and_their_variance_pixel_by_pixel(weights: str) -> None:
+    """C7, C25: Σ W w v / Σ W w, Σ (W w)² σ² / (Σ W w)², and an area that knows no weight."""
+    parts = with_weights(make_parts())
+    value, area, variance = coadd(MOSAIC, parts, "mean", weights, variance=True)
+    assert coadd(MOSAIC, parts, "mean", weights)[0].tobytes() == value.tobytes()
+    for y, x in np.random.default_rng(2).integers(0, MOSAIC.shape, (300, 2)):
+        here = [(p, (y - p.window.y0, x - p.window.x0)) for p in parts if Window(y, y + 1, x, x + 1) in p.window]
+        mine = [(p, at) for p, at in here if p.area[at] > 0]
+        if not mine:
+            assert np.isnan(value[y, x]) and np.isnan(variance[y, x]) and area[y, x] == 0
+            continue
+        w = np.array([float(p.divisor[at]) for p, at in mine])
+        s2 = np.array([float(p.variance[at]) for p, at in mine if p.variance is not None])
+        v = np.array([p.flux[at] for p, at in mine]) / w
+        share = w * [p.factor for p, _ in mine] if weights == "area" else np.ones(len(mine))
+        assert value[y, x] == pytest.approx((share * v).sum() / share.sum(), abs=1e-5)
+        assert variance[y, x] == pytest.approx((share**2 * s2).sum() / share.sum() ** 2, rel=1e-12)
+        assert area[y, x] == sum(float(p.area[at]) for p, at in mine)
+
+
+@pytest.mark.filterwarnings("ignore:All-NaN")
+@pytest.mark.parametrize("weights", ["area", "none"])
+def test_a_median_takes_half_of_what_drops_can_cover(weights: str) -> None:
+    """C7, C22: above half of each image's own nominal area, not of 1; halved by W·w."""
+    parts = with_weights(make_parts())
+    value, area = coadd(MOSAIC, parts, "median", weights)
+    per_area = [p._replace(flux=p.flux / np.where(p.area > 0, p.divisor, 1) * p.area) for p in parts]
+    values, areas = whole(per_area)
+    shares = np.zeros(values.shape)
+    for k, part in enumerate(parts):
+        shares[k][part.window.slices] = part.divisor.astype(float) * part.factor
+    used = areas > 0.5 * np.array([part.nominal for part in parts])[:, None, None]
+    assert (used & (areas < 0.3)).any()
+    values[~used] = np.nan
+    np.testing.assert_array_equal(area, np.where(used, areas, 0).sum(axis=0))
+    if weights == "none":
+        wanted = np.nanmedian(values, axis=0)
+    else:
+        wanted = np.full(MOSAIC.shape, np.nan)
+        for at in zip(*np.nonzero(used.any(axis=0)), strict=True):
+            mine = used[:, *at]
+            wanted[at] = weighted_median(values[:, *at][mine], shares[:, *at][mine])
+    np.testing.assert_allclose(value, wanted, rtol=1e-5, atol=1e-5)
 
 
 def test_images_of_equal_area_count_equally() -> None:

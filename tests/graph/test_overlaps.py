@@ -10,11 +10,12 @@ import pytest
 from numpy.typing import NDArray
 
 from dmontage.graph.overlaps import MIN_AREA, fit_pair, fit_pairs
+from dmontage.kernels.plane_fit import Sums
 from dmontage.model import OverlapPair
 from dmontage.store import Store
 from dmontage.window import Window
 
-Row = tuple[NDArray[np.float32], NDArray[np.float32]]
+Row = tuple[NDArray[np.float32], ...]
 
 WINDOWS = (Window(0, 60, 0, 80), Window(40, 100, 10, 90), Window(30, 50, 60, 120))
 PLANES = np.array([[10.0, 0.05, -0.02], [-4.0, 0.0, 0.03], [7.0, -0.1, 0.0]])
@@ -32,9 +33,10 @@ def row(i: int, sigma: float = 0.0) -> Row:
     return (value * area).astype(np.float32), area
 
 
-def cut(parts: Row, w: Window, window: Window) -> Row:
+def cut(parts: Row, w: Window, window: Window) -> Sums:
+    """Of (flux, area), or (flux, area, weight)."""
     at = window.relative_to(w).slices
-    return parts[0][at], parts[1][at]
+    return Sums(parts[0][at], parts[-1][at], parts[1][at], MIN_AREA)
 
 
 @pytest.mark.parametrize("model", ["plane", "level"])
@@ -58,33 +60,45 @@ def test_a_difference_is_plus_minus_minus(model: Literal["plane", "level"]) -> N
     assert fit.median == pytest.approx(level + inner_x * slope_x + inner_y * slope_y, abs=0.05)
 
 
-def test_the_information_counts_input_pixels() -> None:
-    """Twice the input pixels in an output pixel make the fit better known by what projection does to noise."""
+def test_correlated_pixels_count_for_fewer() -> None:
+    """To (ν - 2)/ν of some 500 and 1000 degrees of freedom."""
     pair = OverlapPair(0, 1, WINDOWS[0] & WINDOWS[1])
     parts = [cut(row(i, 1.0), WINDOWS[i], pair.window) for i in (0, 1)]
-    fine, coarse = (np.array(fit_pair(pair, parts[0], parts[1], "plane", ratio).information) for ratio in (1.0, 3.0))
-    # Variance of a projected value (1 - 1/3)² at ratio 1, ((3 - 1/3)/9)² at 3, each times its input pixels; the rest
-    # is (ν - 2)/ν of some 500 and 1000 degrees of freedom.
-    np.testing.assert_allclose(coarse / fine, 9 * (8 / 27) ** 2 / (2 / 3) ** 2, rtol=3e-3)
+    white, alike = (np.array(fit_pair(pair, parts[0], parts[1], "plane", c).information) for c in (1.0, 2.25))
+    np.testing.assert_allclose(white / alike, 2.25, rtol=3e-3)
 
 
 def test_without_pixels_in_common_there_is_no_fit() -> None:
     pair = OverlapPair(0, 1, Window(0, 5, 0, 5))
     nothing = np.zeros((5, 5), np.float32)
-    fit = fit_pair(pair, (nothing, nothing), (nothing, nothing), "plane", 1.0)
+    none = Sums(nothing, nothing, nothing, MIN_AREA)
+    fit = fit_pair(pair, none, none, "plane", 1.0)
     assert fit.n_pixels == fit.n_kept == 0 and not np.any(fit.information)
 
 
-def test_the_task_fits_what_the_body_fits(tmp_path: Path) -> None:
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("nominal", [1.0, 0.49])
+def test_the_task_fits_what_the_body_fits(tmp_path: Path, weighted: bool, nominal: float) -> None:
+    """With weights, which change no value, and with drops whose best coverage is 0.49: C7."""
     path = str(tmp_path / "run.zarr")
-    tables = [{"window": [w.y0, w.y1, w.x0, w.x1]} for w in WINDOWS]
-    store = Store.create(path, {"digest": "x", "shape": [100, 120]}, tables, (100, 120), 64)
+    tables = [{"window": [w.y0, w.y1, w.x0, w.x1], "nominal": nominal} for w in WINDOWS]
+    store = Store.create(path, {"digest": "x", "shape": [100, 120]}, tables, (100, 120), 64, weighted=weighted)
+    rows = []
     for i in range(3):
-        store.write_row(i, *row(i, 0.5), "00" * 32)
+        flux, area = row(i, 0.5)
+        weight = np.random.default_rng(i).uniform(0.5, 2, area.shape).astype(np.float32) if weighted else np.float32(1)
+        sums = ((flux * weight).astype(np.float32), np.float32(nominal) * area, weight * area)
+        rows.append(sums if weighted else tuple(np.float32(nominal) * part for part in (flux, area)))
+        store.write_row(i, rows[-1], "00" * 32)
     pairs = [(0, 1), (0, 2), (1, 2)]
     fits = fit_pairs(path, [(*pair, 1.3) for pair in pairs], "plane")
     for fit, (i, j) in zip(fits, pairs, strict=True):
         pair = OverlapPair(i, j, WINDOWS[i] & WINDOWS[j])
-        plus, minus = (cut(row(k, 0.5), WINDOWS[k], pair.window) for k in (i, j))
+        limit = MIN_AREA * nominal
+        plus, minus = (cut(rows[k], WINDOWS[k], pair.window)._replace(min_area=limit) for k in (i, j))
         assert fit == fit_pair(pair, plus, minus, "plane", 1.3)
+        plus, minus = (cut(row(k, 0.5), WINDOWS[k], pair.window) for k in (i, j))
+        plain = fit_pair(pair, plus, minus, "plane", 1.3)
+        assert fit.n_pixels == plain.n_pixels > 100
+        assert fit.plane.level == pytest.approx(plain.plane.level, abs=1e-4)
     assert fit_pairs(path, [(1, 2, 1.3), (0, 1, 1.3)], "plane") == [fits[2], fits[0]]

@@ -1,0 +1,155 @@
+"""Image: one image, or cube, on a grid as lazy dask arrays (level 4).
+
+A chunk of the output depends on the part of the image that reaches it and on nothing else: a window of a file, that it
+reads itself, a slice of a dask array, or an array that the caller holds, which is in the graph once.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import dask.array as da
+import numpy as np
+from dask.delayed import delayed
+
+from dmontage.fits_files import read
+from dmontage.graph.drive import name_of
+from dmontage.graph.project import Job, project, sources
+from dmontage.graph.units import brightness_of, flux_of
+from dmontage.model import ImageRef
+from dmontage.quality import Quality, apply
+from dmontage.window import Window
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+__all__ = ["Layers", "is_lazy", "lazy_projection", "project_part"]
+
+_SIDE = 1024
+"""Side of a chunk of the output."""
+
+_BYTES = 2**28
+"""Of the sums that one task holds; a cube's chunks are smaller."""
+
+
+class Layers(NamedTuple):
+    """What belongs to an image: each a numpy or dask array (..., ny, nx), an ImageRef that tasks read, or None."""
+
+    values: Any
+    weights: Any = None
+    mask: Any = None
+    variance: Any = None
+
+
+def is_lazy(array: Any) -> bool:
+    """True for a dask array."""
+    return isinstance(array, da.Array)
+
+
+def lazy_projection(
+    layers: Layers, planes: tuple[int, ...], job: Job, quality: Quality, unit: str
+) -> tuple[da.Array, ...]:
+    """Mean and area, and the variance of the mean where one is given, each (*planes, my, mx) float64.
+
+    Parameters
+    ----------
+    planes
+        Leading axes of the image; they share one geometry, and one chunk.
+    unit
+        "surface_brightness" or "flux_per_pixel".
+    """
+    has_variance = layers.variance is not None
+    n_out = 3 if has_variance else 2
+    run = name_of(job.grid_in, job.grid_out, job.method, job.drop, job.mapping.to_dict(), quality, unit, *layers)
+    whole = [_whole(layer, f"dmontage-image-{run}-{k}") for k, layer in enumerate(layers)]
+    setup = delayed((job, quality, unit), pure=True, traverse=False, name=f"dmontage-job-{run}")
+    side = _side(math.prod(planes))
+    blocks: list[list[Any]] = []
+    for k, (_, window) in enumerate(job.grid_out.window.blocks((side, side))):
+        part = sources(job, window)
+        shape = (n_out, *planes, *window.shape)
+        if window.x0 == 0:
+            blocks.append([])
+        if part is None:
+            blocks[-1].append(_nothing(shape))
+            continue
+        arguments = [_part(layer, part) for layer in whole]
+        task = delayed(project_part, pure=True)(
+            setup, window, part, *arguments, dask_key_name=f"dmontage-project-{run}-{k}"
+        )
+        blocks[-1].append(da.from_delayed(task, shape, np.float64, name=f"dmontage-projected-{run}-{k}"))
+    all_of_it = da.block(blocks) if len(blocks) > 1 or len(blocks[0]) > 1 else blocks[0][0]
+    return tuple(all_of_it[i] for i in range(n_out))
+
+
+def project_part(setup: tuple[Job, Quality, str], window: Window, part: Window, *layers: Any) -> NDArray[np.float64]:
+    """Task: (mean, area[, variance]) of a window, from the layers on a part of the image.
+
+    A layer is an array of just that part, a whole one to be cut, or an ImageRef to be read.
+    """
+    job, quality, unit = setup
+    values, weights, mask, variance = (_pixels(layer, part, job) for layer in layers)
+    if values.dtype.kind != "f":
+        values = values.astype(np.float64)
+    if unit == "flux_per_pixel":
+        values = brightness_of(values, job.grid_in, job.grid_out, part)
+        if variance is not None:  # the factor enters squared
+            variance = brightness_of(variance, job.grid_in, job.grid_out, part)
+            variance = brightness_of(variance, job.grid_in, job.grid_out, part)
+    values, weights, variance = apply(
+        values, part, job.grid_in.shape, quality, weights=weights, mask=mask, variance=variance
+    )
+    done = project(values, job, window, weights=weights, variance=variance, part=part)
+    weight = done.area if done.weight is None else done.weight
+    some = weight > 0.0
+    mean = np.divide(done.flux, weight, out=np.full(weight.shape, np.nan), where=some)
+    out = [mean, done.area]
+    if done.variance is not None:
+        out.append(np.divide(done.variance, weight**2, out=np.full(weight.shape, np.nan), where=some))
+    if unit == "flux_per_pixel":
+        out[0] = flux_of(out[0], job.grid_out, window)
+        if done.variance is not None:
+            out[2] = flux_of(flux_of(out[2], job.grid_out, window), job.grid_out, window)
+    return np.stack(out)
+
+
+def _side(n_planes: int) -> int:
+    """Side of a chunk, a power of two, so that the sums of all planes fit."""
+    side = _SIDE
+    while side > 64 and 4 * 8 * n_planes * side**2 > _BYTES:
+        side //= 2
+    return side
+
+
+def _whole(layer: Any, name: str) -> Any:
+    """A layer as tasks are told of it: an array that the caller holds is in the graph once."""
+    if layer is None or isinstance(layer, (ImageRef, da.Array)):
+        return layer
+    return delayed(layer, pure=True, traverse=False, name=name)
+
+
+def _part(layer: Any, part: Window) -> Any:
+    if isinstance(layer, da.Array):
+        block = layer[(..., *part.slices)]
+        return block.rechunk(block.shape).to_delayed().item()
+    return layer
+
+
+def _pixels(layer: Any, part: Window, job: Job) -> Any:
+    """A layer's pixels on a part of the image, as native numbers; floats but for masks."""
+    if layer is None:
+        return None
+    if isinstance(layer, ImageRef):
+        return read(layer, part)
+    array = np.asarray(layer)
+    if array.shape[-2:] != part.shape:
+        array = array[(..., *part.slices)]
+    return array.astype(array.dtype.newbyteorder("="), copy=False)
+
+
+def _nothing(shape: tuple[int, ...]) -> da.Array:
+    """Where nothing falls: NaN, and no area."""
+    blank = da.full((1, *shape[1:]), np.nan, chunks=-1)
+    nothing: da.Array = da.concatenate([blank, da.zeros_like(blank), *([blank] * (shape[0] - 2))]).rechunk(-1)
+    return nothing
