@@ -9,12 +9,13 @@
     mosaic = dm.mosaic(images, grid)                                         # lazy
     mosaic.cutout("05h35m17s -5d23m28s", "5 arcmin").compute()
     mosaic.write("mosaic.fits")
+    mean, area = dm.project("image.fits", grid)                              # one image, lazily
 
 Pixel values are surface brightness: a constant sky stays that constant, whatever the size of the output's pixels.
 Arrays are ``[y, x]``, pixel centres lie at integers, blank is NaN; sizes and scales are astropy Quantities or text.
 
-Levels: a module imports from lower levels only. 0 kernels, window, headers, sphere, polynomial · 1 grid · 2 mapping,
-model · 3 fits_files, store, planner, background · 4 graph · 5 pipeline · 6 view, demo · 7 cli.
+Levels: a module imports from lower levels only. 0 kernels, window, headers, sphere, polynomial, noise · 1 grid,
+quality · 2 mapping, model · 3 fits_files, store, planner, background · 4 graph · 5 pipeline · 6 view, demo · 7 cli.
 """
 
 from __future__ import annotations

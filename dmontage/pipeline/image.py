@@ -56,7 +56,8 @@ def project(
     method
         "auto": the plane kernel where its error bound is below ``tol``, else the sphere; "plane"; "sky".
     pixfrac, kernel
-        Drizzle: see `dmontage.Drop`.
+        How a pixel is laid on the output (drizzle): shrunk to ``pixfrac`` of its side; "square" by exact overlap,
+        "point" into the cell of its middle, "gaussian". See `dmontage.model.Drop`.
     hdu
         Number or EXTNAME, of a file or HDUList with several images.
     weights, mask, variance

@@ -233,7 +233,8 @@ class MosaicPlan:
         mpix = sum(image.grid.window.size for image in {row.image for row in self.rows}) / 1e6
         depth = sum(row.window.size for row in self.rows) / self.grid.window.size
         lines = [
-            f"mosaic      {nx} x {ny} pixels of {np.degrees(self.grid.scale) * 3600:.4g} arcsec, {self.grid.kind} ({self.grid.frame.name})",
+            f"mosaic      {nx} x {ny} pixels of {np.degrees(self.grid.scale) * 3600:.4g} arcsec, "
+            f"{self.grid.kind} ({self.grid.frame.name})",
             f"images      {self.n_images} used, {mpix:.1f} Mpix; {len(self.skipped)} skipped",
             f"projection  {len(self.rows) - n_sky} on the plane, {n_sky} on the sphere; "
             f"error at most {self.error_bound:.1e} px",
