@@ -169,8 +169,7 @@ def _product(
         return layers
     grid = Grid(run["grid"], (run["shape"][0], run["shape"][1]))
     value, area, *variance = layers
-    # Of a variance the factor between the units enters squared.
-    return flux_of(value, grid, window), area, *(flux_of(flux_of(v, grid, window), grid, window) for v in variance)
+    return flux_of(value, grid, window), area, *(flux_of(v, grid, window, power=2) for v in variance)
 
 
 def _parts(

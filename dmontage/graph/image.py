@@ -16,13 +16,14 @@ from dask.delayed import delayed
 from dmontage.fits_files import read
 from dmontage.graph.drive import name_of
 from dmontage.graph.project import Job, project, sources
-from dmontage.graph.units import brightness_of, flux_of
+from dmontage.graph.units import flux_of, prepared
 from dmontage.model import ImageRef
-from dmontage.quality import Quality, apply
 from dmontage.window import Window
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+    from dmontage.quality import Quality
 
 __all__ = ["Layers", "is_lazy", "lazy_projection", "project_part"]
 
@@ -89,16 +90,11 @@ def project_part(setup: tuple[Job, Quality, str], window: Window, part: Window, 
     A layer is an array of just that part, a whole one to be cut, or an ImageRef to be read.
     """
     job, quality, unit = setup
-    values, weights, mask, variance = (_pixels(layer, part, job) for layer in layers)
+    values, weights, mask, variance = (_pixels(layer, part) for layer in layers)
     if values.dtype.kind != "f":
         values = values.astype(np.float64)
-    if unit == "flux_per_pixel":
-        values = brightness_of(values, job.grid_in, job.grid_out, part)
-        if variance is not None:  # the factor enters squared
-            variance = brightness_of(variance, job.grid_in, job.grid_out, part)
-            variance = brightness_of(variance, job.grid_in, job.grid_out, part)
-    values, weights, variance = apply(
-        values, part, job.grid_in.shape, quality, weights=weights, mask=mask, variance=variance
+    values, weights, variance = prepared(
+        (values, weights, mask, variance), job.grid_in, job.grid_out, part, quality, unit
     )
     done = project(values, job, window, weights=weights, variance=variance, part=part)
     weight = done.area if done.weight is None else done.weight
@@ -110,7 +106,7 @@ def project_part(setup: tuple[Job, Quality, str], window: Window, part: Window, 
     if unit == "flux_per_pixel":
         out[0] = flux_of(out[0], job.grid_out, window)
         if done.variance is not None:
-            out[2] = flux_of(flux_of(out[2], job.grid_out, window), job.grid_out, window)
+            out[2] = flux_of(out[2], job.grid_out, window, power=2)
     return np.stack(out)
 
 
@@ -136,7 +132,7 @@ def _part(layer: Any, part: Window) -> Any:
     return layer
 
 
-def _pixels(layer: Any, part: Window, job: Job) -> Any:
+def _pixels(layer: Any, part: Window) -> Any:
     """A layer's pixels on a part of the image, as native numbers; floats but for masks."""
     if layer is None:
         return None

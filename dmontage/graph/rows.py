@@ -12,12 +12,12 @@ from dmontage._version import __version__
 from dmontage.errors import InputError
 from dmontage.fits_files import read
 from dmontage.graph.project import Job, project
-from dmontage.graph.units import brightness_of
+from dmontage.graph.units import prepared
 from dmontage.grid import Grid
 from dmontage.mapping import Mapping
 from dmontage.model import Companions, Drop, ImageRef
 from dmontage.planner import Footprint, row_digest
-from dmontage.quality import Quality, apply
+from dmontage.quality import Quality
 from dmontage.store import Store
 from dmontage.window import Window
 
@@ -136,13 +136,9 @@ class _Run(NamedTuple):
 def _sums(row: Footprint, beside: Companions, run: _Run) -> tuple[dict[str, NDArray[np.float64]], int]:
     """What the store holds of an image, by name, and how many of its pixels are undefined."""
     image = row.image
-    values = read(image)
     weights, mask, variance = (None if ref is None else read(ref) for ref in beside.maps)
-    if run.unit == "flux_per_pixel":
-        values = brightness_of(values, image.grid, run.grid)
-        if variance is not None:  # the factor enters squared
-            variance = brightness_of(brightness_of(variance, image.grid, run.grid), image.grid, run.grid)
-    values, weights, variance = apply(values, image.grid.window, image.grid.shape, run.quality, weights, mask, variance)
+    layers = read(image), weights, mask, variance
+    values, weights, variance = prepared(layers, image.grid, run.grid, image.grid.window, run.quality, run.unit)
     job = Job(image.grid, run.grid, row.mapping, row.method, run.drop)
     scale = _common(weights, values)
     done = project(values, job, row.window, weights=weights if scale is None else None, variance=variance)
