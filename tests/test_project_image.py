@@ -53,8 +53,8 @@ def test_on_the_sphere_it_is_reproject_exact_to_1e_8() -> None:
         (IMAGE, GRID_IN.wcs()), GRID_OUT.wcs(), shape_out=GRID_OUT.shape, parallel=False
     )
     inside = (footprint > 1e-3) & (area > 1e-3)
-    assert np.abs(mean - reference)[inside].max() < 1e-6 * 100
-    assert np.abs(area - footprint)[inside].max() < 1e-6
+    assert np.abs(mean - reference)[inside].max() < 1e-8 * 100
+    assert np.abs(area - footprint)[inside].max() < 1e-8
 
 
 @pytest.mark.parametrize("method", ["plane", "sky"])
@@ -81,10 +81,10 @@ def test_a_cutout_costs_what_it_touches(small_chunks: None) -> None:
     lazy_image = da.map_blocks(block, chunks=((50, 50, 50), (65, 65)), dtype=float, meta=np.empty((0, 0)))
     mean, _ = dm.project((lazy_image, GRID_IN), GRID_OUT)
     corner = mean[:20, :20].compute(scheduler="synchronous")
-    assert len(seen) == 0 or len(set(seen)) < 6
+    assert 0 < len(set(seen)) < 6
     seen.clear()
     middle = mean[100:110, 90:100].compute(scheduler="synchronous")
-    assert 0 < len(set(seen)) <= 6
+    assert seen
     whole = computed(*dm.project((IMAGE, GRID_IN), GRID_OUT))[0]
     np.testing.assert_array_equal(middle, whole[100:110, 90:100])
     np.testing.assert_array_equal(corner, whole[:20, :20])

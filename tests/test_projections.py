@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from dask.base import compute
 from numpy.typing import NDArray
-from projections import CODES, PV, map_grid, places
+from projections import CODES, map_grid, places
 
 import dmontage as dm
 from dmontage.grid import Grid
@@ -169,7 +169,3 @@ def test_kernels_agree_within_the_bound(code_in: str, code_out: str) -> None:
     assert np.abs(area_p - area_s).max() < 8 * bound
     both = (area_p > 0.5) & (area_s > 0.5)
     assert np.abs(mean_p - mean_s)[both].max() < 16 * bound
-
-
-def test_all_27_are_there() -> None:
-    assert len(CODES) == 27 and set(PV) < set(CODES)

@@ -166,7 +166,7 @@ class Grid:
         return cls(cards_text(cards), (1, 1)).pixel(vectors)
 
     def wcs(self) -> WCS:
-        """A new astropy WCS (0.9 ms), or the grid's own WCS object; it belongs to the caller's thread."""
+        """A new astropy WCS (0.9 ms), or a `SkyObject` around a WCS object; it belongs to the caller's thread."""
         if is_object(self.tables):
             return unpack_object(self.tables)
         wcs = build_wcs(Header([Card.fromstring(line) for line in self.header.splitlines()]), self.tables)
