@@ -46,6 +46,7 @@ same pixels take from the cache. 226 instructions with AVX2. What was tried, in 
     running sums by unsigned indices, no views                   -5
     elsewhere views of rows, not x[r0 + r, c0 + c]               -8   (that may be negative: no vector code)
     loading both ends before choosing the left one               -4
+    only the outer edges of holes and of flat tiles              0    (but -11 where 2 % are holes: 500 ns a hole)
     tiles of 32, 48, 96, 128                                     +8, +3, -1.5, -2  (the last two 0 at ratio 2)
     a branch where a third cell gets 0, a second buffer          0    (the stores alone take 3.6)
     corners in bands of 64, 128 or 256 rows                      0    (evaluating them takes 1.5: not worth fusing)
@@ -74,6 +75,9 @@ TILE = 64
 
 _FAR = 1e4
 """A pixel further from the tile's median than this many median deviations is added alone."""
+
+_MIXED = 1e11
+"""A tile in which a pixel may lie so many times its smallest value from the median is added pixel by pixel."""
 
 _SAMPLE = 64
 """Pixels that give a tile's median and median deviation."""
@@ -127,6 +131,27 @@ class _Work(NamedTuple):
     """(2, 2, tile + 1): x and y of two rows of corners."""
     columns: NDArray[np.float64]
     """(2, tile + 1): least and greatest of each column; a reduction along rows would not become vector code."""
+
+
+class _Blocks(NamedTuple):
+    """Deviations u and validity of a tile, and of a hole in it, padded by a pixel on all sides."""
+
+    u: NDArray[np.float64]
+    ok: NDArray[np.uint8]
+    u_hole: NDArray[np.float64]
+    ok_hole: NDArray[np.uint8]
+    sample: NDArray[np.float64]
+
+
+def _scratch(tile: int) -> tuple[_Blocks, _Work, _Cells]:
+    """What the kernel writes to; made outside, as numba takes 1 s to compile its making."""
+    ok_hole = np.zeros((3, 3), np.uint8)
+    ok_hole[1, 1] = 1
+    side = tile + 2
+    blocks = np.zeros((side, side)), np.zeros((side, side), np.uint8), np.zeros((3, 3)), ok_hole, np.empty(_SAMPLE + 1)
+    at, corners, columns = np.empty(2 * _PITCH, np.int32), np.empty((2, 2, tile + 1)), np.empty((2, tile + 1))
+    none = _Cells(np.zeros(1), np.zeros(1), np.zeros(1, np.uint8), np.zeros(2), np.zeros(2, np.int64))
+    return _Blocks(*blocks), _Work(np.empty(_END), np.empty(_END), at, corners, columns), none
 
 
 # -- edges -------------------------------------------------------------------------------------------------------------
@@ -355,11 +380,15 @@ def _add_block(
     u: NDArray[np.float64],
     ok: NDArray[np.uint8],
     full: bool,
+    flat: bool,
     work: _Work,
     frame: _Frame,
     cells: _Cells,
 ) -> None:
-    """Add all edges of a block. ``ok`` is 1 for the pixels that take part, all of them if ``full``."""
+    """Add all edges of a block.
+
+    ``ok`` is 1 for the pixels that take part, all of them if ``full``; ``u`` is 0 everywhere if ``flat``.
+    """
     e, outer, at, corners, _ = work
     acc_flux = cells.flux
     acc_area = cells.area
@@ -379,7 +408,8 @@ def _add_block(
             _load_edges(e, nc, corners[r % 2], above, u[r], u[r + 1])
             n_outer = _collect_outer(work, r, nr, nc, ok, full, n_outer)
             n = 2 * nc + 1 if r < nr else nc
-            parts = _add_edges(e, at, n, parts, acc_flux, stride)
+            if not flat:  # as holes are, of which images of a few counts are full
+                parts = _add_edges(e, at, n, parts, acc_flux, stride)
             if n_outer + 2 * nc + 1 > _PITCH or r == nr:
                 _mark_edges(outer, n_outer, cells, stride)
                 parts = _add_edges(outer, at, n_outer, parts, acc_area, stride)
@@ -528,6 +558,31 @@ def _median_in_place(a: NDArray[np.float64], n: int) -> float:
 
 
 @primitive
+def _farthest(
+    nr: int, nc: int, v0: float, u: NDArray[np.float64], ok: NDArray[np.uint8], sample: NDArray[np.float64], k: int
+) -> float:
+    """How far from ``v0`` a pixel may lie to take part; below 0 where each must be added alone. Destroys the sample.
+
+    Where more than half of a tile is one value (counts, padding), the least of the other deviations is the scale. Where
+    values of very different size lie side by side, none of them is far from the median of all.
+    """
+    least = np.inf
+    for i in range(k):
+        size = abs(sample[i])
+        least = min(least, size if size > 0.0 else np.inf)
+        sample[i] = abs(sample[i] - v0)
+    scale = _median_in_place(sample, k)
+    if scale == 0.0:
+        scale = np.inf
+        for r in range(1, nr + 1):
+            for c in range(1, nc + 1):
+                size = abs(u[r, c] - v0) if ok[r, c] != 0 else 0.0
+                scale = min(scale, size if size > 0.0 else np.inf)
+        return _FAR * scale
+    return _FAR * scale if _FAR * scale <= _MIXED * least else -1.0
+
+
+@primitive
 def _centre_tile(
     nr: int,
     nc: int,
@@ -543,9 +598,7 @@ def _centre_tile(
     """
     k = _sample_tile(nr, nc, n_good, u, ok, sample)
     v0 = _median_in_place(sample, k)
-    for i in range(k):
-        sample[i] = abs(sample[i] - v0)
-    far = _FAR * _median_in_place(sample, k)
+    far = _farthest(nr, nc, v0, u, ok, sample, k)
     low = columns[0]
     high = columns[1]
     for c in range(nc):
@@ -623,18 +676,27 @@ def _cells(size: int, stride: int, n_rows: int) -> _Cells:
 
 
 @primitive
-def _orientation(x: NDArray[np.float64], y: NDArray[np.float64], r: int, c: int) -> float:
-    """+1 where the pixel's corners run counter-clockwise in the output plane, −1 where clockwise (shoelace)."""
-    cross = (x[r + 1, c + 1] - x[r, c]) * (y[r + 1, c] - y[r, c + 1]) - (x[r + 1, c] - x[r, c + 1]) * (
-        y[r + 1, c + 1] - y[r, c]
-    )
-    return 1.0 if cross >= 0.0 else -1.0
+def _parity(
+    x: NDArray[np.float64], y: NDArray[np.float64], r0: int, c0: int, nr: int, nc: int, ok: NDArray[np.uint8]
+) -> float:
+    """+1 where the pixels' corners run counter-clockwise in the output plane, −1 where clockwise.
+
+    That of the first pixel that has area (shoelace): the map does not fold, so it is that of all.
+    """
+    for r in range(r0, r0 + nr):
+        for c in range(c0, c0 + nc):
+            if ok[r - r0 + 1, c - c0 + 1] == 1:
+                cross = (x[r + 1, c + 1] - x[r, c]) * (y[r + 1, c] - y[r, c + 1])
+                cross -= (x[r + 1, c] - x[r, c + 1]) * (y[r + 1, c + 1] - y[r, c])
+                if cross != 0.0:
+                    return 1.0 if cross > 0.0 else -1.0
+    return 1.0
 
 
 @primitive
-def _find(ok: NDArray[np.uint8], kind: int, k: int, nc: int) -> int:
-    """The ``k``-th pixel of a tile in row order, or the next after it, whose ``ok`` is ``kind``."""
-    while ok[k // nc + 1, k % nc + 1] != kind:
+def _next_hole(ok: NDArray[np.uint8], k: int, nc: int) -> int:
+    """The ``k``-th pixel of a tile in row order, or the next after it, that is a hole."""
+    while ok[k // nc + 1, k % nc + 1] != 2:
         k += 1
     return k
 
@@ -681,14 +743,59 @@ def _project_block(
     size = frame.stride * frame.n_rows
     if size > cells.flux.size or 2 * frame.stride > cells.run.size or 2 * frame.n_rows > cells.span.size:
         cells = _cells(size, frame.stride, frame.n_rows)
-    k = _find(ok, 1, 0, nc)
-    parity = _orientation(x, y, r0 + k // nc, c0 + k % nc)  # the map does not fold: one pixel's is that of all
-    _add_block(x, y, r0, c0, nr, nc, u, ok, full, work, frame, cells)
+    parity = _parity(x, y, r0, c0, nr, nc, ok)
+    _add_block(x, y, r0, c0, nr, nc, u, ok, full, u_min == u_max, work, frame, cells)
     _flush(cells, frame, parity, v0, u_min, u_max, flux, area, y_first, x_first)
     return cells
 
 
 @kernel
+def _project_tiles(
+    values: NDArray[np.floating[Any]],
+    x_out: NDArray[np.float64],
+    y_out: NDArray[np.float64],
+    flux: NDArray[np.float64],
+    area: NDArray[np.float64],
+    y_first: int,
+    x_first: int,
+    tile: int,
+    blocks: _Blocks,
+    work: _Work,
+    cells: _Cells,
+) -> int:
+    """Add all tiles, as `project_plane` tells it."""
+    u_tile, ok_tile, u_hole, ok_hole, sample = blocks
+    ny, nx = values.shape
+    one = int(np.int64(1))  # no literals for these functions either
+    lost = 0
+    for r0 in range(0, ny, tile):
+        for c0 in range(0, nx, tile):
+            nr = min(tile, ny - r0)
+            nc = min(tile, nx - c0)
+            n_good = _load_tile(values, x_out, y_out, r0, c0, nr, nc, work.columns, u_tile, ok_tile)
+            if n_good < nr * nc:
+                lost += _count_lost(values, r0, c0, nr, nc, ok_tile)
+            if n_good == 0:
+                continue
+            v0, u_min, u_max, holes = _centre_tile(nr, nc, n_good, u_tile, ok_tile, sample, work.columns)
+            if holes < n_good:
+                full = n_good == nr * nc and holes == 0
+                cells = _project_block(
+                    x_out, y_out, r0, c0, nr, nc, u_tile, ok_tile, full, v0, u_min, u_max,
+                    work, cells, flux, area, y_first, x_first,
+                )  # fmt: skip
+            k = -1
+            for _ in range(holes):
+                k = _next_hole(ok_tile, k + 1, nc)
+                r = r0 + k // nc
+                c = c0 + k % nc
+                cells = _project_block(
+                    x_out, y_out, r, c, one, one, u_hole, ok_hole, holes > 0, np.float64(values[r, c]), 0.0, 0.0,
+                    work, cells, flux, area, y_first, x_first,
+                )  # fmt: skip
+    return lost
+
+
 def project_plane(
     values: NDArray[np.floating[Any]],
     x_out: NDArray[np.float64],
@@ -720,41 +827,6 @@ def project_plane(
     int
         Number of pixels with a value but without corners.
     """
-    ny, nx = values.shape
-    u_tile = np.zeros((tile + 2, tile + 2))
-    ok_tile = np.zeros((tile + 2, tile + 2), np.uint8)
-    u_hole = np.zeros((3, 3))
-    ok_hole = np.zeros((3, 3), np.uint8)
-    ok_hole[1, 1] = 1
-    sample = np.empty(_SAMPLE + 1)
-    columns = np.empty((2, tile + 1))
-    work = _Work(np.empty(_END), np.empty(_END), np.empty(2 * _PITCH, np.int32), np.empty((2, 2, tile + 1)), columns)
-    one = int(np.int64(1))  # no literals for these functions either
-    cells = _cells(one, one, one)
-    lost = 0
-    for r0 in range(0, ny, tile):
-        for c0 in range(0, nx, tile):
-            nr = min(tile, ny - r0)
-            nc = min(tile, nx - c0)
-            n_good = _load_tile(values, x_out, y_out, r0, c0, nr, nc, columns, u_tile, ok_tile)
-            if n_good < nr * nc:
-                lost += _count_lost(values, r0, c0, nr, nc, ok_tile)
-            if n_good == 0:
-                continue
-            v0, u_min, u_max, holes = _centre_tile(nr, nc, n_good, u_tile, ok_tile, sample, columns)
-            if holes < n_good:
-                full = n_good == nr * nc and holes == 0
-                cells = _project_block(
-                    x_out, y_out, r0, c0, nr, nc, u_tile, ok_tile, full, v0, u_min, u_max,
-                    work, cells, flux, area, y_first, x_first,
-                )  # fmt: skip
-            k = -1
-            for _ in range(holes):
-                k = _find(ok_tile, 2, k + 1, nc)
-                r = r0 + k // nc
-                c = c0 + k % nc
-                cells = _project_block(
-                    x_out, y_out, r, c, one, one, u_hole, ok_hole, holes > 0, np.float64(values[r, c]), 0.0, 0.0,
-                    work, cells, flux, area, y_first, x_first,
-                )  # fmt: skip
-    return lost
+    # In one piece: the kernel would be compiled once more for windows of a larger array.
+    v, x, y = (np.ascontiguousarray(a) for a in (values, x_out, y_out))
+    return int(_project_tiles(v, x, y, flux, area, y_first, x_first, tile, *_scratch(tile)))

@@ -14,6 +14,7 @@ from naive import clip, project_plane_naive, signed_area
 from numpy.typing import NDArray
 from strategies import ANGLES, Mesh, corner_meshes, images, make_mesh, meshes_with_images
 
+from dmontage.kernels.drops import list_square
 from dmontage.kernels.plane import TILE, project_plane
 
 Floats = NDArray[np.float64]
@@ -540,3 +541,49 @@ def test_far_from_the_origin() -> None:
     there = project(values, near.at(-(2.0**20), 2.0**20), first=(-(2**20), 2**20))
     assert here[0].tobytes() == there[0].tobytes()
     assert here[1].tobytes() == there[1].tobytes()
+
+
+def mixtures() -> dict[str, Floats]:
+    """Tiles of which large parts hold values that are no sky: memory never written, sentinels, saturation."""
+    rng = np.random.default_rng(0)
+    sky = rng.normal(100.0, 1.0, (64, 64))
+    part = rng.random(sky.shape)
+    columns = np.arange(64)
+    signs = np.where(rng.random(sky.shape) < 0.5, 1e308, -1e308)
+    lone = rng.poisson(0.3, sky.shape).astype(float)
+    lone[3, 5] = 1e30
+    return {
+        "two sentinels": np.where(part < 0.4, 1e30, np.where(part > 0.6, -1e30, sky)),
+        "spread": np.where(part < 0.6, rng.uniform(1e30, 2e30, sky.shape), sky),
+        "strips": np.where(columns < 20, 1e30, np.where(columns < 40, -1e30, sky)),
+        "memory": np.where(columns < 40, rng.uniform(0.0, 3e38, sky.shape), sky),
+        "greatest": np.where(columns < 40, signs, sky),
+        "counts": lone,
+    }
+
+
+@pytest.mark.parametrize("kind", mixtures())
+def test_what_fills_half_a_tile_changes_no_pixel_that_it_does_not_touch(kind: str) -> None:
+    """C3: beside the lists of `drops`, which add pixel by pixel."""
+    values, mesh = mixtures()[kind], make_mesh((64, 64), 1.0, 17.0)
+    flux, area = project(values, mesh)
+    pixel, cell, part = list_square(np.ones(values.shape, bool), mesh.x, mesh.y, 1.0, 0, 0, mesh.shape_out)
+    small = np.abs(values.ravel()[pixel]) < 1e6
+    hit = np.bincount(cell[~small], minlength=flux.size).reshape(flux.shape) > 0
+    expected = np.bincount(cell[small], values.ravel()[pixel[small]] * part[small], flux.size).reshape(flux.shape)
+    alone = ~hit & (area > 1e-3)
+    assert alone.sum() > 10
+    np.testing.assert_allclose((flux[alone] / area[alone]), expected[alone] / area[alone], rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("mirror", [1.0, -1.0])
+def test_a_first_pixel_without_area_does_not_turn_its_tile_over(mirror: float) -> None:
+    x, y = np.meshgrid(mirror * np.arange(5.0), np.arange(4.0))
+    x, y = x + (4.0 if mirror < 0 else 0.0), y.copy()
+    x[:2, :2], y[:2, :2] = x[0, 0], y[0, 0]
+    flux, area = np.zeros((6, 6)), np.zeros((6, 6))
+    project_plane(np.ones((3, 4)), x, y, flux, area, 0, 0, 64)
+    other = np.zeros((6, 6))
+    project_plane(np.ones((3, 4)), 4.0 - x, y, flux, other, 0, 0, 64)
+    assert area.sum() == pytest.approx(other.sum(), rel=1e-12)
+    assert area.sum() > 10.0

@@ -119,39 +119,33 @@ def _parent(nodes: Floats, offset: int, rows: int, columns: int, j: int, i: int)
     return cx, cy, cz, _chord(chord)
 
 
-@primitive
-def _shape_levels(rows: int, columns: int) -> Ints:
-    levels = np.zeros((40, 3), np.int64)
-    n, offset = 0, 0
-    while True:
-        levels[n, 0], levels[n, 1], levels[n, 2] = offset, rows, columns
-        n += 1
-        if rows == 1 and columns == 1:
-            return levels[:n].copy()
-        offset += rows * columns
+def _levels(rows: int, columns: int) -> Ints:
+    """Levels of a tree over rows × columns blocks."""
+    levels = [(0, rows, columns)]
+    while rows * columns > 1:
+        offset = levels[-1][0] + rows * columns
         rows, columns = (rows - 1) // FANOUT + 1, (columns - 1) // FANOUT + 1
+        levels.append((offset, rows, columns))
+    return np.array(levels, np.int64)
 
 
 @kernel
-def _cap_blocks(corners: Floats, quads: Bools, side: int, starts: Ints) -> tuple[Floats, Ints]:
-    """Caps of all nodes, and the levels; `starts` is filled with the first share of each block."""
+def _cap_blocks(corners: Floats, quads: Bools, side: int, levels: Ints, starts: Ints, nodes: Floats) -> None:
+    """Fill in the caps of all nodes, and in `starts` the first share of each block."""
     ny, nx = quads.shape
-    levels = _shape_levels((ny - 1) // side + 1, (nx - 1) // side + 1)
-    nodes = np.empty((levels[-1, 0] + 1, 4))
     for level in range(len(levels)):
         offset, rows, columns = levels[level, 0], levels[level, 1], levels[level, 2]
         for j in range(rows):
             for i in range(columns):
                 n = offset + j * columns + i
                 if level > 0:
-                    below = levels[level - 1]
-                    _set(nodes, n, _parent(nodes, below[0], below[1], below[2], j, i))
+                    first, below_rows, below_columns = levels[level - 1, 0], levels[level - 1, 1], levels[level - 1, 2]
+                    _set(nodes, n, _parent(nodes, first, below_rows, below_columns, j, i))
                     continue
                 y1, x1 = min((j + 1) * side, ny), min((i + 1) * side, nx)
                 _set(nodes, n, _cap(corners, quads, j * side, y1, i * side, x1))
                 wide = nodes[n, 3] > SPLIT
                 starts[n + 1] = starts[n] + ((y1 - j * side) * (x1 - i * side) if wide else 1)
-    return nodes, levels
 
 
 @kernel
@@ -181,7 +175,9 @@ def caps_of(corners: Floats, quads: Bools, side: int) -> Caps:
     """Caps of a mesh of corners (nj+1, ni+1, 3), in blocks of side × side of its quads (nj, ni), those marked alone."""
     rows, columns = ((n - 1) // side + 1 for n in quads.shape)
     starts = np.zeros(rows * columns + 1, np.int64)
-    nodes, levels = _cap_blocks(corners, quads, side, starts)
+    levels = _levels(rows, columns)
+    nodes = np.empty((levels[-1, 0] + 1, 4))
+    _cap_blocks(corners, quads, side, levels, starts, nodes)
     windows, shares = np.empty((starts[-1], 4), np.int64), np.empty((starts[-1], 4))
     _cap_shares(corners, quads, side, starts, nodes, windows, shares)
     return Caps(windows, shares, starts, nodes, levels, FANOUT)

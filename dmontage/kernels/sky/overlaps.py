@@ -42,7 +42,7 @@ Bools = NDArray[np.bool_]
 Codes = NDArray[np.uint8]
 
 MOST_SIDE = 2 * BLOCK
-"""Most quads along a block: a pixel and a gap, for each of `BLOCK` pixels."""
+"""Most quads along a block: a pixel and a gap, for each of `BLOCK` pixels. Gaps are passed over: `BLOCK` count."""
 NEAR = 1.0
 """Chord of 60° about a centre, up to where a plane is used without looking for a better centre."""
 ROUNDING = 4e-15
@@ -57,6 +57,8 @@ MOST_VERTICES = 24
 """Four half-planes make at most 4·(3/2)⁴ = 20.25 vertices of four, whatever the rounding does."""
 BOX, AREA, PIXEL = 8, 12, 13
 """Columns of a list of rings, after x and y."""
+ZERO = np.int64(0)
+"""A literal has a type of its own, for which the functions that it is given to would be compiled once more."""
 AT_ONCE = 2**15
 """Overlaps that are found before they are deposited: 0.8 MB. A list starts with as many, and grows."""
 
@@ -64,12 +66,14 @@ AT_ONCE = 2**15
 class _Mesh(NamedTuple):
     """Corners (nj+1, ni+1, 3) and which quads (nj, ni) count; `step` quads a pixel, `width` pixels a row; caps.
 
-    Corners up to `last` of a block are its pixels' own: after a gap comes a neighbour's, which the mesh's end has not.
+    Every `stride`-th quad of a block is looked at along either axis: 2 where the others are gaps. Corners up to `last`
+    of a block are its pixels' own: after a gap comes a neighbour's, which the mesh's end has not.
     """
 
     corners: Floats
     quads: Bools
     step: int
+    stride: int
     width: int
     last: int
     caps: Caps
@@ -84,15 +88,52 @@ class _Sums(NamedTuple):
     area: Floats
 
 
-# What the loops write to, each an array of its own or a column, since a call counts a reference for each array that it
-# is given, and a tuple of 25 arrays made these counts half of the time:
-#
-# frame (3, 3)            e, f, c
-# xy (·, ·, 2)            corners in the plane;    codes (·, ·)  on which sides of the input's box they lie
-# rings (·, 14)           x (columns 0 to 3) and y (4 to 7), box (x_min, x_max, y_min, y_max), twice the area, pixel
-# starts (·, ·)           quad (j, i) of the input has rings starts[j, i] to starts[j, i + 1]
-# index (5, ·)            see `_index`
-# work (2, ·, 3)          a polygon: x, y, distance from an edge;    edges (4, 4)  x, y, dx, dy
+class _Scratch(NamedTuple):
+    """What the loops write to: made once, outside, as numba takes half a second to compile its making.
+
+    Calls are given the arrays one by one, since a call counts a reference for each array in its arguments, and a tuple
+    of 25 made these counts half of the time.
+    """
+
+    frame: Floats
+    """(3, 3): e, f, c."""
+    xy: Floats
+    """(·, ·, 2) corners in the plane."""
+    codes: Codes
+    """(·, ·): on which sides of the input's box they lie."""
+    rings_a: Floats
+    """(·, 14): x (columns 0 to 3) and y (4 to 7), box (x_min, x_max, y_min, y_max), twice the area, pixel."""
+    starts_a: Ints
+    """The quad in row j and column i, gaps not counted, has rings starts[j, i] to starts[j, i + 1]."""
+    rings_b: Floats
+    starts_b: Ints
+    box: Floats
+    """(5, ·): see `_index`."""
+    work: Floats
+    """(2, ·, 3) a polygon: x, y, distance from an edge."""
+    edges: Floats
+    """(4, 4): x, y, dx, dy."""
+    stack: Ints
+    found: Ints
+
+
+def _scratch(caps: Caps) -> _Scratch:
+    """Scratch for overlaps with a mesh of these caps."""
+    side, most_rings = MOST_SIDE + 1, 2 * BLOCK * BLOCK + 1  # two a quad, and one that is written before it is counted
+    return _Scratch(
+        np.empty((3, 3)),
+        np.empty((side, side, 2)),
+        np.empty((side, side), np.uint8),
+        np.empty((most_rings, PIXEL + 1)),
+        np.zeros((side, side), np.int64),
+        np.empty((most_rings, PIXEL + 1)),
+        np.zeros((side, side), np.int64),
+        np.empty((5, BLOCK)),
+        np.empty((2, MOST_VERTICES, 3)),
+        np.empty((4, 4)),
+        np.empty((caps.fanout**2 * len(caps.levels), 3), np.int64),
+        np.empty(len(caps.shares) + 1, np.int64),
+    )
 
 
 # -- planes ------------------------------------------------------------------------------------------------------------
@@ -234,8 +275,8 @@ def _clip(work: Floats, edges: Floats) -> tuple[int, int]:
 
     Returns where in the scratch the result is, and its number of vertices, 0 when nothing is left.
     """
-    n = len(edges)  # a ring has four corners, too; a literal 4 would be compiled apart
-    at = 0
+    n = len(edges)  # a ring has four corners, too
+    at = int(ZERO)
     for k in range(4):
         x0, y0, dx, dy = edges[k, 0], edges[k, 1], edges[k, 2], edges[k, 3]
         on_edge = ON_EDGE * (abs(dx) + abs(dy)) * (1.0 + x0 * x0 + y0 * y0)
@@ -318,6 +359,7 @@ def _lay(
     x0: int,
     x1: int,
     step: int,
+    stride: int,
     width: int,
     xy: Floats,
     codes: Codes,
@@ -325,10 +367,12 @@ def _lay(
     starts: Ints,
 ) -> int:
     """Rings of a window's used quads that reach the index's box; their number."""
-    n = 0
-    for j in range(y1 - y0):
-        for i in range(x1 - x0):
-            starts[j, i] = n
+    n = int(ZERO)
+    rows, columns = (y1 - y0 - 1) // stride + 1, (x1 - x0 - 1) // stride + 1
+    for row in range(rows):
+        for column in range(columns):
+            j, i = stride * row, stride * column
+            starts[row, column] = n
             if codes[j, i] & codes[j, i + 1] & codes[j + 1, i] & codes[j + 1, i + 1] or not used[y0 + j, x0 + i]:
                 continue
             ax, ay, bx, by = xy[j, i, 0], xy[j, i, 1], xy[j, i + 1, 0], xy[j, i + 1, 1]
@@ -348,7 +392,7 @@ def _lay(
                 rings[n, BOX + 2], rings[n, BOX + 3] = min(ay, by, cy, dy), max(ay, by, cy, dy)
                 rings[n, PIXEL] = pixel
                 n += 1
-        starts[j, x1 - x0] = n
+        starts[row, columns] = n
     return n
 
 
@@ -360,20 +404,20 @@ def _index(rings: Floats, starts: Ints, ny: int, nx: int, index: Floats) -> None
     index[2]; none ever decreases. Where rows lie along x, which is usual, few quads are found that a box does not meet;
     elsewhere more are looked at. index[4] is the box.
     """
-    for k in range(MOST_SIDE):
+    for k in range(BLOCK):
         index[0, k], index[1, k], index[2, k], index[3, k] = np.inf, -np.inf, np.inf, -np.inf
     for j in range(ny):
         for i in range(nx):
             for r in range(starts[j, i], starts[j, i + 1]):
                 index[0, j], index[1, j] = min(index[0, j], rings[r, BOX + 2]), max(index[1, j], rings[r, BOX + 3])
                 index[2, i], index[3, i] = min(index[2, i], rings[r, BOX]), max(index[3, i], rings[r, BOX + 1])
-    for k in range(1, MOST_SIDE):
-        m = MOST_SIDE - 1 - k
+    for k in range(1, BLOCK):
+        m = BLOCK - 1 - k
         for axis in range(0, 4, 2):
             index[axis, m] = min(index[axis, m], index[axis, m + 1])
             index[axis + 1, k] = max(index[axis + 1, k], index[axis + 1, k - 1])
-    index[4, 0], index[4, 1] = index[2, 0], index[3, MOST_SIDE - 1]
-    index[4, 2], index[4, 3] = index[0, 0], index[1, MOST_SIDE - 1]
+    index[4, 0], index[4, 1] = index[2, 0], index[3, BLOCK - 1]
+    index[4, 2], index[4, 3] = index[0, 0], index[1, BLOCK - 1]
 
 
 @inlined
@@ -408,7 +452,7 @@ def _meet(
     for q in range(n_b):
         x0, x1, y0, y1 = b[q, BOX], b[q, BOX + 1], b[q, BOX + 2], b[q, BOX + 3]
         j0, j1, i0, i1 = 0, 0, 0, 0
-        for k in range(MOST_SIDE):  # counted to the end: a search has branches that no processor foresees
+        for k in range(BLOCK):  # counted to the end: a search has branches that no processor foresees
             j0 += index[1, k] <= y0
             j1 += index[0, k] < y1
             i0 += index[3, k] <= x0
@@ -456,7 +500,7 @@ def _candidates(
     found: Ints,
 ) -> int:
     """Find the shares of the output whose caps meet that of share n of the input, down the tree; their number."""
-    n_found = 0
+    n_found = int(ZERO)
     top = 1
     stack[0, 0], stack[0, 1], stack[0, 2] = len(levels) - 1, 0, 0
     while top > 0:
@@ -525,9 +569,9 @@ def _deposit(pixel: Ints, cell: Ints, part: Floats, count: int, values: Floats, 
 
 
 @primitive
-def _longer(pixel: Ints, cell: Ints, part: Floats, count: int, room: int) -> tuple[Ints, Ints, Floats]:
-    """Copies of a list with room for more."""
-    size = max(2 * len(pixel), count + room)
+def _longer(pixel: Ints, cell: Ints, part: Floats, count: int, room: int, done: float) -> tuple[Ints, Ints, Floats]:
+    """Copies of a list with room for more; ``done`` is the part of the work that gave its count, and foretells all."""
+    size = max(2 * len(pixel), count + room, int(1.1 * count / max(done, 1e-3)))
     pixels, cells, parts = np.empty(size, np.int64), np.empty(size, np.int64), np.empty(size)
     for k in range(count):  # numba takes 3 s to compile assignments of slices
         pixels[k], cells[k], parts[k] = pixel[k], cell[k], part[k]
@@ -535,24 +579,16 @@ def _longer(pixel: Ints, cell: Ints, part: Floats, count: int, room: int) -> tup
 
 
 @kernel
-def _find(a: _Mesh, used: Bools, b: _Mesh, sums: _Sums) -> tuple[Ints, Ints, Floats, int]:
-    """Find all overlaps of the used quads of a, and deposit or list them.
+def _find(
+    a: _Mesh, used: Bools, b: _Mesh, sums: _Sums, scratch: _Scratch, pixel: Ints, cell: Ints, part: Floats
+) -> tuple[Ints, Ints, Floats, int]:
+    """Find all overlaps of the used quads of a, and deposit them, or list them in the arrays given or longer ones.
 
     Blank pixels keep their place in caps and planes, so that they leave the bits of their neighbours alone.
     """
-    side, most_rings = MOST_SIDE + 1, 2 * BLOCK * BLOCK + 1  # two a quad, and one that is written before it is counted
-    frame, index, work, edges = (
-        np.empty((3, 3)),
-        np.empty((5, MOST_SIDE)),
-        np.empty((2, MOST_VERTICES, 3)),
-        np.empty((4, 4)),
-    )
-    xy, codes = np.empty((side, side, 2)), np.empty((side, side), np.uint8)
-    rings_a, starts_a = np.empty((most_rings, PIXEL + 1)), np.zeros((side, side), np.int64)
-    rings_b, starts_b = np.empty((most_rings, PIXEL + 1)), np.zeros((side, side), np.int64)
-    pixel, cell, part, count = np.empty(AT_ONCE, np.int64), np.empty(AT_ONCE, np.int64), np.empty(AT_ONCE), 0
+    frame, xy, codes, rings_a, starts_a, rings_b, starts_b, index, work, edges, stack, found = scratch
     nodes, levels, fanout, shares_a, shares_b = b.caps.nodes, b.caps.levels, b.caps.fanout, a.caps.shares, b.caps.shares
-    stack, found = np.empty((fanout * fanout * len(levels), 3), np.int64), np.empty(len(shares_b) + 1, np.int64)
+    count = int(ZERO)
     for n in range(len(shares_a)):
         window = a.caps.windows[n]
         y0, y1, x0, x1 = window[0], window[1], window[2], window[3]
@@ -567,18 +603,18 @@ def _find(a: _Mesh, used: Bools, b: _Mesh, sums: _Sums) -> tuple[Ints, Ints, Flo
                 _set_frame(frame, cx, cy, cz, a.corners, y0, min(y1, y0 + a.last), x0, min(x1, x0 + a.last))
                 index[4, 0], index[4, 1], index[4, 2], index[4, 3] = -np.inf, np.inf, -np.inf, np.inf
                 _lay_corners(a.corners, y0, y1, x0, x1, frame, index, xy, codes)
-                n_a = _lay(used, y0, y1, x0, x1, a.step, a.width, xy, codes, rings_a, starts_a)
-                _index(rings_a, starts_a, y1 - y0, x1 - x0, index)
+                n_a = _lay(used, y0, y1, x0, x1, a.step, a.stride, a.width, xy, codes, rings_a, starts_a)
+                _index(rings_a, starts_a, (y1 - y0 - 1) // a.stride + 1, (x1 - x0 - 1) // a.stride + 1, index)
             window = b.caps.windows[found[k]]
             v0, v1, u0, u1 = window[0], window[1], window[2], window[3]
             _lay_corners(b.corners, v0, v1, u0, u1, frame, index, xy, codes)
-            n_b = _lay(b.quads, v0, v1, u0, u1, b.step, b.width, xy, codes, rings_b, starts_b)
+            n_b = _lay(b.quads, v0, v1, u0, u1, b.step, b.stride, b.width, xy, codes, rings_b, starts_b)
             if count + n_a * n_b > len(pixel):
                 if len(sums.flux) > 0:
                     _deposit(pixel, cell, part, count, sums.values, sums.flux, sums.area)
                     count = 0
                 else:
-                    pixel, cell, part = _longer(pixel, cell, part, count, n_a * n_b)
+                    pixel, cell, part = _longer(pixel, cell, part, count, n_a * n_b, n / len(shares_a))
             count = _meet(rings_a, starts_a, index, rings_b, n_b, sums.omega, work, edges, pixel, cell, part, count)
             if near == 0:
                 n_a = -1
@@ -695,12 +731,14 @@ def _overlaps(
     good = defined(a, sub, gap)
     omega = solid_angles(corners_out, sub_out)
     quads_a, quads_b = _quads(good, sub, gap), _quads(omega > 0.0, sub_out, 0)
-    side = MOST_SIDE if gap and sub == 1 else BLOCK
-    mesh_a = _Mesh(a, quads_a, sub + gap, use.shape[1], side - gap, caps_of(a, quads_a, side))
-    mesh_b = _Mesh(corners_out, quads_b, sub_out, omega.shape[1], BLOCK, caps_of(corners_out, quads_b, BLOCK))
+    stride = 2 if gap and sub == 1 else 1
+    side = stride * BLOCK
+    mesh_a = _Mesh(a, quads_a, sub + gap, stride, use.shape[1], side - gap, caps_of(a, quads_a, side))
+    mesh_b = _Mesh(corners_out, quads_b, sub_out, 1, omega.shape[1], BLOCK, caps_of(corners_out, quads_b, BLOCK))
     sums = _Sums(omega.ravel(), values.ravel(), flux.ravel(), area.ravel())
     used = quads_a if use.all() else _quads(good & use, sub, gap)
-    return int((use & ~good).sum()), _find(mesh_a, used, mesh_b, sums)
+    overlaps = np.empty(AT_ONCE, np.int64), np.empty(AT_ONCE, np.int64), np.empty(AT_ONCE)
+    return int((use & ~good).sum()), _find(mesh_a, used, mesh_b, sums, _scratch(mesh_b.caps), *overlaps)
 
 
 def _quads(pixels: Bools, sub: int, gap: int) -> Bools:

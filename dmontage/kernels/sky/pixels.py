@@ -173,37 +173,40 @@ def _to_plane(p: Floats, y: int, x: int, sub: int, offsets: Floats) -> tuple[flo
 
 
 @primitive
-def _from_plane(offsets: Floats, cx: float, cy: float, cz: float, scale: float, drop: Floats) -> None:
-    """Unit vectors of a pixel's corners with its offsets scaled about the middle."""
-    for j in range(drop.shape[0]):
-        for i in range(drop.shape[1]):
+def _from_plane(
+    offsets: Floats, cx: float, cy: float, cz: float, scale: float, drops: Floats, y: int, x: int, sub: int
+) -> None:
+    """Unit vectors of the corners of the drop that begins at (y, x): its pixel's offsets scaled about the middle."""
+    for j in range(sub + 1):
+        for i in range(sub + 1):
             dx, dy, dz = scale * offsets[j, i, 0], scale * offsets[j, i, 1], scale * offsets[j, i, 2]
             norm = math.sqrt(1.0 + (dx * dx + dy * dy + dz * dz))
-            drop[j, i, 0], drop[j, i, 1], drop[j, i, 2] = (cx + dx) / norm, (cy + dy) / norm, (cz + dz) / norm
+            px, py, pz = (cx + dx) / norm, (cy + dy) / norm, (cz + dz) / norm
+            drops[y + j, x + i, 0], drops[y + j, x + i, 1], drops[y + j, x + i, 2] = px, py, pz
 
 
 @primitive
-def _shrink_pixel(p: Floats, y: int, x: int, sub: int, pixfrac: float, offsets: Floats, drop: Floats) -> None:
-    """One drop: in the plane about the middle it is similar to its pixel.
+def _shrink_pixel(p: Floats, j: int, i: int, sub: int, pixfrac: float, offsets: Floats, drops: Floats) -> None:
+    """Drop (j, i): in the plane about the middle it is similar to its pixel.
 
     The scale that gives d² on the sphere differs from d by the curvature, 1e-8 at 60", and Newton's rule (ω ∝ scale²)
     finds it in one or two steps.
     """
-    cx, cy, cz, reach = _to_plane(p, y, x, sub, offsets)
+    cx, cy, cz, reach = _to_plane(p, j * sub, i * sub, sub, offsets)
+    y, x = j * (sub + 1), i * (sub + 1)
     if not reach < np.inf:
-        _from_plane(offsets, np.nan, np.nan, np.nan, pixfrac, drop)
+        cx = cy = cz = np.nan
+    _from_plane(offsets, cx, cy, cz, pixfrac, drops, y, x, sub)
+    if not FLAT <= reach < np.inf:
         return
-    _from_plane(offsets, cx, cy, cz, pixfrac, drop)
-    if reach < FLAT:
-        return
-    wanted = pixfrac * pixfrac * _pixel_angle(p, y, x, sub)
+    wanted = pixfrac * pixfrac * _pixel_angle(p, j * sub, i * sub, sub)
     scale = pixfrac
     for _ in range(20):
-        ratio = wanted / _pixel_angle(drop, 0, 0, sub)
+        ratio = wanted / _pixel_angle(drops, y, x, sub)
         if not abs(ratio - 1.0) > 4e-16 / (reach * pixfrac):  # nor is it for a pixel without area
             return
         scale *= math.sqrt(ratio)
-        _from_plane(offsets, cx, cy, cz, scale, drop)
+        _from_plane(offsets, cx, cy, cz, scale, drops, y, x, sub)
 
 
 # -- array loops -------------------------------------------------------------------------------------------------------
@@ -226,13 +229,10 @@ def _solid_angles(corners: Floats, sub: int, step: int, omega: Floats) -> None:
 
 @kernel
 def _shrink(corners: Floats, sub: int, pixfrac: float, drops: Floats) -> None:
-    n = sub + 1
-    offsets, drop = np.empty((n, n, 3)), np.empty((n, n, 3))
+    offsets = np.empty((sub + 1, sub + 1, 3))
     for j in range((corners.shape[0] - 1) // sub):
         for i in range((corners.shape[1] - 1) // sub):
-            _shrink_pixel(corners, j * sub, i * sub, sub, pixfrac, offsets, drop)
-            for k in range(3 * n * n):
-                drops[j * n + k // (3 * n), i * n + k // 3 % n, k % 3] = drop[k // (3 * n), k // 3 % n, k % 3]
+            _shrink_pixel(corners, j, i, sub, pixfrac, offsets, drops)
 
 
 # -- for others --------------------------------------------------------------------------------------------------------
