@@ -144,7 +144,8 @@ class Drop:
     """Side of a drop in parts of its pixel, 0 < pixfrac <= 1; its solid angle is pixfrac² of the pixel's."""
     kernel: str = "square"
     """"square": the pixel, shrunk about its middle, by exact overlap. "point": all in the cell that holds its middle.
-    "gaussian": a circular Gaussian of FWHM pixfrac × the pixel's side. All three conserve."""
+    "gaussian": a circular Gaussian of FWHM pixfrac × the pixel's side in output pixels, cut at 3σ. All three conserve,
+    but that a Gaussian's tails across a seam are lost."""
 
     def __post_init__(self) -> None:
         if self.kernel not in KERNELS:

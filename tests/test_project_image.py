@@ -203,6 +203,51 @@ def test_an_uncertainty_becomes_a_variance() -> None:
     assert ratio.std() == pytest.approx(np.sqrt(2 / 300), rel=0.1)
 
 
+def test_what_is_masked_is_blank_in_every_kind_of_array() -> None:
+    hidden = RNG.random(GRID_IN.shape) < 0.2
+    blank = np.where(hidden, np.nan, IMAGE)
+    expected = computed(*dm.project((blank, GRID_IN), GRID_OUT))
+    masked = np.ma.array(IMAGE, mask=hidden)
+    lazy = da.ma.masked_array(da.from_array(IMAGE, chunks=60), da.from_array(hidden, chunks=60))
+    for image, options in (
+        (masked, {}),
+        (lazy, {}),
+        (IMAGE, {"mask": hidden}),
+        (IMAGE, {"mask": np.ma.array(np.zeros(GRID_IN.shape, np.uint8), mask=hidden)}),
+        (IMAGE, {"mask": da.from_array(hidden, chunks=50)}),
+    ):
+        for a, b in zip(computed(*dm.project((image, GRID_IN), GRID_OUT, **options)), expected, strict=True):  # type: ignore[arg-type]
+            np.testing.assert_array_equal(a, b)
+    weighted = computed(*dm.project((IMAGE, GRID_IN), GRID_OUT, weights=np.ma.array(np.ones_like(IMAGE), mask=hidden)))
+    np.testing.assert_allclose(weighted[1], expected[1], atol=1e-12)
+
+
+@pytest.mark.parametrize("kind", ["i2", "u1", ">f4", "f2", "longdouble", "?"])
+def test_any_real_numbers_will_do(kind: str) -> None:
+    image = (IMAGE > 100).astype(kind)
+    mean, _ = computed(*dm.project((image, GRID_IN), GRID_OUT))
+    np.testing.assert_allclose(mean, computed(*dm.project((image.astype(float), GRID_IN), GRID_OUT))[0], rtol=1e-12)
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 7), (7, 1)])
+def test_grids_of_one_pixel(shape: tuple[int, int]) -> None:
+    grid = Grid.around("83.8 -5.4", shape=shape, scale="5 arcsec")
+    for method in ("auto", "sky"):
+        mean, area = computed(*dm.project((np.full(GRID_IN.shape, 2.0), GRID_IN), grid, method))
+        np.testing.assert_allclose(mean, 2.0, rtol=1e-12)
+        np.testing.assert_allclose(area, 1.0, rtol=1e-8)
+
+
+def test_a_large_grid_costs_what_the_image_covers() -> None:
+    """Chunks that the image does not reach share one block of nothing."""
+    grid = Grid.around("83.8 -5.4", shape=(30_000, 30_000), scale="2.3 arcsec")
+    mean, area = dm.project((IMAGE, GRID_IN), grid)
+    names = [key for key in mean.__dask_graph__() if "dmontage-project-" in str(key)]
+    assert 1 <= len(names) <= 4
+    values, covered = computed(mean[14_990:15_010, 14_990:15_010], area[:5, :5])
+    assert np.isfinite(values).all() and not covered.any()
+
+
 @pytest.mark.parametrize(
     ("call", "word"),
     [
@@ -213,6 +258,10 @@ def test_an_uncertainty_becomes_a_variance() -> None:
         (lambda: dm.project((IMAGE, GRID_IN), GRID_OUT, kernel="lanczos"), "kernel 'lanczos'"),
         (lambda: dm.project((IMAGE, GRID_IN), GRID_OUT, weights=np.ones(3)), "weights has shape"),
         (lambda: dm.project((IMAGE, GRID_IN), GRID_OUT.to_header(naxis=False)), "shape"),
+        (lambda: dm.project((IMAGE * 1j, GRID_IN), GRID_OUT), "no real numbers"),
+        (lambda: dm.project((np.empty((0, *GRID_IN.shape)), GRID_IN), GRID_OUT), "no planes"),
+        (lambda: dm.project((IMAGE, GRID_IN), GRID_OUT, tol=float("nan")), "tol"),
+        (lambda: dm.project((IMAGE, GRID_IN), GRID_OUT, pixfrac="a"), "pixfrac"),  # type: ignore[arg-type]
     ],
 )
 def test_what_is_wrong_is_named(call: Any, word: str) -> None:

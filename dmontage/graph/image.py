@@ -7,6 +7,7 @@ reads itself, a slice of a dask array, or an array that the caller holds, which 
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import dask.array as da
@@ -15,8 +16,8 @@ from dask.delayed import delayed
 
 from dmontage.fits_files import read
 from dmontage.graph.drive import name_of
-from dmontage.graph.project import Job, project, sources
-from dmontage.graph.units import flux_of, prepared
+from dmontage.graph.project import Job, project, reached, sources
+from dmontage.graph.units import flux_of, parts, prepared
 from dmontage.model import ImageRef
 from dmontage.window import Window
 
@@ -67,8 +68,9 @@ def lazy_projection(
     setup = delayed((job, quality, unit), pure=True, traverse=False, name=f"dmontage-job-{run}")
     side = _side(math.prod(planes))
     blocks: list[list[Any]] = []
+    windows = reached(job)
     for k, (_, window) in enumerate(job.grid_out.window.blocks((side, side))):
-        part = sources(job, window)
+        part = sources(job, window) if any(window & other for other in windows) else None
         shape = (n_out, *planes, *window.shape)
         if window.x0 == 0:
             blocks.append([])
@@ -91,22 +93,22 @@ def project_part(setup: tuple[Job, Quality, str], window: Window, part: Window, 
     """
     job, quality, unit = setup
     values, weights, mask, variance = (_pixels(layer, part) for layer in layers)
-    if values.dtype.kind != "f":
-        values = values.astype(np.float64)
-    values, weights, variance = prepared(
-        (values, weights, mask, variance), job.grid_in, job.grid_out, part, quality, unit
-    )
+    prepared_layers = _as_floats(values), _as_floats(weights), _as_mask(mask), _as_floats(variance)
+    values, weights, variance = prepared(prepared_layers, job, part, quality, unit)
     done = project(values, job, window, weights=weights, variance=variance, part=part)
     weight = done.area if done.weight is None else done.weight
     some = weight > 0.0
     mean = np.divide(done.flux, weight, out=np.full(weight.shape, np.nan), where=some)
     out = [mean, done.area]
     if done.variance is not None:
-        out.append(np.divide(done.variance, weight**2, out=np.full(weight.shape, np.nan), where=some))
+        # Twice, since the square of a weight may not be a number any more.
+        once = np.divide(done.variance, weight, out=np.full(weight.shape, np.nan), where=some)
+        out.append(np.divide(once, weight, out=once, where=some))
     if unit == "flux_per_pixel":
-        out[0] = flux_of(out[0], job.grid_out, window)
+        sub_out = parts(job)[1]
+        out[0] = flux_of(out[0], job.grid_out, window, sub_out)
         if done.variance is not None:
-            out[2] = flux_of(out[2], job.grid_out, window, power=2)
+            out[2] = flux_of(out[2], job.grid_out, window, sub_out, power=2)
     return np.stack(out)
 
 
@@ -133,17 +135,31 @@ def _part(layer: Any, part: Window) -> Any:
 
 
 def _pixels(layer: Any, part: Window) -> Any:
-    """A layer's pixels on a part of the image, as native numbers; floats but for masks."""
+    """A layer's pixels on a part of the image."""
     if layer is None:
         return None
     if isinstance(layer, ImageRef):
         return read(layer, part)
-    array = np.asarray(layer)
-    if array.shape[-2:] != part.shape:
-        array = array[(..., *part.slices)]
-    return array.astype(array.dtype.newbyteorder("="), copy=False)
+    array = np.ma.asanyarray(layer) if isinstance(layer, np.ma.MaskedArray) else np.asarray(layer)
+    return array if array.shape[-2:] == part.shape else array[(..., *part.slices)]
 
 
+def _as_floats(array: Any) -> Any:
+    """Native floats of one of the two kinds that the kernels take; what a masked array masks is NaN."""
+    if array is None:
+        return None
+    kind = np.float32 if array.dtype.newbyteorder("=") == np.float32 else np.float64
+    return np.ma.filled(array.astype(kind, copy=False), np.nan)
+
+
+def _as_mask(array: Any) -> Any:
+    """Flags as they are; what a masked array masks is NaN in place of a flag, which is bad whatever bits are good."""
+    if not isinstance(array, np.ma.MaskedArray):
+        return array
+    return np.where(np.ma.getmaskarray(array), np.nan, np.ma.getdata(array))
+
+
+@lru_cache(maxsize=16)
 def _nothing(shape: tuple[int, ...]) -> da.Array:
     """Where nothing falls: NaN, and no area."""
     blank = da.full((1, *shape[1:]), np.nan, chunks=-1)

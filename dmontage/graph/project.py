@@ -1,8 +1,9 @@
 """Project: the pixels of one image onto a window of the mosaic grid (level 4). Plain arrays in, plain arrays out.
 
-Two ways lead to the same sums. On the plane, where each pixel is laid on the output whole, once and with one weight,
-the edges that neighbours share are summed. On the sphere, and for drops smaller than their pixels, weight maps,
-variances and cubes, the overlaps of a band of pixels are listed once, and every plane is deposited through the list.
+Two ways lead to the same sums. Where each pixel is laid on the output whole, once and with one weight, the edges that
+neighbours share are summed (on the plane), or overlaps are added as they are found (on the sphere). For drops smaller
+than their pixels, weight maps, variances and cubes, the overlaps of a band of pixels are listed once, and every plane
+is deposited through the list.
 """
 
 from __future__ import annotations
@@ -14,8 +15,8 @@ import numpy as np
 from dmontage.kernels.deposit import deposit
 from dmontage.kernels.drops import list_gaussian, list_point, list_square
 from dmontage.kernels.plane import TILE, project_plane
-from dmontage.kernels.sky import BLOCK, list_sky, shrink
-from dmontage.mapping import sky_sources
+from dmontage.kernels.sky import BLOCK, list_sky, project_sky, shrink
+from dmontage.mapping import sky_sources, sky_windows
 from dmontage.model import FWHM, Drop
 from dmontage.sphere import quad_angles, rotate_frame
 from dmontage.window import Window
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 
     Lists = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]
 
-__all__ = ["Job", "Projected", "project", "sources"]
+__all__ = ["Job", "Projected", "project", "reached", "sources"]
 
 _BAND = 4 * TILE
 """Rows of the input whose corners are evaluated at once: 2 MB of corners at 512 columns, still in cache when used."""
@@ -63,6 +64,15 @@ class Projected(NamedTuple):
     """Σ weight²·overlap²·σ²: over weight² it is the variance of the mean. None where none was given."""
     lost: int
     """Pixels with a value but with an undefined corner."""
+
+
+def reached(job: Job) -> list[Window]:
+    """Windows of the output outside of which nothing falls."""
+    grid, drop = job.grid_out, job.drop
+    if job.method == "sky":
+        return [grid.window] if drop.kernel == "gaussian" else sky_windows(job.grid_in, grid)
+    ratio = max(patch.pixel_ratio for patch in job.mapping.patches)
+    return [job.mapping.footprint(grid).pad(drop.reach(1.25 * ratio)) & grid.window]
 
 
 def sources(job: Job, window: Window) -> Window | None:
@@ -113,8 +123,7 @@ def project(
             for wanted in (True, True, weights is not None, variance is not None)
         )
     )
-    plain = job.drop.whole and weights is None and variance is None and n_planes == 1
-    way = _on_sky if job.method == "sky" else _by_edges if plain else _by_lists
+    way = _on_sky if job.method == "sky" else _by_edges if image.plain and job.drop.whole else _by_lists
     lost = way(image, job, window, sums)
     flux, area, weight, var = (a.reshape(*lead, *window.shape) if len(a) else None for a in sums)
     assert flux is not None
@@ -129,6 +138,11 @@ class _Image(NamedTuple):
     weights: NDArray[Any]
     variance: NDArray[Any]
     part: Window
+
+    @property
+    def plain(self) -> bool:
+        """True for one plane that weighs the same everywhere."""
+        return len(self.values) == 1 and not len(self.weights) and not len(self.variance)
 
     def cut(self, window: Window) -> _Image:
         """The pixels of a window of the input grid."""
@@ -153,8 +167,12 @@ def _planes(array: NDArray[Any] | None, shape: tuple[int, int]) -> NDArray[Any]:
 
 
 def _tile(patch: Patch) -> int:
-    """Side of a tile in input pixels: its buffers hold its output, so smaller where a pixel spans many of them."""
-    return int(np.clip(TILE / max(patch.pixel_ratio, 1.0), 1, TILE))
+    """Side of a tile in input pixels: its buffers hold its output, so smaller where a pixel spans many of them.
+
+    Up to three times `TILE` output pixels a side, 1.2 MB at 45°: 1.3 times faster than up to `TILE` at ratio 2, 1.6
+    times at 3 to 10.
+    """
+    return int(np.clip(3.0 * TILE / max(patch.pixel_ratio, 3.0), 1, TILE))
 
 
 def _plane_sources(job: Job, patch: Patch, window: Window) -> Window | None:
@@ -251,6 +269,9 @@ def _on_sky(image: _Image, job: Job, window: Window, sums: _Sums) -> int:
     for band in _sky_bands(job, padded):
         pixels = image.cut(band)
         corners = _sky_corners(job, band)
+        if image.plain and job.drop.whole:  # the same bits without the memory of a list
+            lost += project_sky(pixels.values[0], corners, corners_out, wide.flux[0], wide.area[0], sub, sub_out)
+            continue
         if not square:
             lists, skipped = _smeared(job, pixels.used(), corners, band, padded)
         else:
