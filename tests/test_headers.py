@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,16 @@ from hypothesis import strategies as st
 
 from dmontage.errors import InputError
 from dmontage.grid import Grid
-from dmontage.headers import angle, build_wcs, card_text, checked_cards, checked_shape, header_of, parse_header
+from dmontage.headers import (
+    angle,
+    build_wcs,
+    card_text,
+    checked_cards,
+    checked_shape,
+    frame_of,
+    header_of,
+    parse_header,
+)
 
 GOOD: dict[str, Any] = {
     "NAXIS": 2,
@@ -111,6 +121,30 @@ def test_old_names_and_units_are_read() -> None:
     assert old.frame.equinox.jyear == 1975
     harmless = header(WAT0_001="system=image", WAT1_001="wtype=tan axtype=ra", LTV1="x")
     assert Grid.from_header(harmless) == Grid.from_header(header())
+
+
+@pytest.mark.parametrize(("value", "year"), [("2000.0", 2000.0), ("J2000", 2000.0), ("B1950.0", 1950.0), (0, None)])
+def test_equinoxes_in_words_and_none(value: Any, year: float | None) -> None:
+    cards = checked_cards(header(EQUINOX=value))
+    assert cards.get("EQUINOX") == year
+    assert frame_of(build_wcs(cards)).name == {None: "icrs", 1950.0: "fk4", 2000.0: "fk5"}[year]
+    assert checked_cards(header(EQUINOX=2000.0, EPOCH=2451545.0))["EQUINOX"] == 2000.0  # the old name yields
+
+
+@pytest.mark.parametrize("key", ["EQUINOX", "EPOCH"])
+@pytest.mark.parametrize("year", [-5.0, 1799.0, 10000.0, 1e9])
+def test_equinoxes_out_of_range_are_named(key: str, year: float) -> None:
+    with pytest.raises(InputError, match=rf"{key} = {re.escape(repr(year))} .*1800 to 2100"):
+        checked_cards(header(**{key: year}))
+
+
+def test_units_in_capitals_and_a_latitude_beyond_the_pole() -> None:
+    assert checked_cards(header(CUNIT1="DEG", CUNIT2="DEG")) | {"CUNIT1": "deg"} == checked_cards(
+        header(CUNIT1="deg", CUNIT2="deg")
+    )
+    with pytest.raises(InputError, match=r"CRVAL2 = 91.0 must be a latitude from -90 to 90"):
+        checked_cards(header(CRVAL2=91.0))
+    checked_cards(header(CUNIT1="arcsec", CUNIT2="arcsec", CRVAL2=3600.0))
 
 
 def test_cards_of_other_axes_and_keywords_are_left_out() -> None:

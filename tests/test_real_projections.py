@@ -40,7 +40,10 @@ def by_reproject(ref: ImageRef, window: Window, pixels: NDArray[Any], grid: Grid
     """The same by astropy's own WCS of the file and reproject_exact."""
     with fits.open(ref.path) as hdus, warnings.catch_warnings():
         warnings.simplefilter("ignore", AstropyWarning)
-        cut = WCS(hdus[ref.hdu].header, hdus).celestial[window.slices]
+        header = hdus[ref.hdu].header
+        if header.get("EQUINOX") == 0.0:  # none is known: astropy would take FK4 of the year 0, 24° away
+            del header["EQUINOX"]
+        cut = WCS(header, hdus).celestial[window.slices]
     return reproject_exact((pixels, cut), grid.wcs(), shape_out=grid.shape, parallel=False)  # type: ignore[no-any-return]
 
 

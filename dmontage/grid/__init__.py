@@ -7,7 +7,7 @@ coordinates are kept, each with all its digits, after they passed the gate of `d
 0-based with centres at integers; places on the sky are unit vectors of the grid's own frame.
 
 - `sources`: what a grid is made from; `recipes`: regular grids from a few words; `objects`: WCS that are no cards
-- `ways`: pixels to the sky and back; `exact`: the forward maps that wcslib rounds; `inverse`: Newton's iteration
+- `ways`: pixels to the sky and back; `inverse`: Newton's iteration; `exact`, `cubes`: what wcslib rounds, anew
 - `lattice`: the same pixels counted from another first one; `measures`: solid angles, the check of the way back
 """
 

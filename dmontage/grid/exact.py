@@ -1,8 +1,8 @@
 """Exact: projections whose forward map wcslib rounds coarsely, written anew from their definition.
 
 wcslib finds the native latitude of a slanted SIN, SZP and AIR as an arc sine or cosine near the pole, which loses half
-the digits there (3e-7 px at 1"), of NCP likewise, and holds CSC in single precision (0.02"). Here native unit vectors
-come straight from the plane. Formulas: Calabretta & Greisen (2002), "paper II", sections 5.1 and 5.6; plane coordinates
+the digits there (3e-7 px at 1"), and of NCP likewise. Here native unit vectors come straight from the plane.
+Formulas: Calabretta & Greisen (2002), "paper II", section 5.1 (5.6 in `dmontage.grid.cubes`); plane coordinates
 (X, Y) in radians, native unit vectors (l, m, n) = (cos θ cos φ, cos θ sin φ, sin θ), s = 1 − n.
 """
 
@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from astropy.io.fits import Card, Header
 
+from dmontage.grid.cubes import CUBES, REACH, csc, qsc, tsc
 from dmontage.headers import build_wcs
 from dmontage.sphere import unit_vectors
 
@@ -43,10 +44,43 @@ class Exact(NamedTuple):
 
     def sky(self, x: Floats, y: Floats) -> Floats:
         """Unit vectors (n, 3) of undistorted pixels (n,); NaN where the projection has no sky."""
+        l, m, n = np.moveaxis(self.native(*self._plane(x, y), self.parameters), -1, 0)  # noqa: E741
+        return np.stack([row[0] * l + row[1] * m + row[2] * n for row in self.rotation], axis=-1)
+
+    def beyond(self, x: Floats, y: Floats, shape: tuple[int, int]) -> NDArray[np.bool_]:
+        """Which pixels (n,) of a cube lie outside of the one period of a grid of ``shape`` (ny, nx)."""
+        return np.asarray(np.abs(self._plane(x, y)[0] - self._middle(shape)) > math.pi + _SLACK)
+
+    def folded(self, x: Floats, y: Floats, shape: tuple[int, int]) -> tuple[Floats, Floats]:
+        """Pixels (n,) of a cube moved by whole turns of X into the one period of a grid of ``shape`` (ny, nx)."""
+        (a, b), (c, d) = self.matrix
+        turn = 2.0 * math.pi / (a * d - b * c)
+        turns = np.round((self._plane(x, y)[0] - self._middle(shape)) / (2.0 * math.pi))
+        return x - turns * (d * turn), y + turns * (c * turn)
+
+    def _plane(self, x: Floats, y: Floats) -> tuple[Floats, Floats]:
         dx, dy = x - self.crpix[0], y - self.crpix[1]
         (a, b), (c, d) = self.matrix
-        l, m, n = np.moveaxis(self.native(a * dx + b * dy, c * dx + d * dy, self.parameters), -1, 0)  # noqa: E741
-        return np.stack([row[0] * l + row[1] * m + row[2] * n for row in self.rotation], axis=-1)
+        return a * dx + b * dy, c * dx + d * dy
+
+    def _middle(self, shape: tuple[int, int]) -> float:
+        """The middle of a cube's period along X: it holds the grid, or the grid it, as near to the reference as can be.
+
+        The faces of a cube go round the sky along X, and X of −315° to 315° is read: a grid wider than 360° shows some
+        sky twice, of which one period is kept. A grid that is less wide has all its pixels, wherever it lies.
+        """
+        ny, nx = shape
+        X, _ = self._plane(np.array([-0.5, nx - 0.5] * 2), np.repeat([-0.5, ny - 0.5], 2))  # noqa: N806
+        first, last = float(X.min()) + math.pi, float(X.max()) - math.pi
+        middle = min(max(0.0, min(first, last)), max(first, last))
+        a, b = self.matrix[0]
+        if first < last and a * b == 0.0:  # between pixels: one that straddles the ends is lost
+            middle = first + math.floor((middle - first) / abs(a + b) + 1e-6) * abs(a + b)
+        return min(max(middle, math.pi - REACH), REACH - math.pi)
+
+
+_SLACK = 1e-11
+"""Radians of X by which a grid of just one period may seem too wide by rounding."""
 
 
 @lru_cache(maxsize=4096)
@@ -56,16 +90,19 @@ def exact_map(header: str) -> Exact | None:
     lng, lat = wcs.wcs.lng, wcs.wcs.lat
     code = wcs.wcs.ctype[lng][5:8]
     given = {(i - 1, m): value for i, m, value in wcs.wcs.get_pv()}
-    if code not in _NATIVE or any(i == lng for i, _ in given):  # PV of the longitude axis move the native origin
+    if code == "NCP":  # wcslib itself does not rename it where SIP follows
+        code, given = "SIN", {(lat, 1): 0.0, (lat, 2): 1.0 / math.tan(math.radians(wcs.wcs.crval[lat]))}
+    if code not in _NATIVE or given.get((lng, 0), 0.0):  # the plane's origin is another one: left to wcslib
         return None
     native, defaults = _NATIVE[code]
     parameters = tuple(given.get((lat, m), value) for m, value in enumerate(defaults, 1))
     matrix = np.radians(wcs.pixel_scale_matrix)
-    # The rotation, as wcslib makes it for a projection with the same native origin.
-    other, axes = ("CAR", ((0, 0), (90, 0), (0, 90))) if code == "CSC" else ("ARC", ((0, -90), (90, 0), (0, 0)))
-    cards = {"CTYPE1": f"RA---{other}", "CTYPE2": f"DEC--{other}", "CRPIX1": 0.0, "CRPIX2": 0.0}
+    # The rotation, as wcslib makes it for the simplest projection with the same native reference point.
+    phi, theta = (given.get((lng, m), value) for m, value in ((1, 0.0), (2, 0.0 if code in CUBES else 90.0)))
+    cards = {"CTYPE1": "RA---CAR", "CTYPE2": "DEC--CAR", "CRPIX1": 0.0, "CRPIX2": 0.0, "PV1_1": phi, "PV1_2": theta}
     cards |= {"CRVAL1": wcs.wcs.crval[lng], "CRVAL2": wcs.wcs.crval[lat]}
     plain = build_wcs(cards | {"LONPOLE": wcs.wcs.lonpole, "LATPOLE": wcs.wcs.latpole})
+    axes = ((0, 0), (90, 0), (0, 90))
     world = np.radians(plain.wcs_pix2world(np.array(axes, np.float64), 1))
     return Exact(
         native,
@@ -114,52 +151,12 @@ def _airy(X: Floats, Y: Floats, parameters: tuple[float, ...]) -> Floats:  # noq
     return np.stack([-Y * sine, X * sine, (1.0 - t * t) / (1.0 + t * t)], axis=-1)
 
 
-_CSC = (
-    (-0.27292696, -0.07629969, -0.22797056, 0.54852384, -0.62930065, 0.25795794, 0.02584375),
-    (-0.02819452, -0.01471565, 0.48051509, -1.74114454, 1.71547508, -0.53022337),
-    (0.27058160, -0.56800938, 0.30803317, 0.98938102, -0.83180469),
-    (-0.60441560, 1.50880086, -0.93678576, 0.08693841),
-    (0.93412077, -1.41601920, 0.33887446),
-    (-0.63915306, 0.52032238),
-    (0.14381585,),
-)
-"""P_ij of paper II, 5.6.2: rows j, columns i."""
-
-
-def _cube(X: Floats, Y: Floats, _: tuple[float, ...]) -> Floats:  # noqa: N803
-    """CSC: the faces 1 to 4 along X, 0 above and 5 below the first, each from −1 to 1."""
-    x, y = X / (math.pi / 4), Y / (math.pi / 4)
-    column = np.abs(x) <= 1.0
-    good = (column & (np.abs(y) <= 3.0)) | (~column & (np.abs(x) <= 7.0) & (np.abs(y) <= 1.0))
-    x = np.where(x < -1.0, x + 8.0, x)
-    face = 1 + np.where(x > 1.0, np.ceil((x - 1.0) / 2.0), 0.0)
-    x = x - 2.0 * (face - 1.0)
-    face = np.where(y > 1.0, 0.0, np.where(y < -1.0, 5.0, face))
-    y = np.where(y > 1.0, y - 2.0, np.where(y < -1.0, y + 2.0, y))
-    u, v = _cube_side(x, y), _cube_side(y, x)
-    w = 1.0 / np.sqrt(1.0 + u * u + v * v)
-    u, v, face = u * w, v * w, face.astype(int)
-    axes = np.stack([[-v, u, w], [w, u, v], [-u, w, v], [-w, -u, v], [u, -w, v], [v, u, -w]])  # (6, 3, n), paper II
-    picked = np.take_along_axis(axes, np.clip(face, 0, 5)[None, None], axis=0)[0].T
-    return np.where(good[:, None], picked, np.nan)
-
-
-def _cube_side(x: Floats, y: Floats) -> Floats:
-    """The tangent of a face's angle along x: x + x (1 − x²) Σ P_ij x^2i y^2j."""
-    xx, yy = x * x, y * y
-    total = np.zeros_like(x)
-    for row in reversed(_CSC):
-        inner = np.zeros_like(x)
-        for value in reversed(row):
-            inner = inner * xx + value
-        total = total * yy + inner
-    return x + x * (1.0 - xx) * total
-
-
 _NATIVE = {
     "SIN": (_slant, (0.0, 0.0)),
     "SZP": (_perspective, (0.0, 0.0, 90.0)),
     "AIR": (_airy, (90.0,)),
-    "CSC": (_cube, ()),
+    "TSC": (tsc, ()),
+    "CSC": (csc, ()),
+    "QSC": (qsc, ()),
 }
 """By code: the map, and what its PV2_1, PV2_2, ... are where they are not given."""

@@ -275,8 +275,9 @@ class Grid:
     def corners(self, window: Window, sub: int = 1) -> NDArray[np.float64]:
         """Unit vectors of the pixel corners in a window, shape (ny·sub + 1, nx·sub + 1, 3), in this grid's frame."""
         ny, nx = window.shape
-        x = window.x0 - 0.5 + np.arange(nx * sub + 1) / sub
-        y = window.y0 - 0.5 + np.arange(ny * sub + 1) / sub
+        # Counted in parts from the grid's first pixel: the same bits in whatever window.
+        x = (window.x0 * sub + np.arange(nx * sub + 1)) / sub - 0.5
+        y = (window.y0 * sub + np.arange(ny * sub + 1)) / sub - 0.5
         return self.sky(x[None, :], y[:, None])
 
     def points_in(self, frame: BaseCoordinateFrame) -> NDArray[np.float64]:

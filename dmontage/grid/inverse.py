@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float64]
     Residual = Callable[[Floats, Floats, NDArray[np.intp]], Floats]
 
-__all__ = ["Kind", "kind_of", "newton", "polished", "wcslib_pixels"]
+__all__ = ["Kind", "distorted", "kind_of", "polished", "wcslib_pixels"]
 
 _STEPS = 30
 _DIFFERENCE = 1e-2
@@ -37,7 +37,10 @@ _ROUNDING = 4e-15
 _MESH = 17
 
 _CODE = re.compile(r"^CTYPE[12] *= *'.{5}([A-Z]{3})", re.MULTILINE)
+_REWRITTEN = {"NCP", "SZP", "AIR", "TSC", "CSC", "QSC"}
 _APPROXIMATE = {"MOL", "ZPN", "PCO", "TAB"}
+_DOUBLED = re.compile(r"^PV[12]_1 *= *-", re.MULTILINE)
+"""CYP from a point in front of the axis: its formula has a pixel also for latitudes that no pixel shows."""
 _SLANT = re.compile(r"^PV[12]_[12] *= *(?!0*\.?0* *$)\S", re.MULTILINE)
 _SEQUENT = re.compile(r"^(CQDIS[12]|AMDX1) *=", re.MULTILINE)
 _SIP = re.compile(r"^[AB]_ORDER *=", re.MULTILINE)
@@ -62,18 +65,19 @@ def kind_of(header: str) -> Kind:
     """What the cards of a grid say about its inverse; kept, since every call for pixels asks."""
     found = _CODE.search(header)
     code = found[1] if found else "DSS"
-    rewritten = code in ("NCP", "SZP", "AIR", "CSC") or (code == "SIN" and bool(_SLANT.search(header)))
-    approximate = rewritten or code in _APPROXIMATE
+    rewritten = code in _REWRITTEN or (code == "SIN" and bool(_SLANT.search(header)))
+    approximate = (rewritten and code != "TSC") or code in _APPROXIMATE
+    approximate |= code == "CYP" and bool(_DOUBLED.search(header))
     folded = code == "TPV" or bool(_SEQUENT.search(header))
     return Kind(code, approximate or folded, folded, bool(_SIP.search(header)), rewritten)
 
 
 def wcslib_pixels(vectors: Floats, wcs: WCS) -> tuple[Floats, Floats]:
-    """Undistorted pixels (n,) of unit vectors (n, 3), as wcslib finds them."""
+    """Undistorted pixels (n,) of unit vectors (n, 3), as wcslib finds them; NaN, of which it makes pixels, is NaN."""
     lon, lat = lonlat(vectors)
     world = (lon, lat) if wcs.wcs.lng == 0 else (lat, lon)
-    x, y = wcs.wcs_world2pix(*world, 0)
-    return x, y
+    pixels = np.where(np.isfinite(vectors).all(axis=-1), wcs.wcs_world2pix(*world, 0), np.nan)
+    return pixels[0], pixels[1]
 
 
 def polished(
@@ -107,7 +111,13 @@ def polished(
         off = np.stack([_dot(here, east[which]), _dot(here, north[which])], axis=-1)
         return np.where((_dot(here, vectors[which]) > 0.0)[:, None], off, np.nan)
 
-    x, y = (np.full(len(vectors), np.nan) for _ in range(2)) if start is None else newton(residual, *start, _ROUNDING)
+    x, y = np.full(len(vectors), np.nan), np.full(len(vectors), np.nan)
+    if start is not None:
+        x, y = newton(residual, *start, _ROUNDING)
+        # A pole in a corner of the map has no slopes to follow, but may well be where wcslib says.
+        lost = np.flatnonzero(~np.isfinite(x) & np.isfinite(start[0]))
+        lost = lost[np.hypot(*residual(start[0][lost], start[1][lost], lost).T) <= 2.0 * _ROUNDING]
+        x[lost], y[lost] = start[0][lost], start[1][lost]
     again = np.flatnonzero(~(_inside(x, y, shape) if folded else np.isfinite(x)) & np.isfinite(vectors).all(axis=-1))
     if again.size:
         first = _nearest(sky, vectors[again], shape)
@@ -115,6 +125,42 @@ def polished(
         better = _inside(new_x, new_y, shape) | ~np.isfinite(x[again])
         x[again[better]], y[again[better]] = new_x[better], new_y[better]
     return x, y
+
+
+def distorted(
+    to_core: Callable[[Floats, Floats], tuple[Floats, Floats]], x: Floats, y: Floats, shape: tuple[int, int]
+) -> tuple[Floats, Floats]:
+    """Pixels (n,) that a distortion in pixels moves to (x, y), by Newton's iteration; NaN where there are none.
+
+    A strong one moves several there: the one on the grid is meant, from the nearest of a mesh if not from (x, y).
+    """
+
+    def off(x_in: Floats, y_in: Floats, which: NDArray[np.intp]) -> Floats:
+        core_x, core_y = to_core(x_in, y_in)
+        return np.stack([core_x - x[which], core_y - y[which]], axis=-1)
+
+    out_x, out_y = newton(off, x, y)
+    again = np.flatnonzero(~_inside(out_x, out_y, shape) & np.isfinite(x) & np.isfinite(y))
+    if again.size:
+        nodes = _mesh(shape)
+        core = to_core(*nodes)
+        for mine, theirs in zip((x, y), core, strict=True):  # most are nowhere near
+            margin = np.ptp(theirs) / _MESH
+            again = again[(mine[again] >= theirs.min() - margin) & (mine[again] <= theirs.max() + margin)]
+        best = np.empty(len(again), np.intp)
+        for i in range(0, len(again), 4096):
+            part = again[i : i + 4096, None]
+            best[i : i + 4096] = ((x[part] - core[0]) ** 2 + (y[part] - core[1]) ** 2).argmin(axis=1)
+        new_x, new_y = newton(lambda x, y, which: off(x, y, again[which]), nodes[0][best], nodes[1][best])
+        better = _inside(new_x, new_y, shape) | ~np.isfinite(out_x[again])
+        out_x[again[better]], out_y[again[better]] = new_x[better], new_y[better]
+    return out_x, out_y
+
+
+def _mesh(shape: tuple[int, int]) -> tuple[Floats, Floats]:
+    """Pixels of a mesh over a grid, its edge included."""
+    ny, nx = shape
+    return np.tile(np.linspace(-0.5, nx - 0.5, _MESH), _MESH), np.repeat(np.linspace(-0.5, ny - 0.5, _MESH), _MESH)
 
 
 def _inside(x: Floats, y: Floats, shape: tuple[int, int]) -> NDArray[np.bool_]:
@@ -125,9 +171,7 @@ def _inside(x: Floats, y: Floats, shape: tuple[int, int]) -> NDArray[np.bool_]:
 
 def _nearest(sky: Callable[[Floats, Floats], Floats], vectors: Floats, shape: tuple[int, int]) -> tuple[Floats, Floats]:
     """The pixels of a mesh over a grid that are nearest to places; NaN for those farther off than the grid is wide."""
-    ny, nx = shape
-    x = np.tile(np.linspace(-0.5, nx - 0.5, _MESH), _MESH)
-    y = np.repeat(np.linspace(-0.5, ny - 0.5, _MESH), _MESH)
+    x, y = _mesh(shape)
     nodes = sky(x, y)
     good = np.isfinite(nodes).all(axis=-1)
     x, y, nodes = x[good], y[good], nodes[good]

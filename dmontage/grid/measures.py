@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from dmontage.errors import InputError
+from dmontage.grid.inverse import kind_of
 from dmontage.polynomial import coefficients, roots, spread, values_at
 from dmontage.sphere import quad_angles
 from dmontage.window import Window
@@ -120,9 +121,11 @@ def check_round_trip(grid: Grid) -> None:
         raise InputError("no pixel of the image lies on the sky by its WCS: check CRPIX, CDELT and CTYPE")
     if not grid.scale > 0.0:
         raise InputError("the image's middle pixel has no size on the sky: check CDELT or CD, and the PV polynomial")
-    # Either will do: a pole has many pixels, and a pixel on a face's edge may come back a rounding off the sky.
-    apart = np.linalg.norm(grid.sky(back_x, back_y, wcs) - vectors, axis=-1) / grid.scale
-    error_pix = float(np.fmin(apart, np.hypot(back_x - x, back_y - y))[on_sky].max())
+    apart = np.hypot(back_x - x, back_y - y)
+    if not kind_of(grid.header).sip:  # SIP may fold pixels over each other
+        # Either will do: a pole has many pixels, and a pixel on a face's edge may come back a rounding off the sky.
+        apart = np.fmin(apart, np.linalg.norm(grid.sky(back_x, back_y, wcs) - vectors, axis=-1) / grid.scale)
+    error_pix = float(apart[on_sky].max())
     floor = 1e-13 / grid.scale  # at micro-arcseconds the degrees of the WCS round by more
     if not error_pix <= max(_ROUND_TRIP, floor):
         raise InputError(

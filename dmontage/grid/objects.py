@@ -22,6 +22,7 @@ __all__ = ["SkyObject", "is_object", "moved_object", "object_origin", "pack_obje
 
 _MARK = b"APE14"
 _HEAD = struct.Struct("<8sqq")
+_COPIES = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +89,10 @@ def is_object(tables: bytes) -> bool:
 def pack_object(wcs: Any) -> bytes:
     """A low-level WCS object as bytes: a mark, its first pixel, and its pickle.
 
+    The pickle of an object depends on which of its parts are one, and so on how it was made; that of its copies does
+    so no more after one or two. So an object, its copies and the same object after use are equal bytes. Not promised
+    for two objects that were built alike, or where an object holds sets or remembers what it was asked.
+
     Raises
     ------
     InputError
@@ -95,6 +100,10 @@ def pack_object(wcs: Any) -> bytes:
     """
     try:
         data = pickle.dumps(wcs, protocol=5)
+        for _ in range(_COPIES):
+            data, before = pickle.dumps(pickle.loads(data), protocol=5), data
+            if data == before:
+                break
     except Exception as error:  # anything may lie in such an object
         raise InputError(f"{type(wcs).__name__}: cannot be pickled: {error}") from error
     return _HEAD.pack(_MARK, 0, 0) + zlib.compress(data)

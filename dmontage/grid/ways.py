@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from dmontage.grid.cubes import CUBES
 from dmontage.grid.exact import exact_map
-from dmontage.grid.inverse import kind_of, newton, polished, wcslib_pixels
+from dmontage.grid.inverse import distorted, kind_of, polished, wcslib_pixels
 from dmontage.grid.objects import SkyObject
 from dmontage.headers import frame_of
 from dmontage.sphere import unit_vectors
@@ -26,7 +27,10 @@ if TYPE_CHECKING:
 __all__ = ["frame_of_grid", "pixel_of", "sky_of"]
 
 _ASIDE = 1e-6
-"""Pixels to both sides of PCO's central meridian, on which wcslib finds no sky; their middle is on it to 1e-15 px."""
+"""Pixels to both sides of a line on which wcslib errs; the middle of what is there is right to 1e-15 px."""
+
+_NEAR = 1e-11
+"""Degrees from |Y| = 90° within which wcslib takes any pixel of PCO for a pole."""
 
 
 def frame_of_grid(grid: Grid) -> BaseCoordinateFrame:
@@ -40,11 +44,14 @@ def sky_of(grid: Grid, x: Floats, y: Floats, wcs: Any) -> Floats:
     if isinstance(wcs, SkyObject):
         return wcs.sky(x, y)
     kind = kind_of(grid.header)
-    if not (kind.rewritten or kind.code == "PCO"):
+    if not (kind.rewritten or kind.code in ("PCO", "HPX")):
         return _vectors(wcs, wcs.all_pix2world(x, y, 0))
     if kind.sip or grid.has_tables:
         x, y = wcs.pix2foc(x, y, 0)
-    return _core_sky(grid, wcs)(x, y)
+    vectors = _core_sky(grid, wcs)(x, y)
+    if kind.code in CUBES and (exact := exact_map(grid.header)) is not None:
+        vectors[exact.beyond(x, y, grid.shape)] = np.nan
+    return vectors
 
 
 def _core_sky(grid: Grid, wcs: WCS) -> Callable[[Floats, Floats], Floats]:
@@ -52,19 +59,36 @@ def _core_sky(grid: Grid, wcs: WCS) -> Callable[[Floats, Floats], Floats]:
     kind = kind_of(grid.header)
     if kind.rewritten and (exact := exact_map(grid.header)) is not None:
         return exact.sky
+    if kind.code == "PCO":
+        return lambda x, y: _polyconic(wcs, x, y)
 
     def plain(x: Floats, y: Floats) -> Floats:
         return _vectors(wcs, wcs.wcs_pix2world(x, y, 0))
 
-    def polyconic(x: Floats, y: Floats) -> Floats:
-        vectors = plain(x, y)
-        lost = np.flatnonzero(~np.isfinite(vectors[:, 0]))
-        if lost.size:
-            middle = plain(x[lost] - _ASIDE, y[lost]) + plain(x[lost] + _ASIDE, y[lost])
-            vectors[lost] = middle / np.linalg.norm(middle, axis=-1, keepdims=True)
-        return vectors
+    def in_company(x: Floats, y: Floats) -> Floats:
+        # Points that share one Y are put on wrong faces by wcslib: these three never do.
+        return plain(np.append(x, [0.0, 1.0, 0.0]), np.append(y, [0.0, 0.0, 1.0]))[:-3]
 
-    return polyconic if kind.code == "PCO" else plain
+    return in_company if kind.code in ("HPX", *CUBES) else plain
+
+
+def _polyconic(wcs: WCS, x: Floats, y: Floats) -> Floats:
+    """PCO: wcslib has no sky on the central meridian, and a pole all along |Y| = 90°."""
+    vectors = _vectors(wcs, wcs.wcs_pix2world(x, y, 0))
+    lng, lat = wcs.wcs.lng, wcs.wcs.lat
+    matrix = wcs.pixel_scale_matrix
+    plane_y = matrix[lat, 0] * (x + 1.0 - wcs.wcs.crpix[0]) + matrix[lat, 1] * (y + 1.0 - wcs.wcs.crpix[1])
+    wrong = np.flatnonzero(~np.isfinite(vectors[:, 0]) | (np.abs(np.abs(plane_y) - 90.0) < _NEAR))
+    if wrong.size:
+        # Aside along both axes of the plane, whatever the grid's rotation.
+        step = np.linalg.solve(matrix[[lng, lat]], np.array([1.0, 1.0]))
+        dx, dy = step * (_ASIDE / np.hypot(step[0], step[1]))
+        sides = [
+            _vectors(wcs, wcs.wcs_pix2world(x[wrong] + sign * dx, y[wrong] + sign * dy, 0)) for sign in (-1.0, 1.0)
+        ]
+        middle = sides[0] + sides[1]
+        vectors[wrong] = middle / np.linalg.norm(middle, axis=-1, keepdims=True)
+    return vectors
 
 
 def pixel_of(grid: Grid, vectors: Floats, wcs: Any) -> tuple[Floats, Floats]:
@@ -76,14 +100,11 @@ def pixel_of(grid: Grid, vectors: Floats, wcs: Any) -> tuple[Floats, Floats]:
     x, y = wcslib_pixels(vectors, wcs)
     if kind.approximate:
         x, y = polished(_core_sky(grid, wcs), vectors, (x, y), grid.shape, kind.folded)
+    if kind.code in CUBES and (exact := exact_map(grid.header)) is not None:
+        x, y = exact.folded(x, y, grid.shape)
     if not (kind.sip or grid.has_tables):
         return x, y
-
-    def off(x_in: Floats, y_in: Floats, which: NDArray[np.intp]) -> Floats:
-        core_x, core_y = wcs.pix2foc(x_in, y_in, 0)
-        return np.stack([core_x - x[which], core_y - y[which]], axis=-1)
-
-    return newton(off, x, y)
+    return distorted(lambda x_in, y_in: wcs.pix2foc(x_in, y_in, 0), x, y, grid.shape)
 
 
 def _vectors(wcs: WCS, world: Any) -> Floats:

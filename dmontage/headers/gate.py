@@ -25,6 +25,11 @@ _WCS_CARD = re.compile(
 
 _TEXT_CARD = re.compile(r"(CTYPE|CUNIT)[12]|RADESYS|RADECSYS|PS[12]_\d+|PLTDECSN|CQDIS[12]")
 
+_UNITS = {"DEG": "deg", "DEGREE": "deg", "DEGREES": "deg"}
+_YEAR = re.compile(r"[JB]?\s*(\d+(\.\d*)?)")
+_YEARS = (1800.0, 2100.0)
+"""Equinoxes: precession is known, and catalogues were made, within these."""
+
 _COUPLING = re.compile(r"(CD|PC)(\d)_(\d)|(PC)00(\d)00(\d)")
 
 _SEQUENT = ("TPD", "TPV", "SIP", "WAT-TNX", "WAT-ZPX")
@@ -46,6 +51,8 @@ def checked_cards(header: Header, tables: bytes = b"") -> dict[str, Any]:
     cards = {key: _value(key, header[key]) for key in header if _WCS_CARD.fullmatch(key)}
     _check_axes(header, cards)
     _settle_names(cards)
+    _settle_equinox(cards)
+    _check_latitude(cards)
     _settle_distortions(header, cards)
     try:
         wcs = build_wcs(cards, tables)
@@ -65,10 +72,12 @@ def checked_cards(header: Header, tables: bytes = b"") -> dict[str, Any]:
 
 def _value(key: str, value: Any) -> Any:
     """One card's value, of the right type, finite and in range."""
+    if key in ("EQUINOX", "EPOCH") and isinstance(value, str) and (year := _YEAR.fullmatch(value.strip().upper())):
+        value = float(year[1])
     if _TEXT_CARD.fullmatch(key):
         if not isinstance(value, str):
             raise InputError(f"{key} = {value!r} must be text")
-        return "deg" if value.strip().upper() in ("DEGREE", "DEGREES") else value
+        return _UNITS.get(value.strip().upper(), value) if key.startswith("CUNIT") else value
     if isinstance(value, (bool, str)) or not isinstance(value, (int, float)) or not math.isfinite(value):
         raise InputError(f"{key} = {value!r} must be a finite number")
     if abs(value) > 1e30:
@@ -111,18 +120,45 @@ def _settle_names(cards: dict[str, Any]) -> None:
         cards.setdefault(key, 0.0)
 
 
+def _settle_equinox(cards: dict[str, Any]) -> None:
+    """The year of the axes, where one is given: 0 is what software writes that has none, and ICRS the default."""
+    if cards.get("EQUINOX", 0.0) != 0.0:
+        cards.pop("EPOCH", None)  # the old name, often the date of the observation by then
+    for key in ("EQUINOX", "EPOCH"):
+        year = cards.get(key)
+        if year == 0.0:
+            del cards[key]
+        elif year is not None and not _YEARS[0] <= year <= _YEARS[1]:
+            raise InputError(
+                f"{key} = {year!r} must be a year from {_YEARS[0]:g} to {_YEARS[1]:g}, or left out for the default"
+            )
+
+
+def _check_latitude(cards: dict[str, Any]) -> None:
+    """Refuse a reference point beyond the poles, of which wcslib says no more than that it is invalid."""
+    for axis in (1, 2):
+        value = cards.get(f"CRVAL{axis}", 0.0)
+        latitude = re.match(r"DEC-|.LAT", str(cards.get(f"CTYPE{axis}", "")))
+        if latitude and cards.get(f"CUNIT{axis}", "deg").strip() in ("deg", "") and abs(value) > 90.0:
+            raise InputError(f"CRVAL{axis} = {value!r} must be a latitude from -90 to 90 degrees")
+
+
 def _settle_distortions(header: Header, cards: dict[str, Any]) -> None:
     """One distortion, spelled so that astropy takes it without a word."""
     ctypes = [str(cards.get(f"CTYPE{axis}", "")).rstrip() for axis in (1, 2)]
     code = ctypes[0][5:8]
-    scamp = all(ctype.endswith("-TAN") for ctype in ctypes) and any(
-        re.fullmatch(r"PV[12]_([5-9]|\d\d)", k) for k in cards
-    )
-    if scamp:  # SCAMP's polynomials, before it called them TPV; SIP beside them says the same (Shupe et al. 2012)
+    beyond_tan = any(re.fullmatch(r"PV[12]_([5-9]|\d\d)", key) for key in cards)  # TAN itself has PV up to 4
+    scamp = beyond_tan and all(ctype.endswith("-TAN") for ctype in ctypes)
+    if scamp or code == "TPV":
+        # SCAMP's polynomials, before it called them TPV or after; SIP beside them says the same (Shupe et al. 2012).
         cards |= {f"CTYPE{axis}": ctype.replace("-TAN", "-TPV") for axis, ctype in enumerate(ctypes, 1)}
-        for key in [key for key in cards if re.fullmatch(r"(A|B|AP|BP)_.+", key)]:
-            del cards[key]
-    elif "A_ORDER" in cards and code not in ("TPV", "TNX", "ZPX"):
+        _drop(cards, r"(A|B|AP|BP)_.+")
+        # The convention's defaults; wcslib takes what is left out for 0, which puts all pixels on one line or point.
+        cards.setdefault("PV1_1", 1.0)
+        cards.setdefault("PV2_1", 1.0)
+    elif beyond_tan and "A_ORDER" in cards and all(ctype.endswith("-TAN-SIP") for ctype in ctypes):
+        _drop(cards, r"PV[12]_\d+")  # the same the other way round (PTF), as astropy settles it
+    elif "A_ORDER" in cards and code not in ("TNX", "ZPX"):
         cards |= {f"CTYPE{axis}": ctype for axis, ctype in enumerate(map(_with_sip, ctypes), 1)}
     if code in ("TNX", "ZPX"):
         cards |= settled_iraf(header, cards)
@@ -131,6 +167,11 @@ def _settle_distortions(header: Header, cards: dict[str, Any]) -> None:
     for key in ("CQDIS1", "CQDIS2"):
         if key in cards and cards[key].strip().upper() not in _SEQUENT:
             raise InputError(f"{key} = {cards[key]!r}: of such distortions only {', '.join(_SEQUENT)} are supported")
+
+
+def _drop(cards: dict[str, Any], pattern: str) -> None:
+    for key in [key for key in cards if re.fullmatch(pattern, key)]:
+        del cards[key]
 
 
 def _settle_matrix(cards: dict[str, Any]) -> None:
