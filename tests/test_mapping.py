@@ -118,7 +118,7 @@ def test_agrees_with_astropy_within_the_stated_error(grid_in: Grid, grid_out: Gr
     assert not mapping.cut
     x, y = random_points(grid_in)
     off = np.abs(evaluate(mapping, x, y) - truth(grid_in, grid_out, x, y)).max()
-    assert off <= mapping.error + 20 * mapping.rounding
+    assert off <= mapping.error + mapping.rounding
     assert mapping.error < 0.1 * TOL
 
 
@@ -150,7 +150,7 @@ def test_sip_agrees_with_astropy(distorted_output: bool) -> None:
     x, y = random_points(grid_in)
     off = np.abs(evaluate(mapping, x, y) - truth(grid_in, grid_out, x, y)).max()
     # wcslib's own rounding at 1" is 2e-10 px; astropy's iterative inverse stops at the tolerance Grid asks, 1e-9 px.
-    assert off <= mapping.error + 20 * mapping.rounding + (1e-9 if distorted_output else 0.0)
+    assert off <= mapping.error + mapping.rounding + (1e-9 if distorted_output else 0.0)
     assert mapping.error < 0.1 * TOL
 
 
@@ -175,7 +175,7 @@ def test_a_large_distorted_image_is_split_and_neighbours_meet() -> None:
     assert sum(patch.window.size for patch in mapping.patches) == grid_in.window.size
     x, y = random_points(grid_in)
     off = np.abs(evaluate(mapping, x, y) - truth(grid_in, grid_out, x, y)).max()
-    assert off <= mapping.error + 20 * mapping.rounding
+    assert off <= mapping.error + mapping.rounding
 
 
 # -- lookup tables and objects -----------------------------------------------------------------------------------------
@@ -204,7 +204,7 @@ def test_tables_are_applied_exactly(header: dict[str, Any]) -> None:
     y, x = np.mgrid[0:91, 0:111] - 0.5
     want = truth(grid_in, grid_out, x.ravel(), y.ravel()).reshape(91, 111, 2)
     got = np.stack(patch.corners(grid_in.window), axis=-1)
-    assert np.abs(got - want).max() <= mapping.error + 20 * mapping.rounding
+    assert np.abs(got - want).max() <= mapping.error + mapping.rounding
     assert mapping.error < 0.1 * TOL
     bare = np.stack(fit_mapping(plain, grid_out).patches[0].corners(grid_in.window), axis=-1)
     assert np.abs(bare - want).max() > 0.1, "the tables of this test do nothing"
@@ -408,27 +408,60 @@ def test_coarse_pixels_ask_for_subdivided_edges() -> None:
     assert (fine.sub_in, fine.sub_out) == (1, 1)
 
 
-def test_the_stated_sagitta_is_that_of_the_edges() -> None:
-    """A long way off in a CAR grid, where a great-circle edge is not straight, against the exact chain."""
-    grid_in = make("TAN", lon=80.0, lat=60.0, shape=(40, 40), scale=600.0)
-    grid_out = make("CAR", lon=80.0, lat=0.0, shape=(60, 60), scale=600.0, CRPIX2=-330.0)
+def great_circle_bends(grid_in: Grid, grid_out: Grid) -> tuple[float, float]:
+    """Largest distances in output pixels, over all edges of both grids' pixels: great circles from straight lines."""
+    worst = []
+    for grid in (grid_in, grid_out):
+        ny, nx = grid.shape
+        y, x = np.mgrid[0 : ny + 1, 0 : nx + 1] - 0.5
+        sky = grid.sky(x, y)
+        pixels = np.stack(grid_out.pixel(sky), axis=-1)
+        bends = []
+        for a, b in ((np.s_[:-1], np.s_[1:]), (np.s_[:, :-1], np.s_[:, 1:])):
+            middle = sky[a] + sky[b]
+            middle /= np.linalg.norm(middle, axis=-1, keepdims=True)
+            straight = 0.5 * (pixels[a] + pixels[b])
+            bends.append(np.linalg.norm(np.stack(grid_out.pixel(middle), axis=-1) - straight, axis=-1).max())
+        worst.append(float(max(bends)))
+    return worst[0], worst[1]
+
+
+def cylinder(projection: str, lat: float, scale: float, n: int) -> Grid:
+    """About longitude 80° and a latitude that is not the reference point's."""
+    far = make(projection, lon=80.0, lat=0.0, shape=(n, n), scale=scale)
+    where = np.radians([80.0, lat])
+    at = np.array([np.cos(where[1]) * np.cos(where[0]), np.cos(where[1]) * np.sin(where[0]), np.sin(where[1])])
+    row = round(float(far.pixel(at)[1]))
+    return far.subgrid(Window(row - n // 2, row - n // 2 + n, 0, n))
+
+
+SHEAR: dict[str, Any] = {"CDELT1": 1.0, "CDELT2": 1.0, "CD1_1": -1e-2, "CD1_2": 8e-3, "CD2_1": 0.0, "CD2_2": 1e-3}
+
+
+@pytest.mark.parametrize(
+    ("lat", "scale", "grid_out"),
+    [
+        (60.0, 600.0, cylinder("CAR", 60.0, 600.0, 60)),
+        (89.0, 1.0, cylinder("CAR", 89.0, 1.0, 200)),
+        (88.0, 1.0, cylinder("CEA", 88.0, 1.0, 60)),
+        (-5.4, 10.0, make("ARC", shape=(60, 60), lon=80.0, **SHEAR)),
+        (-5.4, 60.0, make("STG", shape=(60, 60), lon=81.0, CDELT1=-1 / 3600, CDELT2=100 / 3600)),
+    ],
+    ids=["CAR 60", "CAR 89", "CEA 88", "sheared", "1:100"],
+)
+def test_the_stated_sagitta_is_that_of_the_edges(lat: float, scale: float, grid_out: Grid) -> None:
+    """At all corners of both grids, where output pixels are squares, narrow or sheared."""
+    grid_in = make("TAN", lon=80.0, lat=lat, shape=(40, 40), scale=scale, CROTA2=30.0)
     mapping = fit_mapping(grid_in, grid_out)
-    y, x = np.mgrid[0:41, 0:41] - 0.5
-    worst = 0.0
-    for dy, dx in ((0, 1), (1, 0)):
-        ends = [grid_in.sky(x + k * dx, y + k * dy) for k in (0, 1)]
-        middle = ends[0] + ends[1]
-        middle /= np.linalg.norm(middle, axis=-1, keepdims=True)
-        pixels = [np.stack(grid_out.pixel(v), axis=-1) for v in (*ends, middle)]
-        bend = (pixels[2] - 0.5 * (pixels[0] + pixels[1])) * np.cos(np.radians([60.0, 0.0])) ** [1, 0]
-        worst = max(worst, float(np.linalg.norm(bend, axis=-1).max()))
-    # Between the truth (sky distances on scale 1/cos) and 4 times it: samples are few, and both grids' edges count.
-    assert worst / 2 < mapping.sagitta < 8 * worst
+    assert not mapping.cut
+    of_in, of_out = great_circle_bends(grid_in, grid_out)
+    # The output's edges count only under the image.
+    assert of_in < mapping.sagitta < 3 * (of_in + of_out)
 
 
 @pytest.mark.parametrize(("projection", "lat"), [("CAR", 40.0), ("SIN", 30.0), ("MER", 60.0)])
 def test_the_gradient_of_the_solid_angle(projection: str, lat: float) -> None:
-    """Against the solid angles of neighbouring pixels; what is left is of second order."""
+    """Against the solid angles of neighbouring pixels under the image."""
     zenithal = projection == "SIN"
     scale = 300.0
     where: dict[str, Any] = {"lat": 0.0} if zenithal else {"lat": 0.0, "CRPIX2": -lat * 3600 / scale}
@@ -438,22 +471,14 @@ def test_the_gradient_of_the_solid_angle(projection: str, lat: float) -> None:
     middle = grid_out.sky(np.array(39.5), np.array(39.5))
     lon, lat_mid = np.degrees(np.arctan2(middle[1], middle[0])), np.degrees(np.arcsin(middle[2]))
     mapping = fit_mapping(make("TAN", lon=lon % 360, lat=lat_mid, shape=(40, 40), scale=scale), grid_out)
-    omega = grid_out.solid_angle(grid_out.window)
-    worst = 0.0
-    for y, x in ((30, 30), (40, 45), (50, 35)):
-        g_x, g_y = mapping.gradient(Window(y, y + 1, x, x + 1))
-        for got, ahead, behind in ((g_x, omega[y, x + 1], omega[y, x - 1]), (g_y, omega[y + 1, x], omega[y - 1, x])):
-            # The difference of two pixels' means has a second order of its own.
-            assert got == pytest.approx((ahead - behind) / (2 * omega[y, x]), abs=mapping.omega_second + 1e-9)
-            worst = max(worst, abs(got))
-    assert worst / 2 <= mapping.omega_gradient * 1.001 < 2 * worst
-    assert mapping.omega_second < 0.1 * mapping.omega_gradient
-    corners = [mapping.gradient(Window(y, y + 1, x, x + 1)) for y in (25, 55) for x in (25, 55)]
-    change = max(abs(a - b) for one in corners for two in corners for a, b in zip(one, two, strict=True))
-    assert change <= 30 * mapping.omega_bend * 1.01
-    assert Mapping.from_dict(json.loads(json.dumps(mapping.to_dict()))).gradient(Window(3, 4, 5, 9)) == (
-        mapping.gradient(Window(3, 4, 5, 9))
-    )
+    log = np.log(grid_out.solid_angle(mapping.footprint(grid_out)))
+    worst = max(float(np.abs(np.diff(log, axis=axis)).max()) / 2 for axis in (0, 1))
+    assert 0.95 * worst < mapping.omega_gradient < 1.1 * worst
+
+
+def test_the_table_of_a_mapping_is_small() -> None:
+    """A run keeps one for each image."""
+    assert len(json.dumps(fit_mapping(*PAIRS[0]).to_dict())) < 1500
 
 
 # -- the plane kernel through a mapping, against reproject_exact -------------------------------------------------------

@@ -14,8 +14,7 @@ from test_mapping import SIP, make
 
 from dmontage.grid import Grid
 from dmontage.kernels.sky import project_sky
-from dmontage.mapping import fit_mapping, sky_sources, sky_windows
-from dmontage.mapping.reach import _disjoint
+from dmontage.mapping import Chain, apart, fit_mapping, reach, sky_sources, sky_windows
 from dmontage.sphere import rotate_frame
 from dmontage.window import Window
 
@@ -118,6 +117,65 @@ def test_no_source_is_forgotten_on_the_sphere(data: st.DataObject) -> None:
     assert not area_on(grid_in, grid_out, use)[window.slices].any()
 
 
+@pytest.mark.parametrize("code", ["AIT", "CAR", "HPX"])
+@pytest.mark.parametrize("where", ["seam", "north"])
+def test_search_in_smaller_blocks_forgets_nothing(code: str, where: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In many rounds, as on grids of 10⁶ pixels a side: windows and sources hold what meets, and little else."""
+    grid_in, grid_out = image_at(*CENTRES[where], CROTA2=20.0, shape=(10, 12)), map_grid(code, 0.5, (400, 760))
+    once = sky_windows(grid_in, grid_out)
+    monkeypatch.setattr(reach, "_MOST", 4)
+    monkeypatch.setattr(reach, "_FINER", 4)
+    windows, found = sky_windows(grid_in, grid_out), sky_sources(grid_out, grid_in, grid_in.window)
+    area = area_on(grid_in, grid_out)
+    assert area.any() and found is not None
+    seen = np.zeros(grid_out.shape, int)
+    for window in windows:
+        seen[window.slices] += 1
+    assert (seen[area > 0] == 1).all() and seen.max() == 1
+    assert not area[np.setdiff1d(np.arange(area.shape[0]), np.arange(found.y0, found.y1))].any()
+    assert not area[:, np.setdiff1d(np.arange(area.shape[1]), np.arange(found.x0, found.x1))].any()
+    assert sum(window.size for window in windows) <= 1.5 * sum(window.size for window in once)
+
+
+def test_windows_on_a_fine_map_of_the_sky_are_small() -> None:
+    """C4: 512×512 pixels of 1" on the seam of 648,000 × 1,296,000: two windows about the image's corners."""
+    grid_out = make("CAR", 20.0, 0.0, (648_000, 1_296_000), 1.0)
+    grid_in = make("TAN", 200.0, 30.0, (512, 512), 1.0, CROTA2=20.0)
+    windows = sky_windows(grid_in, grid_out)
+    assert len(windows) == 2
+    assert sum(window.size for window in windows) < 4 * grid_in.window.size
+    y, x = np.mgrid[0:513:4, 0:513:4] - 0.5
+    pixels = np.floor(Chain(grid_in, grid_out)(x, y).reshape(-1, 2) + 0.5)
+    for px, py in pixels:
+        assert any(w.x0 <= px < w.x1 and w.y0 <= py < w.y1 for w in windows)
+
+
+def test_sources_in_a_fine_map_of_the_sky_are_few() -> None:
+    grid_in = make("CAR", 20.0, 0.0, (648_000, 1_296_000), 1.0)
+    grid_out, window = make("TAN", 60.0, 30.0, (512, 512), 1.0, CROTA2=20.0), Window(100, 356, 50, 306)
+    found = sky_sources(grid_in, grid_out, window)
+    assert found is not None and found.size < 6 * window.size
+    y, x = np.mgrid[100:357:4, 50:307:4] - 0.5
+    px, py = np.moveaxis(Chain(grid_out, grid_in)(x, y), -1, 0)
+    assert (px >= found.x0 - 0.5).all() and (px <= found.x1 - 0.5).all()
+    assert (py >= found.y0 - 0.5).all() and (py <= found.y1 - 0.5).all()
+
+
+def test_a_window_off_the_grid_has_no_sources() -> None:
+    grid = make()
+    assert sky_sources(grid, grid, Window(-50, -10, 0, 10)) is None
+    assert sky_sources(grid, grid, Window(0, 10, 400, 500)) is None
+
+
+@pytest.mark.parametrize("lat", [-5.4, 89.9])
+def test_grids_with_no_sky_in_common_are_apart(lat: float) -> None:
+    image = make(lat=lat, CROTA2=10.0)
+    assert apart(Chain(image, make(lat=lat - 1.0)))
+    assert apart(Chain(image, make(lat=-lat)))
+    assert not apart(Chain(image, make(lat=lat - 0.08)))  # 288 of 300 pixels away
+    assert not apart(Chain(image, map_grid("AIT", 1.0, (200, 400))))
+
+
 boxes = st.builds(
     lambda y, x, ny, nx: Window(y, y + ny, x, x + nx),
     st.integers(0, 40), st.integers(0, 40), st.integers(1, 12), st.integers(1, 12),
@@ -126,7 +184,7 @@ boxes = st.builds(
 
 @given(st.lists(boxes, max_size=12))
 def test_joined_boxes_are_disjoint_and_hold_all(found: list[Window]) -> None:
-    joined = _disjoint(found)
+    joined = reach._disjoint(found)
     assert joined == sorted(joined)
     assert all(not a & b for k, a in enumerate(joined) for b in joined[:k])
     assert all(any(box in whole for whole in joined) for box in found)

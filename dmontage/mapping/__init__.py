@@ -17,14 +17,14 @@ All lengths here are in output pixels. The bound that decides between the kernel
   joins them by straight lines of the output plane (edges of the input and of the output pixels both count);
 - half the relative change of Ω across an output pixel, which the plane kernel takes as constant.
 
-The rounding of the WCS (2e-10 px at 1", 2e-4 px at 1 µas) is reported beside it and decides nothing.
+The rounding of the WCS (at most 2e-9 px at 1", 2e-3 px at 1 µas) is reported beside it and decides nothing.
 """
 
 from dmontage.mapping.chain import Chain, Chart
 from dmontage.mapping.fit import affordable_parts, fit_mapping
 from dmontage.mapping.nouns import TOL, Mapping
 from dmontage.mapping.patch import Patch
-from dmontage.mapping.reach import sky_sources, sky_windows
+from dmontage.mapping.reach import apart, sky_sources, sky_windows
 
 __all__ = [
     "TOL",
@@ -33,6 +33,7 @@ __all__ = [
     "Mapping",
     "Patch",
     "affordable_parts",
+    "apart",
     "fit_mapping",
     "sky_sources",
     "sky_windows",

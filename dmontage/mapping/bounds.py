@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import math
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.polynomial.chebyshev import chebder, chebvander
 
 from dmontage.mapping.box import Box
-from dmontage.mapping.nouns import Density
-from dmontage.polynomial import coefficients, roots
+from dmontage.polynomial import roots
 from dmontage.sphere import quad_angles
 
 if TYPE_CHECKING:
@@ -19,21 +18,25 @@ if TYPE_CHECKING:
 
     from dmontage.mapping.chain import Chain
 
-__all__ = ["Bend", "curvatures", "density_terms", "rounding"]
+__all__ = ["Bend", "curvatures", "omega_gradient", "rounding"]
 
 _STEP = 5e-3
 """Length in radians over which curvatures are measured: above the WCS's rounding, below the curvature's own scale."""
 _DEGREE = 4
-"""Of ln Ω over the output: enough for its second derivatives."""
+"""Of ln Ω over the output."""
 _NARROW = 8.0
 """Pixels a side below which the part of the output under an image tells nothing of curvatures."""
+_FROM = np.meshgrid(*[np.linspace(0.0, 1.0, 5)] * 2)
+"""Where steps begin, x and y in [0, 1]."""
+_ALONG = np.array([0.0, 0.5, 1.0])[:, None, None, None] * np.array([1.0, 0.0])[:, None, None]
+"""(3, 2, 1, 1): how much of a step in x, and of one in y, lies along x at its first point, middle and end."""
 
 
 class Bend(NamedTuple):
     """Sagittas of pixel edges, and the part of the output that the image covers."""
 
     sagitta: float
-    """Of great circles against the output's straight lines, and of the output's edges against great circles."""
+    """What the plane's straight lines may be off the true edges of both grids, output pixels; 0 where undefined."""
     edge_in: float
     """Of the edges of either grid against great circles, in pixels of that grid."""
     edge_out: float
@@ -42,72 +45,79 @@ class Bend(NamedTuple):
 
 
 def rounding(chain: Chain) -> float:
-    """What the WCS objects lose, output pixels: the last digit of a degree, and their own way there and back."""
+    """Bound of what the WCS objects lose, output pixels: the last digit of a degree, and their own way there and back.
+
+    Eight times a single loss: there are several on the way, and the largest of many pixels' counts.
+    """
     start, end = chain.start, chain.end
-    return math.radians(float(np.spacing(360.0))) / end.scale + start.scale / end.scale * start.lost + end.lost
+    return 8.0 * (math.radians(float(np.spacing(360.0))) / end.scale + start.scale / end.scale * start.lost + end.lost)
 
 
 def curvatures(chain: Chain) -> Bend:
     """Sagittas, measured as second differences over a step of several pixels and scaled down by its square.
 
-    The WCS's rounding does not show so. Distances are taken on the sky, where poles and seams are no exception.
+    The WCS's rounding does not show so. Great circles against the output's straight lines are told in its pixels,
+    which may be narrow or sheared. Edges against great circles are told on the sky, where a seam is no exception.
     """
     start, end = chain.start, chain.end
     x_in, y_in, step_in = _steps(start.scale, Box.of(start.grid.window))
-    first, half, last = chain.in_sky(x_in, y_in)
-    ends = end.pixel(np.stack([first, last]))
-    under = _under(ends.reshape(-1, 2), Box.of(end.grid.window))
+    edges = chain.in_sky(x_in, y_in)
+    first, half, last, middle = end.pixel(np.concatenate([edges, _unit(edges[:1] + edges[2:])]))
+    under = _under(np.stack([first, last]).reshape(-1, 2), Box.of(end.grid.window))
     x_out, y_out, step_out = _steps(end.scale, under)
-    straight = 0.5 * (ends[0] + ends[1])
-    # One call for both: it costs as much as some hundred points.
-    on_sky = end.sky(*(np.concatenate([straight[None, ..., k], a]) for k, a in enumerate((x_out, y_out))))
-    middle = _unit(first + last)
-    sagitta = _largest(middle - on_sky[0]) / end.scale / step_in**2
-    edge_in = _largest(middle - half) / start.scale / step_in**2
-    edge_out = _largest(_unit(on_sky[1] + on_sky[3]) - on_sky[2]) / end.scale / step_out**2
-    return Bend(sagitta + edge_out, edge_in, edge_out, under)
+    sides = np.stack([edges, end.sky(x_out, y_out)], axis=1)
+    chords = np.linalg.norm([middle - 0.5 * (first + last), middle - half], axis=-1)
+    lengths = np.concatenate([chords, _bulges(sides, np.array([start.scale * step_in, end.scale * step_out]))])
+    line, edge, edge_in, edge_out = (_largest(lengths) / [step_in**2, step_in**2, step_in, step_out]).tolist()
+    return Bend(line + edge + edge_out, edge_in, edge_out, under)
 
 
-def density_terms(chain: Chain, under: Box) -> dict[str, Any]:
-    """What a Mapping says of the output's solid angles over a box: ``density`` and the bounds taken from it.
+def _bulges(edges: NDArray[np.float64], sizes: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Sagitta of steps along pixel edges against great circles, (n, 2, 5, 5), in the steps that make it.
 
-    Over a pixel, 1 + g·d + d·K·d/2 with |d_x|, |d_y| ≤ 1/2 stands for Ω: the first order changes it by half of g, the
-    second, K = (∇∇Ω)/Ω, by an eighth of its terms.
+    Parameters
+    ----------
+    edges
+        (3, n, 2, 5, 5, 3) unit vectors of steps' first points, middles and ends, for each of n grids along x and y.
+    sizes
+        (n,) sizes of steps in radians, for where a pixel's side vanishes or its two are one.
     """
-    scale = chain.end.scale
-    step = _step(scale, under)
-    inner = Box(under.y0 + step / 2, under.y1 - step / 2, under.x0 + step / 2, under.x1 - step / 2)
+    first, half, last = edges
+    off = _unit(first + last) - half
+    x, y = np.moveaxis(last - first, 1, 0)[:, :, None]
+    xx, xy, yy, ox, oy = ((a * b).sum(axis=-1) for a, b in ((x, x), (x, y), (y, y), (off, x), (off, y)))
+    # Least squares: off = p x + q y.
+    det = xx * yy - xy * xy
+    with np.errstate(divide="ignore", invalid="ignore"):
+        pixels = np.hypot(ox * yy - oy * xy, oy * xx - ox * xy) / det
+    on_sky = np.linalg.norm(off, axis=-1) / sizes[:, None, None, None]
+    return np.asarray(np.where(det > 1e-12 * (xx + yy) ** 2, pixels, on_sky))
+
+
+def omega_gradient(chain: Chain, under: Box) -> float:
+    """Half the largest relative change of Ω across an output pixel in a box; infinite where one there has no Ω."""
+    step = _step(chain.end.scale, under)
+    # Of a single row the change is that from half a pixel below it to half a pixel above.
+    inset = [min(step, side - 1.0) / 2.0 for side in under.sides]
+    inner = Box(under.y0 + inset[0], under.y1 - inset[0], under.x0 + inset[1], under.x1 - inset[1])
     t = roots(_DEGREE)
     x, y = inner.at(*np.meshgrid(t, t))
     ends = np.array([-0.5, 0.5]) * step
     cells = quad_angles(chain.end.sky(x[..., None, None] + ends, y[..., None, None] + ends[:, None]))[..., 0, 0]
     if not (cells > 0.0).all():  # a corner of the box is off the sky, or a pole
-        return {"omega_gradient": math.inf}
-    log = np.log(cells / (step * scale) ** 2)
-    ny, nx = (2.0 / side for side in inner.sides)
-    flat, first, second = _derivatives()
-    g_x, g_y = nx * (flat @ log @ first.T), ny * (first @ log @ flat.T)
-    h_xx, h_xy, h_yy = (
-        nx**2 * (flat @ log @ second.T),
-        nx * ny * (first @ log @ first.T),
-        ny**2 * (second @ log @ flat.T),
-    )
-    k_xx, k_xy, k_yy = h_xx + g_x * g_x, h_xy + g_x * g_y, h_yy + g_y * g_y
-    return {
-        "density": Density(inner, coefficients(log)),
-        "omega_gradient": 0.5 * float(np.maximum(np.abs(g_x), np.abs(g_y)).max()),
-        "omega_second": 0.125 * float((np.abs(k_xx) + 2.0 * np.abs(k_xy) + np.abs(k_yy)).max()),
-        "omega_bend": float(np.maximum(np.abs(h_xx), np.abs(h_yy)).max() + np.abs(h_xy).max()),
-    }
+        return math.inf
+    log = np.log(cells)
+    flat, slope = _derivatives()
+    ny, nx = inner.sides
+    return float(max(np.abs(flat @ log @ slope.T).max() / nx, np.abs(slope @ log @ flat.T).max() / ny))
 
 
 @lru_cache(maxsize=1)
-def _derivatives() -> tuple[NDArray[np.float64], ...]:
-    """From values at the nodes to those at 5 points from edge to edge, and to first and second derivatives there."""
+def _derivatives() -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """From values at the nodes to those at 5 points from edge to edge, and to derivatives there, scaled."""
     to_coef = np.linalg.inv(chebvander(roots(_DEGREE), _DEGREE))
-    table = chebvander(np.linspace(-1.0, 1.0, 5), _DEGREE)
-    slope = np.vstack([chebder(np.eye(_DEGREE + 1), axis=0), np.zeros(_DEGREE + 1)])
-    return table @ to_coef, table @ slope @ to_coef, table @ slope @ slope @ to_coef
+    t = np.linspace(-1.0, 1.0, 5)
+    return chebvander(t, _DEGREE) @ to_coef, chebvander(t, _DEGREE - 1) @ chebder(np.eye(_DEGREE + 1)) @ to_coef
 
 
 def _step(scale: float, box: Box) -> int:
@@ -118,10 +128,9 @@ def _step(scale: float, box: Box) -> int:
 def _steps(scale: float, box: Box) -> tuple[NDArray[np.float64], NDArray[np.float64], int]:
     """First point, middle and end of steps in x and in y from 5×5 points of a box: x and y (3, 2, 5, 5), the step."""
     step = _step(scale, box)
-    x, y = np.meshgrid(np.linspace(box.x0, box.x1 - step, 5), np.linspace(box.y0, box.y1 - step, 5))
-    part = np.array([0.0, 0.5 * step, step])[:, None, None, None]
-    along_x, along_y = np.array([1.0, 0.0])[:, None, None], np.array([0.0, 1.0])[:, None, None]
-    return x + part * along_x, y + part * along_y, step
+    x, y = _FROM
+    ny, nx = box.sides
+    return box.x0 + (nx - step) * x + step * _ALONG, box.y0 + (ny - step) * y + step * _ALONG[:, ::-1], step
 
 
 def _under(pixels: NDArray[np.float64], grid: Box) -> Box:
@@ -139,6 +148,11 @@ def _unit(vectors: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.asarray(vectors / np.linalg.norm(vectors, axis=-1, keepdims=True))
 
 
-def _largest(vectors: NDArray[np.float64]) -> float:
-    """Greatest length; undefined ones do not count."""
-    return float(np.nanmax(np.linalg.norm(vectors, axis=-1), initial=0.0))
+def _largest(lengths: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Bounds (n,) of lengths (n, 2, 5, 5) over the boxes they sample; undefined ones do not count.
+
+    A step tells the mean over its length. Half of what changes from one step to the next stands for what lies between.
+    """
+    changes = (np.abs(np.diff(lengths, axis=axis)) for axis in (2, 3))
+    most, *change = (np.fmax.reduce(a, axis=(1, 2, 3), initial=0.0) for a in (lengths, *changes))
+    return np.asarray(most + 0.5 * np.maximum(*change))

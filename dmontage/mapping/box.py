@@ -6,7 +6,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-from numpy.polynomial.chebyshev import chebder, chebval2d, chebvander
+from numpy.polynomial.chebyshev import chebder, chebvander
 
 from dmontage.polynomial import coefficients, roots
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float64]
 
-__all__ = ["Box", "folds", "scattered_values", "slopes"]
+__all__ = ["Box", "folds"]
 
 
 class Box(NamedTuple):
@@ -46,16 +46,6 @@ class Box(NamedTuple):
     def scaled(self, x: Floats, y: Floats) -> tuple[Floats, Floats]:
         """The inverse of `at`."""
         return (2 * x - self.x0 - self.x1) / (self.x1 - self.x0), (2 * y - self.y0 - self.y1) / (self.y1 - self.y0)
-
-
-def scattered_values(coef: Floats, t_x: Floats, t_y: Floats) -> Floats:
-    """Values of a polynomial, coefficients [j (y), i (x)], at points of one shape."""
-    return np.asarray(chebval2d(t_y, t_x, coef))
-
-
-def slopes(coef: Floats) -> tuple[Floats, Floats]:
-    """Coefficients of the derivatives (∂/∂t_x, ∂/∂t_y)."""
-    return np.asarray(chebder(coef, axis=1)), np.asarray(chebder(coef, axis=0))
 
 
 def folds(coef_x: Floats, coef_y: Floats) -> bool:

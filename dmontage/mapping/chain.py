@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from dmontage.grid.measures import middle_side
 from dmontage.mapping.singular import singular_places
 from dmontage.sphere import rotate_frame
 
@@ -31,7 +32,7 @@ class Chart:
         self.grid = grid
         self.wcs = grid.wcs()
         self.frame = _frame_of(grid)
-        self.scale = grid.scale
+        self.scale = middle_side(grid, self.wcs)
 
     @classmethod
     def of(cls, grid: Grid | Chart) -> Chart:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from numpy.polynomial.chebyshev import chebvander
 
-from dmontage.mapping.bounds import curvatures, density_terms, rounding
+from dmontage.mapping.bounds import curvatures, omega_gradient, rounding
 from dmontage.mapping.box import Box, folds
 from dmontage.mapping.chain import Chain, Chart
 from dmontage.mapping.nouns import TOL, Mapping
@@ -58,17 +58,15 @@ def fit_mapping(grid_in: Grid | Chart, grid_out: Grid | Chart, tol: float = TOL)
     if shift is not None and _all_on_sky(start):
         return _exact_shift(start.grid, shift)
     lost = rounding(chain)
-    patches = _fit_patches(chain, max(1e-3 * tol, 16 * lost), tol) if _has_polynomials(chain) else []
+    patches = _fit_patches(chain, max(1e-3 * tol, 2 * lost), tol) if _has_polynomials(chain) else []
     bend = curvatures(chain)
-    ratio = start.scale / end.scale
-    # What the check sees of the WCS's own rounding is not the polynomials' doing.
-    patches = [replace(patch, error=max(patch.error - 8 * lost, 0.0)) for patch in patches]
+    # What the check sees of the WCS's own rounding is not the polynomials' doing, and is told beside it.
+    patches = [replace(patch, error=max(patch.error - lost, 0.0)) for patch in patches]
     error = max((patch.error for patch in patches), default=math.inf)
-    mapping = Mapping(tuple(patches), error, bend.sagitta + bend.edge_in * ratio, 0.0, lost)
-    if patches:
-        mapping = replace(mapping, **density_terms(chain, bend.under))
+    gradient = omega_gradient(chain, bend.under) if patches else 0.0
+    mapping = Mapping(tuple(patches), error, bend.sagitta, gradient, lost)
     # Parts of a pixel's edge that bring its sagitta below the tolerance.
-    edge_in = bend.edge_in * ratio
+    edge_in = bend.edge_in * start.scale / end.scale
     sub_in = affordable_parts(math.ceil(math.sqrt(edge_in / tol)), start.grid.window)
     sub_out = affordable_parts(math.ceil(math.sqrt(bend.edge_out / tol)), mapping.footprint(end.grid))
     edge = edge_in / sub_in**2 + bend.edge_out / sub_out**2

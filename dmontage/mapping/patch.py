@@ -7,10 +7,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-from numpy.polynomial.chebyshev import chebvander
+from numpy.polynomial.chebyshev import chebder, chebval2d, chebvander
 
-from dmontage.mapping.box import Box, scattered_values, slopes
-from dmontage.polynomial import values_at
+from dmontage.mapping.box import Box
 from dmontage.window import Window
 
 if TYPE_CHECKING:
@@ -47,10 +46,6 @@ class Patch:
     """The exact step through lookup tables that comes first, where there are some."""
     _kept: dict[int, Floats] = field(default_factory=dict, init=False, repr=False)
     """The extent, under 0, and boxes of tiles under their side: both are asked for again."""
-
-    def scaled(self, window: Window) -> tuple[Floats, Floats]:
-        """Coordinates in [−1, 1] of the pixel corners of a window inside this patch: (nx + 1,), (ny + 1,)."""
-        return self._scaled(np.arange(window.x0, window.x1 + 1), np.arange(window.y0, window.y1 + 1))
 
     def _scaled(self, x: NDArray[np.int64], y: NDArray[np.int64]) -> tuple[Floats, Floats]:
         w = self.window
@@ -98,7 +93,7 @@ class Patch:
         """As `mesh`; a plan needs no kernel, and need not wait for numba."""
         if self.focal is not None:
             t = self._through_tables(x, y)
-            return [scattered_values(c, *t) for c in (self.coef_x, self.coef_y)]
+            return [chebval2d(*t[::-1], c) for c in (self.coef_x, self.coef_y)]
         table_x, table_y = (chebvander(t, len(self.coef_x) - 1) for t in self._scaled(x, y))
         return [table_y @ c @ table_x.T for c in (self.coef_x, self.coef_y)]
 
@@ -153,9 +148,9 @@ class Patch:
         """Side of an input pixel in output pixels, at the patch's middle."""
         if self.shift is not None:
             return 1.0
-        d = [slopes(c) for c in (self.coef_x, self.coef_y)]
-        middle = np.zeros(1)
-        (xx, xy), (yx, yy) = ([float(values_at(c, middle, middle)[0, 0]) for c in pair] for pair in d)
+        (xx, xy), (yx, yy) = (
+            [float(chebval2d(0.0, 0.0, chebder(c, axis=axis))) for axis in (1, 0)] for c in (self.coef_x, self.coef_y)
+        )
         box = self.focal.box if self.focal else Box.of(self.window)
         return math.sqrt(4.0 * abs(xx * yy - xy * yx) / math.prod(box.sides))
 

@@ -6,16 +6,12 @@ import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from dmontage.errors import InputError
-from dmontage.mapping import Chain, Chart, Mapping, fit_mapping, sky_windows
+from dmontage.mapping import Chain, Chart, Mapping, apart, fit_mapping, sky_windows
 from dmontage.model import Companions, ImageRef, Skipped
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-    from numpy.typing import NDArray
 
     from dmontage.grid import Grid
     from dmontage.window import Window
@@ -57,10 +53,9 @@ def footprints(
     rows: list[Footprint] = []
     missed: list[Skipped] = []
     chart = Chart(grid)
-    grid_cap = _cap(Chain(chart, chart))
     for image in images:
         chain = Chain(image.grid, chart)
-        if _apart(_cap(chain), grid_cap):
+        if apart(chain):
             missed.append(Skipped(image.name, "does not overlap the grid"))
             continue
         mapping = fit_mapping(chain.start, chart, tol)
@@ -93,22 +88,3 @@ def kernel_for(mapping: Mapping, method: str, tol: float, name: str) -> str:
             f"output's (limit {_MAX_RATIO}); use 'auto'"
         )
     return method if method != "auto" else ("plane" if mapping.bound <= tol and not large else "sky")
-
-
-def _cap(chain: Chain) -> tuple[NDArray[np.float64], float]:
-    """Centre and chord of a cap that holds the input grid, in the output's frame; chord 2 when it is not small."""
-    vectors = chain.turn(chain.start.mesh[2])
-    if not np.isfinite(vectors).all():
-        return np.array([0.0, 0.0, 1.0]), 2.0
-    centre = vectors.mean(axis=(0, 1))
-    norm = float(np.linalg.norm(centre))
-    if norm < 0.5:
-        return np.array([0.0, 0.0, 1.0]), 2.0
-    centre /= norm
-    # Between samples the edge may bulge: by less than the distance between them.
-    gap = max(float(np.linalg.norm(np.diff(vectors, axis=axis), axis=-1).max()) for axis in (0, 1))
-    return centre, float(np.linalg.norm(vectors - centre, axis=-1).max()) + gap
-
-
-def _apart(a: tuple[NDArray[np.float64], float], b: tuple[NDArray[np.float64], float]) -> bool:
-    return float(np.linalg.norm(a[0] - b[0])) > a[1] + b[1]
