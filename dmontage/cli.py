@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sys
 from contextlib import contextmanager, nullcontext
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -85,8 +86,8 @@ _how = _options(
                  help="Side of a drop in parts of its pixel (drizzle)."),
     click.option("--kernel", type=click.Choice(["square", "point", "gaussian"]), default="square", show_default=True,
                  help="How a drop is laid on the output."),
-    click.option("--border", type=click.IntRange(min=0), default=0, show_default=True,
-                 help="Pixels left out on each side of each image."),
+    click.option("--border", default="0", show_default=True, callback=lambda _, __, text: _border(text),
+                 help="Pixels left out on each side of each image, or on 'LEFT,RIGHT,BOTTOM,TOP'."),
     click.option("--weight-map", help="Weights of pixels: an EXTNAME ('WHT'), or an ending ('.weight.fits') of files "
                  "beside the images."),
     click.option("--mask", help="Bad pixels, named likewise: any value but 0."),
@@ -133,9 +134,8 @@ def plan_command(inputs: tuple[Path, ...], strict: bool, **options: Any) -> None
     """Show what a mosaic would take: images, pairs, tasks, memory, bytes. Computes nothing."""
     from dmontage.pipeline import plan
 
-    images = _scan(inputs, strict)
-    grid, how = _split(images, options)
-    click.echo(plan(images, grid, strict=strict, **how))
+    grid = _split(options)
+    click.echo(plan(_scan(inputs, strict), grid, strict=strict, **options))
 
 
 @main.command()
@@ -163,12 +163,15 @@ def mosaic(
     """Make a mosaic of files and folders: project, match backgrounds, coadd, write."""
     from dmontage.pipeline import product_paths
 
+    grid = _split(options)
     images = _scan(inputs, strict)
-    grid, how = _split(images, options)
     with _cluster(scheduler):
-        made = _make(images, grid, output, workdir, png, strict=strict, **how)
+        made = _make(images, grid, output, workdir, png, strict=strict, **options)
     click.echo(made.summary)
-    click.echo("wrote       " + ", ".join(str(path) for path in (*product_paths(output, made.plan), png) if path))
+    click.echo("wrote       " + ", ".join(map(str, product_paths(output, made.plan))))
+    if png is not None:
+        _picture(output, png)
+        click.echo(f"wrote       {png}")
 
 
 @main.command()
@@ -193,6 +196,7 @@ def demo(out: Path, size: float, seed: int) -> None:
     images = _scan((out / "raw",), strict=True)
     made = _make(images, None, out / "mosaic.fits", None, out / "mosaic.png", strict=True)
     click.echo(made.summary)
+    _picture(out / "mosaic.fits", out / "mosaic.png")
     verdict = judge(out / "mosaic.fits", truth)
     (out / "verdict.json").write_text(verdict.to_json())
     click.echo(verdict)
@@ -206,15 +210,15 @@ def demo(out: Path, size: float, seed: int) -> None:
 
 def _make(
     images: Images,
-    grid: Grid | None,
+    grid: Callable[[Images], Grid] | None,
     output: Path,
     workdir: Path | None,
     png: Path | None,
     strict: bool,
     **options: Any,
 ) -> Mosaic:
-    """Run it all; the store lies beside the output, and goes when all is written."""
-    from dmontage.fits_files import check_writable, pixels
+    """Run it all but the picture; the store lies beside the output, and goes when all is written."""
+    from dmontage.fits_files import check_writable
     from dmontage.graph.drive import active_client
     from dmontage.pipeline import Mosaic, plan
     from dmontage.pipeline.compiling import seconds_to_compile
@@ -237,11 +241,15 @@ def _make(
                 click.echo(f"the work so far is kept in {store}: the same command again goes on from there", err=True)
             raise
         made.close(remove=workdir is None)
-        if png is not None:
-            from dmontage.view.picture import write_png
-
-            write_png(png, pixels(output))
     return made
+
+
+def _picture(mosaic: Path, png: Path) -> None:
+    """A mosaic's picture; after the summary, since one without pixels has none."""
+    from dmontage.fits_files import pixels
+    from dmontage.view.picture import write_png
+
+    write_png(png, pixels(mosaic))
 
 
 def _scan(inputs: tuple[Path, ...], strict: bool) -> Images:
@@ -250,12 +258,20 @@ def _scan(inputs: tuple[Path, ...], strict: bool) -> Images:
     return scan(inputs, strict=strict)
 
 
-def _split(images: Images, options: dict[str, Any]) -> tuple[Grid | None, dict[str, Any]]:
-    """The grid, if one is asked for, and the options that say how."""
+def _border(text: str) -> int | tuple[int, ...]:
+    """One number for all sides, or one for each."""
+    try:
+        sides = tuple(int(side) for side in text.split(","))
+    except ValueError as error:
+        raise click.BadParameter(f"{text!r} is neither a whole number nor four: LEFT,RIGHT,BOTTOM,TOP") from error
+    return sides[0] if len(sides) == 1 else sides
+
+
+def _split(options: dict[str, Any]) -> Callable[[Images], Grid] | None:
+    """Take out of the options those that ask for a grid, if any; it is made once the images that count are known."""
     names = ("header", "center", "size", "scale", "projection", "frame", "rotation")
     wanted = {name: options.pop(name) for name in names}
-    options["max_bytes"] = int(options["max_bytes"])
-    return _make_grid(images, **wanted) if any(wanted.values()) else None, options
+    return partial(_make_grid, **wanted) if any(wanted.values()) else None
 
 
 def _make_grid(

@@ -9,6 +9,7 @@ from __future__ import annotations
 import operator
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -43,11 +44,15 @@ class Quality:
     def __post_init__(self) -> None:
         object.__setattr__(self, "border", _sides(self.border))
         object.__setattr__(self, "polygons", tuple(_vertices(polygon) for polygon in self.polygons))
-        bits = self.good_bits
-        if bits is not None and (not isinstance(bits, int) or not 0 <= bits < 2**63):
-            raise InputError(f"good_bits {bits!r} is no sum of bits, 0 to 2^63 - 1: add up those that do no harm")
-        if not 0.0 <= self.min_weight < np.inf:
-            raise InputError(f"min_weight {self.min_weight!r} must be 0 or more, and finite")
+        bits: Any = self.good_bits
+        least: Any = self.min_weight
+        if bits is not None:
+            if not (isinstance(bits, Integral) and 0 <= int(bits) < 2**63):
+                raise InputError(f"good_bits {bits!r} is no sum of bits, 0 to 2^63 - 1: add up those that do no harm")
+            object.__setattr__(self, "good_bits", int(bits))
+        if not (isinstance(least, Real) and 0.0 <= float(least) < np.inf):
+            raise InputError(f"min_weight {least!r} must be 0 or more, and finite")
+        object.__setattr__(self, "min_weight", float(least))
 
     @property
     def takes_all(self) -> bool:
@@ -160,5 +165,7 @@ def _inside(polygon: Sequence[Sequence[float]], x: NDArray[np.int64], y: NDArray
 def _flagged(mask: NDArray[Any], good_bits: int | None) -> NDArray[np.bool_]:
     if mask.dtype.kind == "b" or not good_bits:
         return np.asarray(mask != 0)  # NaN too
-    whole = np.asarray(np.where(np.isfinite(mask), mask, -1)).astype(np.int64)
+    # As floats, integers above 2^53 would lose their last bits; those above 2^63 are bad by the comparison.
+    numbers = mask if mask.dtype.kind in "iu" else np.where(np.isfinite(mask), mask, -1)
+    whole = numbers.astype(np.int64)
     return np.asarray((whole != mask) | ((whole & ~good_bits) != 0))

@@ -10,7 +10,7 @@
       projected/variance   (row, y, x)          of flux/weight; only in runs with variances
       projected/window     (row, 4) int64       y0, y1, x0, x1 of each row on the mosaic grid
       projected/nominal    (row,)               area of a pixel that the image covers as well as its drops can
-      projected/mark       (row, 40) uint8      written last: digest of what the row was made from, undefined pixels
+      projected/mark       (row, 48) uint8      written last: digest of what the row was made from, and its `Mark`
       corrections/level    (row, 5)             level, slope_x, slope_y, x0, y0 of one background model
       corrections/plane    (row, 5)             ... and of the other: runs that differ only in it share their rows
       mosaic/mean, area    (y, x)               the product on the mosaic's chunks; NaN and 0 where nothing falls
@@ -26,11 +26,13 @@ from __future__ import annotations
 
 import fcntl
 import json
+import os
 import shutil
+import struct
 import uuid
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import zarr
@@ -44,9 +46,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["FORMAT", "Store"]
+__all__ = ["FORMAT", "InUseError", "Mark", "Store"]
 
-FORMAT = 2
+FORMAT = 3
 """Version of the layout above."""
 
 _MODELS = ("level", "plane")
@@ -55,6 +57,25 @@ _WHOLE = 4096
 """A row up to this side is one chunk."""
 _LATTICE = 2048
 """Larger rows are cut at this side."""
+_MARK = struct.Struct("<32sQi?3x")
+
+
+class InUseError(InputError):
+    """Another driver holds a run's lock."""
+
+
+class Mark(NamedTuple):
+    """What a row says of itself besides its sums."""
+
+    lost: int = 0
+    """Pixels with a value but with an undefined corner."""
+    exponent: int = 0
+    """The row's weights are stored as multiples of 2**exponent, so that float32 holds those of any size."""
+    empty: bool = False
+    """True where no pixel of the image counts."""
+
+
+_PLAIN = Mark()
 
 
 class Store:
@@ -116,10 +137,7 @@ class Store:
 
     @classmethod
     def _take_up(cls, path: str | Path, digest: str, rows: Sequence[dict[str, Any]]) -> Store:
-        try:
-            store = cls.open(path)
-        except InputError as error:
-            raise InputError(f"{path} exists and is no dmontage run; choose another --workdir, or remove it") from error
+        store = cls.open(path)
         if store.attributes.get("digest") != digest:
             raise InputError(
                 f"{path} holds another run (other images, grid or parameters); choose another --workdir, or remove it"
@@ -135,29 +153,28 @@ class Store:
 
         Raises
         ------
-        InputError
-            If another run holds it.
+        InUseError
+            If another run holds it, or has removed the store.
         """
-        with (Path(path) / "driver.lock").open("w") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError as error:
-                raise InputError(
-                    f"{path} is in use by another run; wait for it, or choose another --workdir"
-                ) from error
+        with _locked(Path(path)):
             yield
 
     @classmethod
     def open(cls, path: str | Path) -> Store:
-        """Open an existing run."""
-        try:
-            group = zarr.open_group(str(path), mode="r+", zarr_format=3)
-        except (OSError, ValueError, KeyError) as error:
-            raise InputError(f"{path} is no dmontage run: {error}") from error
-        version = group.attrs.get("dmontage_format")
+        """Open an existing run; InputError where there is none, or one of another format."""
+        group = _run_at(path)
+        version = group.attrs["dmontage_format"]
         if version != FORMAT:
-            raise InputError(f"{path} has store format {version}; this version reads {FORMAT}; run the mosaic anew")
+            raise InputError(
+                f"{path} has store format {version}, this one reads {FORMAT}; remove it, or choose another --workdir"
+            )
         return cls(group)
+
+    @staticmethod
+    def digest_at(path: str | Path) -> str | None:
+        """Digest of the run at a place; None where its format is another than this version's."""
+        attributes = _run_at(path).attrs
+        return str(attributes["digest"]) if attributes["dmontage_format"] == FORMAT else None
 
     @property
     def attributes(self) -> dict[str, Any]:
@@ -188,8 +205,8 @@ class Store:
         """The rows' nominal areas."""
         return np.asarray(self._array("projected/nominal")[:])
 
-    def write_row(self, row: int, sums: Sequence[NDArray[Any]], digest: str, lost: int = 0) -> None:
-        """Store a projected image, `sums` of it, finite everywhere, then its mark; ``lost`` counts undefined pixels."""
+    def write_row(self, row: int, sums: Sequence[NDArray[Any]], digest: str, mark: Mark = _PLAIN) -> None:
+        """Store a projected image, `sums` of it, finite everywhere, then the digest of what it was made from."""
         for name, values in zip(self.sums, sums, strict=True):
             array = self._array(f"projected/{name}")
             # Whole chunks: of a part the rest would first be read, and may be what a killed run left.
@@ -198,13 +215,20 @@ class Store:
             whole = np.zeros((ny, nx), np.float32)
             whole[: values.shape[0], : values.shape[1]] = values
             array[row, :ny, :nx] = whole
-        mark = bytes.fromhex(digest) + lost.to_bytes(8, "little")
-        self._array("projected/mark")[row] = np.frombuffer(mark, np.uint8)
+        packed = _MARK.pack(bytes.fromhex(digest), *mark)
+        self._array("projected/mark")[row] = np.frombuffer(packed, np.uint8)
 
-    def done(self, row: int, digest: str) -> int | None:
-        """Undefined pixels of a row that was made from just that; None where it was not."""
-        mark = bytes(self._array("projected/mark")[row])
-        return int.from_bytes(mark[32:], "little") if mark[:32] == bytes.fromhex(digest) else None
+    def done(self, row: int, digest: str) -> Mark | None:
+        """The mark of a row that was made from just that; None where it was not."""
+        made_from, *mark = self._mark(row)
+        return Mark(*mark) if made_from == bytes.fromhex(digest) else None
+
+    def exponent(self, row: int) -> int:
+        """Power of two that the row's weights are multiples of; 0 for a row that was never written."""
+        return Mark(*self._mark(row)[1:]).exponent
+
+    def _mark(self, row: int) -> tuple[Any, ...]:
+        return _MARK.unpack(bytes(self._array("projected/mark")[row]))
 
     def read_row(
         self, row: int, origin: Window, window: Window, names: Sequence[str] = ("flux", "area")
@@ -255,9 +279,53 @@ class Store:
 
     @staticmethod
     def remove(path: str | Path) -> None:
-        """Delete a run; nothing else is ever deleted here."""
-        Store.open(path)
-        shutil.rmtree(path)
+        """Delete a run, of this format or an older one; nothing else is ever deleted here.
+
+        Raises
+        ------
+        InputError
+            If there is no run, or one of a newer version.
+        InUseError
+            If another driver holds its lock.
+        """
+        place = Path(path)
+        version = _run_at(place).attrs["dmontage_format"]
+        if not (isinstance(version, int) and version <= FORMAT):
+            raise InputError(f"{path} has store format {version}, this version knows {FORMAT}; remove it by hand")
+        with _locked(place):
+            # Aside first: killed half-way, it leaves no folder in the place that is neither a run nor free.
+            aside = place.with_name(f".{place.name}.{uuid.uuid4().hex}.removed")
+            place.rename(aside)
+            shutil.rmtree(aside)
+
+
+def _run_at(path: str | Path) -> zarr.Group:
+    """The group of a run of any format; InputError where there is none."""
+    try:
+        group = zarr.open_group(str(path), mode="r+", zarr_format=3)
+    except (OSError, ValueError, KeyError) as error:
+        raise InputError(f"{path} is no dmontage run; choose another --workdir, or remove it") from error
+    if "dmontage_format" not in group.attrs:
+        raise InputError(f"{path} is no dmontage run; choose another --workdir, or remove it")
+    return group
+
+
+@contextmanager
+def _locked(place: Path) -> Iterator[None]:
+    """The lock of the run at a place."""
+    name = place / "driver.lock"
+    try:
+        file = name.open("w")
+    except FileNotFoundError as error:
+        raise InUseError(f"{place} was removed by another run; run again") from error
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise InUseError(f"{place} is in use by another run; wait for it, or choose another --workdir") from error
+        if not (name.exists() and os.path.samestat(os.fstat(file.fileno()), name.stat())):
+            raise InUseError(f"{place} was removed by another run; run again")
+        yield
 
 
 def _write_table(group: zarr.Group, rows: Sequence[dict[str, Any]]) -> None:
@@ -274,7 +342,7 @@ def _lay_out_rows(group: zarr.Group, rows: Sequence[dict[str, Any]], sums: Seque
     windows = np.array([row["window"] for row in rows], np.int64).reshape(n, 4)
     _array(group, "projected/window", (n, 4), (n, 4), np.int64)[:] = windows
     _array(group, "projected/nominal", (n,), (n,), np.float64)[:] = [row["nominal"] for row in rows]
-    _array(group, "projected/mark", (n, 40), (1, 40), np.uint8)
+    _array(group, "projected/mark", (n, _MARK.size), (1, _MARK.size), np.uint8)
     shape, chunks = _row_shape(windows)
     for name in sums:
         _array(group, f"projected/{name}", (n, *shape), (1, *chunks), np.float32, np.nan)

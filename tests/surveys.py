@@ -47,6 +47,7 @@ def write_image(path: Path, data: NDArray[Any], header: fits.Header | None = Non
     """An image file; further cards replace those of the header."""
     full = image_header(shape=(data.shape[-2], data.shape[-1])) if header is None else header.copy()
     full.update(cards)
+    path.parent.mkdir(exist_ok=True)
     fits.PrimaryHDU(data, full).writeto(path, overwrite=True)
     return path
 

@@ -355,3 +355,20 @@ def test_bad_frames_priors_and_functionals_are_refused() -> None:
     with pytest.raises(InputError, match="3 for each image"):
         found.variance(np.ones((1, 4)))
     assert found.variance(np.zeros((0, 12))).shape == (0,)
+
+
+@pytest.mark.parametrize("prior", ["auto", 1e-2, None])
+def test_some_images_may_have_a_level_only(prior: Any) -> None:
+    """Their slopes are exactly zero, as is their truth; the others' are found. Without a prior, none has slopes."""
+    lattice, rng = Lattice(4), np.random.default_rng(8)
+    truth = rng.normal(0, [5, 1e-2, 1e-2], (16, 3))
+    flat = [3, 10]
+    truth[flat, 1:] = 0
+    found = solve(lattice.table(truth, factor=1e8), lattice.frames, slope_prior=prior, level_only=flat)
+    assert not found.parameters[flat, 1:].any()
+    if prior is None:
+        assert found.level_only == tuple(range(16)) and not found.parameters[:, 1:].any()
+        return
+    assert found.level_only == tuple(flat)
+    np.testing.assert_allclose(found.parameters[:, 1:], truth[:, 1:], atol=1e-6)
+    np.testing.assert_allclose(found.level, truth[:, 0] - truth[:, 0].mean(), atol=1e-4)

@@ -360,6 +360,38 @@ def test_warnings_reach_the_summary(tmp_path: Path) -> None:
     assert "counts per pixel" in output and "all pixels of the mosaic are blank" in output
 
 
+def test_a_mosaic_without_pixels_has_a_summary_and_no_picture(tmp_path: Path) -> None:
+    blank = write_image(tmp_path / "raw" / "a.fits", np.full((20, 30), np.nan, np.float32))
+    result = call("mosaic", blank, "-o", tmp_path / "m.fits", "--png", tmp_path / "m.png", code=1)
+    assert "contribute nothing" in result.output and "pixels are blank" in result.stderr
+    assert names(tmp_path) == ["m.fits", "m_area.fits", "raw"]
+
+
+def test_a_border_of_each_side(tmp_path: Path, survey: Survey) -> None:
+    for text, said in (("5", "border 5"), ("1,2, 3,4", "border (1, 2, 3, 4)")):
+        assert said in call("plan", survey.folder, "--border", text).output
+    assert "border (1, 2) is neither" in call("plan", survey.folder, "--border", "1,2", code=1).stderr
+    for text in ("a", "1.5", ""):
+        assert "is neither a whole number nor four" in call("plan", survey.folder, "--border", text, code=2).stderr
+
+
+@pytest.mark.parametrize(("option", "value"), [("--tol", "nan"), ("--max-bytes", "nan"), ("--max-bytes", "inf")])
+def test_numbers_that_are_none_are_refused(survey: Survey, option: str, value: str) -> None:
+    assert f"{value} must be a number above 0" in call("plan", survey.folder, option, value, code=1).stderr
+
+
+def test_the_grid_is_fitted_to_the_images_that_count(tmp_path: Path, survey: Survey) -> None:
+    """Here as in the library: an image without its weights does not shape it, nor does a cube."""
+    for path in survey.paths[:2]:
+        shutil.copy(path, tmp_path)
+    write_image(tmp_path / "image00.w.fits", np.ones((80, 100), np.float32))
+    wanted = dm.plan(tmp_path, weight_map=".w.fits").grid
+    assert wanted == dm.plan(tmp_path / "image00.fits").grid
+    for options in ((), ("--projection", "TAN")):
+        text = call("plan", tmp_path, "--weight-map", ".w.fits", *options).output
+        assert text.startswith(f"mosaic      {wanted.shape[1]} x {wanted.shape[0]} pixels of 2 arcsec")
+
+
 @pytest.mark.parametrize(("option", "name"), [("-o", "m.png"), ("--png", "m.jpg")])
 def test_a_product_has_its_own_suffix(tmp_path: Path, survey: Survey, option: str, name: str) -> None:
     rest = [] if option == "-o" else ["-o", tmp_path / "m.fits"]

@@ -71,6 +71,21 @@ def test_extensions_go_by_their_version(tmp_path: Path) -> None:
     assert only(path, mask="DQ")[1].mask is not None
 
 
+def test_files_of_one_name_in_two_folders(tmp_path: Path) -> None:
+    """Sorted by name, their images stand mixed; each has the map of its own chip, or none."""
+    layers = [("SCI", 1, ONES), ("SCI", 2, ONES), ("WHT", 1, ONES), ("WHT", 2, 2 * ONES)]
+    for folder, n in (("n1", 4), ("n2", 4), ("n3", 3)):
+        (tmp_path / folder).mkdir()
+        write_extensions(tmp_path / folder / "x.fits", *layers[:n])
+    images, found = find_companions(scan(tmp_path), Wanted("WHT"))
+    assert [(Path(ref.path).parent.name, ref.hdu) for ref in images] == [
+        ("n1", 1), ("n2", 1), ("n3", 1), ("n1", 2), ("n2", 2)
+    ]  # fmt: skip
+    assert [found[ref].weight.hdu for ref in images] == [3, 3, 3, 4, 4]  # type: ignore[union-attr]
+    with pytest.raises(InputError, match=r"x\.fits\[2\]: has no weight map: .* of version \(EXTVER\) 2"):
+        find_companions(scan(tmp_path / "n3")[1:2], Wanted("WHT"))  # a selection of one is not the only one
+
+
 @pytest.mark.parametrize("name", ["a.fits", "a.fit", "a.fits.gz"])
 def test_files_beside_the_image(tmp_path: Path, name: str) -> None:
     """As SWarp names them; found in the image's own folder, and no image themselves."""
@@ -143,6 +158,8 @@ def test_weights_of_images(tmp_path: Path) -> None:
     other = tmp_path / "b.fits"
     fits.HDUList([primary, fits.ImageHDU(ONES, image_header())]).writeto(other)
     assert only(other, image_weight="EXPTIME")[1].factor == 12.5
+    for number in (np.int64(2), np.float32(2)):
+        assert only(other, image_weight={"b.fits": number})[1].factor == 2
     for key in ("b.fits[1]", "b.fits", str(other)):
         assert only(other, image_weight={key: 2})[1].factor == 2
 

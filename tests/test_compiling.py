@@ -50,10 +50,32 @@ def test_a_warm_cache_is_one_with_an_index_for_each_module(tmp_path: Path, monke
 
 
 @pytest.mark.parametrize(
+    ("options", "module", "function"),
+    [
+        ({"combine": "median"}, "stack", "median"),
+        ({"pixfrac": 0.5}, "drops", "list_square"),
+        ({"pixfrac": 0.5, "kernel": "gaussian"}, "drops", "list_gaussian"),
+    ],
+)
+def test_functions_of_a_warm_module_may_be_cold(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: dict[str, Any], module: str, function: str
+) -> None:
+    """A mean leaves no median, nor squares Gaussians."""
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path))
+    plan = dm.plan(make_survey(tmp_path / "raw").folder, **options)
+    for source in kernel_files():
+        fill(tmp_path / f"{source.parent.name}_0123abcd", source)
+    assert seconds_to_compile(plan) == compiling._SECONDS[f"{module}.{function}"]
+    source = Path(dmontage.kernels.__path__[0]) / f"{module}.py"
+    fill(tmp_path / "kernels_0123abcd", source, function)
+    assert seconds_to_compile(plan) == 0
+
+
+@pytest.mark.parametrize(
     ("options", "needed"),
     [
         ({"background": "none"}, {"chebyshev", "plane", "stack"}),
-        ({"background": "none", "pixfrac": 0.5}, {"chebyshev", "drops", "deposit", "stack"}),
+        ({"background": "none", "pixfrac": 0.5}, {"chebyshev", "drops.list_square", "deposit", "stack"}),
         ({"method": "sky"}, {"sky", "fit", "stack"}),
         ({"method": "sky", "variance": ".v.fits"}, {"sky", "deposit", "fit", "stack"}),
     ],

@@ -254,6 +254,7 @@ def test_a_damaged_image_is_left_out_named_and_counted(
     assert (made.summary.images, len(made.summary.skipped)) == (5, 2)
     assert [item.name for item in made.summary.skipped] == ["notes.fits", "image02.fits.fz[1]"]
     assert "5 used, 2 skipped" in str(made.summary) and "image02.fits.fz" in str(made.summary)
+    assert str(spoilt) not in str(made.summary)
     assert made.summary.unpaired == ()
     others = [path for path in sorted(spoilt.glob("image*")) if path.suffix == ".fits"]
     alone = dm.mosaic(others, survey.grid, background=background).compute()

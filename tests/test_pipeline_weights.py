@@ -30,6 +30,7 @@ def write_with(path: Path, data: NDArray[Any] = VALUES, header: fits.Header = HE
     """An image with maps of its own shape as extensions, named by the keywords."""
     hdus: list[Any] = [fits.PrimaryHDU(data, header)]
     hdus += [fits.ImageHDU(layer, name=name) for name, layer in maps.items()]
+    path.parent.mkdir(exist_ok=True)
     fits.HDUList(hdus).writeto(path, overwrite=True)
     return path
 
@@ -212,6 +213,74 @@ def test_a_border_takes_its_pixels_from_each_side(tmp_path: Path) -> None:
     np.testing.assert_array_equal(made.area, inside)
 
 
+@pytest.mark.parametrize("bit", [0, 52, 62])
+def test_no_bit_of_a_mask_is_lost(tmp_path: Path, bit: int) -> None:
+    """In a float64 2^60 + 1 is 2^60, and its bad bit gone."""
+    mask = np.zeros(SHAPE, np.int64)
+    mask[10:20] = 2**60 + (1 << bit)
+    path = write_with(tmp_path / "a.fits", VALUES, image_header(), DQ=mask)
+    made = pixels(path, dm.scan(path)[0].grid, mask="DQ", good_bits=2**60)
+    np.testing.assert_array_equal(np.isnan(made.data), mask > 0)
+
+
+def test_images_that_contribute_nothing_are_named(tmp_path: Path) -> None:
+    """C27: blank, masked, of no weight; not counted as used, by a second run from the store neither."""
+    for k, (value, weight) in enumerate(((np.nan, 1), (1, 0), (1, 1), (1, 1))):
+        write_with(
+            tmp_path / "raw" / f"a{k}.fits", np.full(SHAPE, value), image_header(9 * k), WHT=np.full(SHAPE, weight)
+        )
+    for reused in (0, 4):
+        made = dm.mosaic(tmp_path / "raw", field_grid(150), tmp_path / "run.zarr", weight_map="WHT")
+        made.compute()
+        summary = made.summary
+        assert (summary.images, summary.empty, summary.reused) == (2, ("a0.fits", "a1.fits"), reused)
+        assert summary.unpaired == () and "contribute nothing" in str(summary) and "a0.fits, a1.fits" in str(summary)
+    made.write(tmp_path / "m.fits")
+    assert fits.getheader(tmp_path / "m.fits")["NIMAGES"] == 2
+
+
+# --- drops and backgrounds ----------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def matched(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Floats]:
+    """Six images of levels up to 20 apart, and these levels by whole pixels."""
+    survey = make_survey(tmp_path_factory.mktemp("matched"), 5, noise=0.1)
+    made = dm.mosaic(survey.folder, survey.grid)
+    made.compute()
+    assert made.solution is not None
+    return survey.folder, made.solution.level
+
+
+@pytest.mark.parametrize(
+    ("pixfrac", "scale", "kernel"),
+    [(0.6, 1.0, "square"), (0.5, 1.0, "square"), (0.8, 1.2, "square"), (0.5, 3.0, "square"), (0.6, 1.0, "gaussian"),
+     (0.5, 1.5, "point"), (0.7, 2.0, "point")],
+)  # fmt: skip
+def test_backgrounds_match_with_drops_that_leave_gaps(
+    matched: tuple[Path, Floats], pixfrac: float, scale: float, kernel: str
+) -> None:
+    """As with whole pixels, but for the tilt that overlaps hardly tell; both images reach pixels of every overlap."""
+    folder, levels = matched
+    made = dm.mosaic(folder, field_grid(int(640 / scale), scale), pixfrac=pixfrac, kernel=kernel)
+    made.compute()
+    assert min(fit.n_pixels for fit in made.fits) > 20 and made.summary.unpaired == ()
+    assert made.solution is not None
+    q, _ = np.linalg.qr(np.column_stack([np.ones(6), made.solution.centres]))
+    off = made.solution.level - levels
+    np.testing.assert_allclose(off - q @ (q.T @ off), 0, atol=0.05)
+    made.close()
+
+
+def test_gaps_that_two_images_do_not_share_are_told_of(tmp_path: Path) -> None:
+    """Half the pixel: between points there is one pixel of the grid without any."""
+    survey = make_survey(tmp_path)
+    assert not dm.plan(survey.folder, field_grid(640, 1.0), pixfrac=0.6).warnings
+    assert not dm.plan(survey.folder, field_grid(640, 1.0), pixfrac=0.3, background="none").warnings
+    for options in ({"kernel": "point"}, {"pixfrac": 0.3}):
+        assert "drops leave gaps of" in str(dm.plan(survey.folder, field_grid(640, 1.0), **options))
+
+
 # --- variance -----------------------------------------------------------------------------------------------------
 
 
@@ -339,9 +408,34 @@ def test_variances_that_float32_cannot_hold_are_told_of(tmp_path: Path) -> None:
     path = write_with(tmp_path / "a.fits", 1e-21 * VALUES.astype(float), VAR=np.full(SHAPE, 1e-43))
     with pytest.raises(InputError, match=r"a\.fits: variances of .* to 1e-43 .* choose another unit"):
         pixels(path, variance="VAR")
-    huge = write_with(tmp_path / "b.fits", 1e6 * VALUES, WHT=RNG.uniform(1e33, 2e33, SHAPE))
-    with pytest.raises(InputError, match=r"b\.fits: flux exceeds 3\.4e\+38.* scale the weights"):
-        pixels(huge, weight_map="WHT")
+
+
+@pytest.mark.parametrize("exponent", [-480, -150, -128, 100, 140, 480])
+def test_weights_of_any_size_give_the_same_bits(tmp_path: Path, exponent: int) -> None:
+    """Beyond float32 too: 1e-46 to 1e40, alone and beside an image of other weights; and of one weight for all."""
+    w = RNG.uniform(0.5, 2, (3, *SHAPE))
+    w[2] = 0.7
+    for name, scale in (("plain", 1.0), ("far", 2.0**exponent)):
+        for k, header in enumerate((HEADER, image_header(5, 3), image_header(-4, 2))):
+            write_with(tmp_path / name / f"a{k}.fits", 1e6 * VALUES * (k + 1), header, WHT=scale * w[k], VAR=w[k])
+    plain, far = (
+        pixels(tmp_path / name, weight_map="WHT", variance="VAR", combine="mean") for name in ("plain", "far")
+    )
+    assert same(plain, far) and plain.variance is not None and far.variance is not None
+    np.testing.assert_array_equal(plain.variance, far.variance)
+    medians = [pixels(tmp_path / n, weight_map="WHT", combine="median", weights="area") for n in ("plain", "far")]
+    assert same(*medians)
+
+
+@pytest.mark.parametrize("factor", [1e-30, 1e-160])
+def test_weights_that_no_float_holds_together_are_refused(tmp_path: Path, factor: float) -> None:
+    w = np.ones(SHAPE)
+    w[3, 4] = factor
+    path = write_with(tmp_path / "a.fits", WHT=w)
+    with pytest.raises(InputError, match=r"a\.fits: weights of 1e-\d+ to 1 are too far .* set min_weight"):
+        pixels(path, weight_map="WHT")
+    made = pixels(path, weight_map="WHT", min_weight=1e-20)
+    assert np.isfinite(made.data).any()
 
 
 @pytest.mark.parametrize("combine", ["median", "count"])
@@ -372,12 +466,20 @@ def test_a_plan_says_what_is_in_force(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"pixfrac": 0}, "pixfrac 0 must lie above 0"),
+        ({"pixfrac": 0}, "pixfrac 0.0 must lie above 0"),
         ({"kernel": "lanczos"}, "'lanczos' is not one of square, point, gaussian"),
         ({"border": -3}, "border -3 is negative"),
         ({"min_weight": 0.5}, "min_weight 0.5 needs weights of pixels"),
         ({"good_bits": 4}, "good_bits 4 needs bits"),
         ({"weight_map": "WHT"}, "a.fits: has no weight map: no HDU named WHT"),
+        ({"pixfrac": "a"}, "pixfrac 'a' is no number"),
+        ({"tol": float("nan")}, "tol nan must be a number above 0"),
+        ({"tol": 0}, "tol 0 must be a number above 0"),
+        ({"tol": -1.0}, "tol -1.0 must be a number above 0"),
+        ({"max_bytes": float("inf")}, "max_bytes inf must be a number above 0, and finite"),
+        ({"image_weight": 3.0}, "image_weight 3.0 is neither a header keyword"),
+        ({"weight_map": 5}, "weight_map 5 is no name"),
+        ({"min_weight": "x"}, "min_weight 'x' must be 0 or more"),
     ],
 )
 def test_options_that_cannot_be_are_refused(tmp_path: Path, options: dict[str, Any], message: str) -> None:
@@ -435,5 +537,8 @@ def test_cubes_and_grids_with_tables_are_told_where_to_go(tmp_path: Path) -> Non
     assert [(s.name, s.reason) for s in plan.skipped] == [
         ("cube.fits", "a cube of shape (3, 80, 100): project it with dmontage.project, or name a plane")
     ]
+    assert plan.grid.shape == SHAPE
+    write_image(tmp_path / "cube.fits", np.ones((3, *SHAPE), np.float32), image_header(5000, 0, scale=0.1))
+    assert dm.plan(tmp_path).grid == plan.grid  # what is skipped does not shape it
     with pytest.raises(InputError, match="no mosaic's file can carry it"):
         dm.plan(tmp_path, replace(field_grid(), tables=b"something"))

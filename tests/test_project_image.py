@@ -216,7 +216,7 @@ def test_what_is_masked_is_blank_in_every_kind_of_array() -> None:
         (IMAGE, {"mask": np.ma.array(np.zeros(GRID_IN.shape, np.uint8), mask=hidden)}),
         (IMAGE, {"mask": da.from_array(hidden, chunks=50)}),
     ):
-        for a, b in zip(computed(*dm.project((image, GRID_IN), GRID_OUT, **options)), expected, strict=True):  # type: ignore[arg-type]
+        for a, b in zip(computed(*dm.project((image, GRID_IN), GRID_OUT, **options)), expected, strict=True):
             np.testing.assert_array_equal(a, b)
     weighted = computed(*dm.project((IMAGE, GRID_IN), GRID_OUT, weights=np.ma.array(np.ones_like(IMAGE), mask=hidden)))
     np.testing.assert_allclose(weighted[1], expected[1], atol=1e-12)

@@ -112,19 +112,24 @@ def centroid(values: Floats, grid: Grid) -> Floats:
 
 
 def check_centroid(code_in: str, code_out: str) -> None:
-    """A Gaussian of 4 pixels FWHM, laid on a map by its WCS, stays where the WCS puts it."""
+    """A Gaussian laid on a map by its WCS stays where the WCS puts it.
+
+    The image is three times finer than the grid, and the Gaussian 11 of the grid's pixels wide (FWHM, of the longer side
+    there): else the beat of the two lattices shows in the middles of the grid's pixels, however exact the overlaps.
+    """
     lon, lat = places("CAR")["mid-map"]
     truth = unit_vectors(np.radians(lon), np.radians(lat))
     grids = []
-    for code, scale in ((code_in, 0.01), (code_out, 0.013)):
-        whole = map_grid(code, scale, (60, 60))
-        x, y = whole.pixel(truth)
-        grids.append(map_grid(code, scale, (60, 60), (29.3 - float(x), 30.1 - float(y))))
+    for code, scale, side in ((code_in, 0.0037, 440), (code_out, 0.013, 70)):
+        x, y = map_grid(code, scale, (side, side)).pixel(truth)
+        shift = side / 2 - 0.7 - float(x), side / 2 + 0.1 - float(y)
+        grids.append(map_grid(code, scale, (side, side), shift))
     image, grid = grids
-    ny, nx = image.shape
-    sky = image.sky(*np.meshgrid(np.arange(float(nx)), np.arange(float(ny))))
+    corners = grid.corners(grid.window)
+    widest = max(float(np.linalg.norm(np.diff(corners, axis=k), axis=-1).max()) for k in (0, 1))
+    sky = image.sky(*np.meshgrid(np.arange(440.0), np.arange(440.0)))
     distance = np.linalg.norm(sky - truth, axis=-1)
-    values = np.exp(-0.5 * (distance / (4 / 2.3548 * np.radians(0.013))) ** 2)
+    values = np.exp(-0.5 * (distance / (11 / 2.3548 * widest)) ** 2)
     lazy = dm.project((values, image), grid)
     mean, area = compute(*lazy, scheduler="synchronous")
     offset = float(np.linalg.norm(centroid(np.nan_to_num(mean) * area, grid) - truth)) / grid.scale

@@ -96,6 +96,16 @@ def test_bits_that_do_no_harm(dtype: type) -> None:
     np.testing.assert_array_equal(left_out(Quality(), mask=mask), mask != 0)
 
 
+@pytest.mark.parametrize("dtype", ["i2", ">i4", "i8", "u1", ">u2", "u8"])
+def test_every_bit_of_integers_counts(dtype: str) -> None:
+    """One bad bit beside one good, the last but one of the mask's own; the sign is bad whatever is good."""
+    n = 8 * np.dtype(dtype).itemsize
+    high, bits = 1 << (n - 2), np.arange(n, dtype="u8")
+    mask = ((np.uint64(1) << bits) | np.uint64(high)).astype(dtype)[None]
+    bad, _, _ = apply(np.ones((1, n)), Window(0, 1, 0, n), (1, n), Quality(good_bits=high), mask=mask)
+    np.testing.assert_array_equal(np.isnan(bad[0]), bits != n - 2)
+
+
 def test_masks_that_say_nothing_sensible_are_bad() -> None:
     """NaN, fractions and negative values; a boolean mask is True where bad."""
     mask = np.zeros(SHAPE)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import zarr
 from astropy.coordinates import FK5, ICRS, SkyCoord
 from astropy.io import fits
 from astropy.time import Time
@@ -104,6 +105,81 @@ def test_a_folder_that_moved_is_found_again(tmp_path: Path, monkeypatch: pytest.
     assert again.summary.images == 6 and not again.summary.skipped
     monkeypatch.chdir(tmp_path)
     assert all(Path(ref.path).is_absolute() for ref in scan("elsewhere"))
+
+
+def test_a_live_run_keeps_its_store(tmp_path: Path) -> None:
+    """A second command with other options, at the same place, is refused and deletes nothing."""
+    survey = make_survey(tmp_path / "raw", layout=(1, 2))
+    store = tmp_path / "run.zarr"
+    live = dm.mosaic(survey.folder, survey.grid, store)
+    with live._locked():
+        live._rectify()
+        other = dm.mosaic(survey.folder, survey.grid, store, border=2)
+        with pytest.raises(InputError, match="in use by another run"):
+            other.discard_stale()
+    assert live.compute().data.any()
+    other.discard_stale()
+    assert not store.exists()
+
+
+def test_a_store_of_an_older_format_is_no_obstacle(tmp_path: Path) -> None:
+    survey = make_survey(tmp_path / "raw", layout=(1, 2))
+    made = dm.mosaic(survey.folder, survey.grid, tmp_path / "run.zarr")
+    made.compute()
+    zarr.open_group(str(tmp_path / "run.zarr"), mode="r+").attrs["dmontage_format"] = 1
+    again = dm.mosaic(survey.folder, survey.grid, tmp_path / "run.zarr")
+    with pytest.raises(InputError, match=r"store format 1, .*remove it, or choose another --workdir"):
+        again.compute()
+    again.discard_stale()
+    again.compute()
+    assert again.summary.reused == 0
+
+
+def all_sky(scale: float, projection: str = "CAR") -> Grid:
+    """All of the sky with RA 180 in the middle: RA 0 is its seam."""
+    return Grid.around("180 0", shape=(int(180 / scale), int(360 / scale)), scale=f"{scale} deg", projection=projection)
+
+
+@pytest.mark.parametrize("background", ["level", "plane"])
+def test_an_image_across_the_seam_is_one_image(tmp_path: Path, background: str) -> None:
+    """Two rows of the store, one correction: the sky is matched across RA = 0, and all is one group."""
+    rng = np.random.default_rng(1)
+    for k, level in enumerate((0, 10, 30, 60, 100)):
+        image = Grid.around(f"{8 * k - 16} 5", shape=(50, 50), scale="0.2 deg")
+        noisy = level + 0.01 * rng.standard_normal(image.shape)
+        write_image(tmp_path / "raw" / f"i{k}.fits", noisy.astype(np.float32), image.to_header())
+    for again in range(2):
+        made = dm.mosaic(tmp_path / "raw", all_sky(1.0), tmp_path / "run.zarr", background)
+        data = made.compute().data
+        assert (len(made.plan.rows), made.plan.n_images, made.summary.reused) == (6, 5, 5 * again)
+        assert (made.summary.groups, made.summary.unpaired) == (1, ())
+        for side in (data[:, :180], data[:, 180:]):
+            np.testing.assert_allclose(side[np.isfinite(side)], 40, atol=0.05)
+    assert ("matched by a level, without slopes" in str(made.plan)) == (background == "plane")
+
+
+def test_undefined_pixels_of_a_cut_image_count_once(tmp_path: Path) -> None:
+    """A strip from limb to limb: each row of the store meets one end of it."""
+    image = Grid.around("0 0", shape=(10, 130), scale="1 deg", projection="SIN")
+    write_image(tmp_path / "s.fits", np.ones(image.shape, np.float32), image.to_header())
+    made = dm.mosaic(tmp_path / "s.fits", all_sky(0.5), background="none")
+    made.compute()
+    undefined = np.isnan(image.solid_angle(image.window)).sum()
+    assert len(made.plan.rows) == 2 and made.summary.undefined == undefined > 100
+
+
+@pytest.mark.parametrize(("scale_in", "scale_out", "lat"), [(1.0, 5.0, 60), (5.0, 1.0, 0)])
+def test_coarse_pixels_keep_their_flux(tmp_path: Path, scale_in: float, scale_out: float, lat: float) -> None:
+    """C5 on the sphere, where the edges of pixels of degrees are curved: 1e-9, and through the store to float32."""
+    n = int(40 / scale_in)
+    image = Grid.around(f"170 {lat}", shape=(n, n), scale=f"{scale_in} deg")
+    values = np.random.default_rng(1).uniform(1, 2, image.shape)
+    path = write_image(tmp_path / "s.fits", values, image.to_header())
+    mean, area = dm.project(path, all_sky(scale_out), unit="flux_per_pixel")
+    total = np.nansum(mean.compute() * area.compute())
+    assert total == pytest.approx(values.sum(), rel=1e-11)
+    made = dm.mosaic(path, all_sky(scale_out), background="none", unit="flux_per_pixel").compute()
+    assert np.nansum(made.data.astype(float) * made.area) == pytest.approx(values.sum(), rel=3e-7)
 
 
 def test_companions_and_areas_are_no_images(tmp_path: Path) -> None:

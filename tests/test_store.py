@@ -10,7 +10,7 @@ import pytest
 from numpy.typing import NDArray
 
 from dmontage.errors import InputError
-from dmontage.store import Store
+from dmontage.store import FORMAT, InUseError, Mark, Store
 from dmontage.window import Window
 
 WINDOWS = (Window(0, 30, 0, 40), Window(10, 25, 30, 80), Window(50, 60, 5, 6))
@@ -79,8 +79,10 @@ def test_tables_planes_and_mosaic_come_back(tmp_path: Path) -> None:
 def test_a_mark_says_what_a_row_was_made_from(tmp_path: Path) -> None:
     store = create(tmp_path / "run.zarr")
     assert store.done(0, MARK) is None
-    store.write_row(0, draw(WINDOWS[0]), MARK)
-    assert store.done(0, MARK) == 0
+    mark = Mark(2**40 + 3, -137, True)
+    assert store.exponent(0) == 0
+    store.write_row(0, draw(WINDOWS[0]), MARK, mark)
+    assert store.done(0, MARK) == mark and store.exponent(0) == -137
     assert store.done(0, "cd" * 32) is None and store.done(1, MARK) is None
 
 
@@ -107,10 +109,10 @@ def test_the_mark_is_written_last(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 def test_the_same_run_is_taken_up_and_no_other(tmp_path: Path) -> None:
     path = tmp_path / "run.zarr"
     create(path).write_row(0, draw(WINDOWS[0]), MARK)
-    assert create(path).done(0, MARK) == 0
+    assert create(path).done(0, MARK) == Mark()
     with pytest.raises(InputError, match="holds another run"):
         create(path, digest="two")
-    assert create(path).done(0, MARK) == 0
+    assert create(path).done(0, MARK) == Mark()
 
 
 @pytest.mark.parametrize("kind", ["folder", "file", "group", "array", "garbage", "format"])
@@ -134,6 +136,31 @@ def test_what_is_no_run_is_refused_and_kept(tmp_path: Path, kind: str) -> None:
         with pytest.raises(InputError):
             attempt(path)
     assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_store_of_an_older_format_is_told_of_and_can_be_removed(tmp_path: Path) -> None:
+    path = tmp_path / "run.zarr"
+    store = create(path)
+    assert Store.digest_at(path) == "one"
+    store._group.attrs.update({"dmontage_format": FORMAT - 1})
+    assert Store.digest_at(path) is None
+    with pytest.raises(InputError, match=f"store format {FORMAT - 1}.*remove it, or choose another --workdir"):
+        create(path)
+    Store.remove(path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_store_in_use_is_not_removed(tmp_path: Path) -> None:
+    path = tmp_path / "run.zarr"
+    store = create(path)
+    with store.locked(path):
+        before = sorted(path.rglob("*"))
+        with pytest.raises(InUseError, match="in use by another run"):
+            Store.remove(path)
+        assert sorted(path.rglob("*")) == before
+    Store.remove(path)
+    with pytest.raises(InUseError, match="was removed by another run"), store.locked(path):
+        pass
 
 
 def test_an_empty_folder_is_used(tmp_path: Path) -> None:

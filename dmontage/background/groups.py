@@ -32,29 +32,35 @@ class Groups:
     slopes: NDArray[np.bool_]
     """Images whose slopes are solved for."""
     level_only: NDArray[np.bool_]
-    """Images that lost theirs to thin overlaps."""
+    """Images that lost theirs to thin overlaps, or were given none."""
     pinned: NDArray[np.bool_]
     """In each group the image with most pairs."""
     prior: bool
     """Whether the slopes have one: then none of them is pinned."""
 
     @classmethod
-    def of(cls, pairs: PairTable, w: Floats, frames: Floats, tau: float | None) -> Groups:
-        """Groups of the images in `frames` (n, 3), for pairs of information `w` and a prior of `tau`."""
+    def of(
+        cls, pairs: PairTable, w: Floats, frames: Floats, tau: float | None, without_slopes: NDArray[np.bool_]
+    ) -> Groups:
+        """Groups of the images in `frames` (n, 3), for pairs of information `w` and a prior of `tau`.
+
+        Images ``without_slopes`` (n,) have levels only, and without a prior all of their group: it has no null vector
+        then along which its slopes could be moved to the gauge.
+        """
         n = len(frames)
         component = _connected(pairs.plus, pairs.minus, n)
         degree = np.bincount(pairs.plus, minlength=n) + np.bincount(pairs.minus, minlength=n)
         order = np.lexsort((-degree, component))
         pinned = np.zeros(n, dtype=bool)
         pinned[order[np.unique(component[order], return_index=True)[1]]] = True
-        level_only = np.zeros(n, dtype=bool)
+        level_only = without_slopes.copy()
         if tau is None:
             lever = np.minimum(frames[pairs.plus, 2], frames[pairs.minus, 2])
             unit = np.stack((np.ones_like(lever), 1 / lever, 1 / lever), axis=1)
             values = np.linalg.eigvalsh(w * unit[:, :, None] * unit[:, None, :])
             whole = values[:, 0] > DEFICIENT * values[:, 2]
             part = _connected(pairs.plus[whole], pairs.minus[whole], n)
-            level_only = np.isin(component, component[part != part[pinned][component]])
+            level_only = np.isin(component, component[without_slopes | (part != part[pinned][component])])
         slopes = (degree > 0) & ~level_only & (tau != 0)
         return cls(component, degree > 0, slopes, level_only, pinned, tau is not None)
 

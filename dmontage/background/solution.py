@@ -65,7 +65,7 @@ class Solution:
     unpaired: tuple[int, ...]
     """Images without a usable pair: their correction is zero."""
     level_only: tuple[int, ...]
-    """Images whose slopes were set to zero because thin overlaps leave them undetermined."""
+    """Images whose slopes are zero because thin overlaps leave them undetermined, or because that was asked for."""
     unusable: tuple[int, ...]
     """Rows of the pairs without information, which were left out."""
     gauge: str

@@ -28,6 +28,7 @@ def solve(
     images: Sequence[ImageFrame] | Floats,
     model: Literal["plane", "level"] = "plane",
     slope_prior: Literal["auto"] | float | None = "auto",
+    level_only: Sequence[int] = (),
 ) -> Solution:
     """Corrections of all images from the differences of their overlaps.
 
@@ -42,6 +43,8 @@ def solve(
     slope_prior
         Standard deviation of the zero-mean prior on the slopes, per mosaic pixel; estimated from the data where
         ``"auto"``; no prior where None; zero is level-only.
+    level_only
+        Images whose slopes are zero all the same.
 
     Returns
     -------
@@ -60,7 +63,9 @@ def solve(
     pairs = table.rows(used)
     w, weight = weights_of(pairs.information)
     tau = prior_of(pairs, w * weight, slope_prior) if model == "plane" else 0.0
-    groups = Groups.of(pairs, w, frames, tau)
+    without_slopes = np.zeros(len(frames), dtype=bool)
+    without_slopes[list(level_only)] = True
+    groups = Groups.of(pairs, w, frames, tau, without_slopes)
     system = System.of(pairs, w, frames)
     penalty = np.zeros((len(frames), 3))
     if tau:

@@ -8,16 +8,18 @@ it (".weight.fits": x.fits has x.weight.fits). Headers are read, no pixels.
 from __future__ import annotations
 
 import math
-import warnings
+from collections import defaultdict
 from collections.abc import Mapping
-from itertools import groupby
+from itertools import chain
+from numbers import Real
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from astropy.io import fits
-from astropy.utils.exceptions import AstropyWarning
 
 from dmontage.errors import InputError
+from dmontage.fits_files.common import first_line, quiet
+from dmontage.fits_files.scanner import scan
 from dmontage.model import Companions, ImageRef, Images, Skipped
 
 if TYPE_CHECKING:
@@ -58,23 +60,36 @@ def find_companions(
     Raises
     ------
     InputError
-        If an image lacks something (``strict``), or all do.
+        If an image lacks something (``strict``), or all do; if something wanted is no name.
     """
     if wanted == Wanted():
         return images, {}
-    found: dict[ImageRef, Companions] = {}
-    skipped: list[Skipped] = []
-    for path, refs in groupby(images, key=lambda ref: ref.path):
-        for ref, beside in _in_file(path, list(refs), wanted):
-            if isinstance(beside, Companions):
-                found[ref] = beside
-            elif strict and not beside.startswith("it is a "):
-                raise InputError(f"{ref.path}: {beside}")
-            else:
-                skipped.append(Skipped(ref.name, beside))
+    _check(wanted)
+    files: dict[str, list[ImageRef]] = defaultdict(list)  # in order of names, files of one name stand mixed
+    for ref in images:
+        files[ref.path].append(ref)
+    beside = dict(chain.from_iterable(_in_file(path, refs, wanted) for path, refs in files.items()))
+    lacking = {ref: reason for ref in images if isinstance(reason := beside[ref], str)}
+    for ref, reason in lacking.items():
+        if strict and not reason.startswith("it is a "):
+            raise InputError(f"{ref.path}: {reason}")
+    skipped = [Skipped(ref.name, reason) for ref, reason in lacking.items()]
+    found = {ref: companions for ref in images if isinstance(companions := beside[ref], Companions)}
     if not found:
         raise InputError("no usable image:\n" + "\n".join(f"  {item}" for item in skipped))
     return Images(tuple(found), (*images.skipped, *skipped)), found
+
+
+def _check(wanted: Wanted) -> None:
+    for name, value in zip(("weight_map", "mask", "variance"), wanted[:3], strict=True):
+        if not (value is None or isinstance(value, str)):
+            raise InputError(
+                f"{name} {value!r} is no name: give an EXTNAME ('WHT'), or an ending ('.weight.fits') of files"
+            )
+    if not (wanted.image_weight is None or isinstance(wanted.image_weight, (str, Mapping))):
+        raise InputError(
+            f"image_weight {wanted.image_weight!r} is neither a header keyword ('EXPTIME') nor numbers by file name"
+        )
 
 
 def _in_file(path: str, refs: list[ImageRef], wanted: Wanted) -> Iterator[tuple[ImageRef, Companions | str]]:
@@ -83,40 +98,47 @@ def _in_file(path: str, refs: list[ImageRef], wanted: Wanted) -> Iterator[tuple[
     if kinds:
         yield from ((ref, f"it is a {kinds[0]}, no image") for ref in refs)
         return
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", AstropyWarning)
+    with quiet:
         try:
             hdus = fits.open(path, memmap=False)
         except OSError as error:
-            yield from ((ref, f"cannot be opened: {error}") for ref in refs)
+            yield from ((ref, f"cannot be opened: {error.strerror or first_line(error)}") for ref in refs)
             return
         with hdus:
             for ref in refs:
                 try:
-                    yield ref, _of_image(hdus, ref, len(refs), wanted)
+                    yield ref, _of_image(hdus, ref, wanted)
                 except InputError as error:
                     yield ref, str(error)
 
 
-def _of_image(hdus: fits.HDUList, ref: ImageRef, n_images: int, wanted: Wanted) -> Companions | str:
+def _of_image(hdus: fits.HDUList, ref: ImageRef, wanted: Wanted) -> Companions | str:
     maps: dict[str, ImageRef] = {}
     for kind, name in wanted.maps.items():
         if hdus[ref.hdu].name == name.upper():
             return f"it is a {kind}, no image"
-        maps[kind] = _beside(ref, kind, name) if "." in name else _in_same(hdus, ref, n_images, kind, name)
+        maps[kind] = _beside(ref, kind, name) if "." in name else _in_same(hdus, ref, kind, wanted)
     factor = _image_weight(hdus, ref, wanted.image_weight)
     return Companions(maps.get("weight map"), maps.get("mask"), maps.get("variance"), factor)
 
 
-def _in_same(hdus: fits.HDUList, ref: ImageRef, n_images: int, kind: str, name: str) -> ImageRef:
-    version = hdus[ref.hdu].ver
+def _in_same(hdus: fits.HDUList, ref: ImageRef, kind: str, wanted: Wanted) -> ImageRef:
+    version, name = hdus[ref.hdu].ver, wanted.maps[kind]
     named = [i for i, hdu in enumerate(hdus) if hdu.name == name.upper()]
-    same = [i for i in named if hdus[i].ver == version] or (named if len(named) == n_images == 1 else [])
+    same = [i for i in named if hdus[i].ver == version]
+    if not same and len(named) == 1 and _is_alone(hdus, ref, wanted):
+        same = named
     if not same:
         other = f" of version (EXTVER) {version}" if named else ""
         raise InputError(f"has no {kind}: no HDU named {name.upper()}{other}")
     _check_shape(hdus[same[0]], ref, f"{kind}, HDU {same[0]},")
     return ImageRef(ref.path, same[0], ref.grid, "", ref.size, ref.mtime_ns)
+
+
+def _is_alone(hdus: fits.HDUList, ref: ImageRef, wanted: Wanted) -> bool:
+    """True for the only image of its file, whatever of the file was selected."""
+    names = {name.upper() for name in wanted.maps.values()}
+    return [other.hdu for other in scan(ref.path) if hdus[other.hdu].name not in names] == [ref.hdu]
 
 
 def _beside(ref: ImageRef, kind: str, suffix: str) -> ImageRef:
@@ -134,7 +156,7 @@ def _beside(ref: ImageRef, kind: str, suffix: str) -> ImageRef:
                 raise InputError(f"its {kind} {path.name} has no image in HDU {ref.hdu}")
             _check_shape(hdus[chosen], ref, f"{kind} {path.name}")
     except OSError as error:
-        raise InputError(f"its {kind} {path.name} cannot be opened: {error}") from error
+        raise InputError(f"its {kind} {path.name} cannot be opened: {error.strerror or first_line(error)}") from error
     return ImageRef(str(path), chosen, ref.grid, "", stat.st_size, stat.st_mtime_ns)
 
 
@@ -155,7 +177,7 @@ def _image_weight(hdus: fits.HDUList, ref: ImageRef, source: str | Mapping[str, 
         value = next((source[key] for key in (ref.name, Path(ref.path).name, ref.path) if key in source), None)
     if value is None:
         raise InputError(f"has no weight: no {place}")
-    number = float(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else math.nan
+    number = math.nan if isinstance(value, bool) or not isinstance(value, Real) else float(value)
     if not 0.0 < number < math.inf:
         raise InputError(f"has no weight: its {place} is {value!r}, not a positive number")
     return number

@@ -13,12 +13,14 @@ from dmontage.fits_files.common import first_line, quiet
 from dmontage.grid import Grid
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from numpy.typing import NDArray
 
     from dmontage.model import ImageRef
     from dmontage.window import Window
 
-__all__ = ["in_memory", "pixels", "read"]
+__all__ = ["in_memory", "pixels", "read", "read_map", "read_mask"]
 
 
 def read(ref: ImageRef, window: Window | None = None) -> NDArray[Any]:
@@ -34,7 +36,23 @@ def read(ref: ImageRef, window: Window | None = None) -> NDArray[Any]:
     InputError
         If the data are damaged, or the file has gone or changed since the scan.
     """
-    window = window or ref.grid.window
+    return _section(ref, window or ref.grid.window, _as_image)
+
+
+def read_map(ref: ImageRef) -> NDArray[Any]:
+    """Weights or variances, as `read` gives pixels; of any size, since what is stored of them is scaled first."""
+    return _section(ref, ref.grid.window, _as_float)
+
+
+def read_mask(ref: ImageRef) -> NDArray[Any]:
+    """A mask, native: integers as they are, every bit of them, -1 for BLANK; else floats."""
+    return _section(ref, ref.grid.window, _as_mask)
+
+
+def _section(
+    ref: ImageRef, window: Window, convert: Callable[[NDArray[Any], fits.Header], NDArray[Any]]
+) -> NDArray[Any]:
+    """Pixels (*planes, ny, nx) of a window, converted from what astropy makes of them by their header."""
     try:
         stat = Path(ref.path).stat()
         if (stat.st_size, stat.st_mtime_ns) != (ref.size, ref.mtime_ns):
@@ -42,7 +60,7 @@ def read(ref: ImageRef, window: Window | None = None) -> NDArray[Any]:
         with quiet, fits.open(ref.path, memmap=False) as hdus:
             hdu = hdus[ref.hdu]
             data = np.asarray(hdu.section[(*(slice(None),) * (len(hdu.shape) - 2), *window.slices)])
-            return _as_float(data.reshape(*ref.planes, *window.shape), hdu.header)
+            return convert(data.reshape(*ref.planes, *window.shape), hdu.header)
     except InputError as error:
         raise InputError(f"{ref.path}: {error}") from error
     except Exception as error:  # damage shows as OSError, TypeError, ValueError, zlib.error, EOFError, ...
@@ -64,7 +82,7 @@ def in_memory(hdu: Any, hdus: fits.HDUList | None = None) -> tuple[NDArray[Any],
     planes = tuple(side for side in hdu.shape[:-2] if side != 1)
     with quiet:
         grid = Grid.from_header(hdu.header, hdu.shape, hdus)
-        return _as_float(np.asarray(hdu.data).reshape(*planes, *grid.shape), hdu.header), grid
+        return _as_image(np.asarray(hdu.data).reshape(*planes, *grid.shape), hdu.header), grid
 
 
 def pixels(path: str | Path) -> NDArray[Any]:
@@ -73,13 +91,33 @@ def pixels(path: str | Path) -> NDArray[Any]:
         return np.asarray(hdus[0].data)
 
 
+def _as_image(data: NDArray[Any], header: fits.Header) -> NDArray[Any]:
+    """As `_as_float`; what float32 cannot hold is a sentinel such as 1e308: the store could only make it infinite."""
+    out = _as_float(data, header)
+    if out.dtype == np.float64:
+        out[np.abs(out) > np.finfo(np.float32).max] = np.nan
+    return out
+
+
+def _as_mask(data: NDArray[Any], header: fits.Header) -> NDArray[Any]:
+    if data.dtype.kind not in "iu":
+        return _as_float(data, header)
+    blank = _blank(header)
+    out = np.ascontiguousarray(data, dtype=data.dtype.newbyteorder("="))
+    return out if blank is None else np.where(out == blank, -1, out.astype(np.int64))
+
+
 def _as_float(data: NDArray[Any], header: fits.Header) -> NDArray[Any]:
     """Native floats: float32 where that holds the values, NaN where the file says BLANK."""
     wide = data.dtype.itemsize > (4 if data.dtype.kind == "f" else 2)
-    blank = header.get("BLANK") if header["BITPIX"] > 0 else None
+    blank = _blank(header)
     out = np.ascontiguousarray(data, dtype=np.float64 if wide else np.float32)
     if blank is not None and data.dtype.kind in "iu":  # where astropy made floats it has blanked them
-        out[data == blank * header.get("BSCALE", 1) + header.get("BZERO", 0)] = np.nan
-    if wide:  # a sentinel such as 1e308: the store could only make it infinite
-        out[np.abs(out) > np.finfo(np.float32).max] = np.nan
+        out[data == blank] = np.nan
     return out
+
+
+def _blank(header: fits.Header) -> Any:
+    """The value of integer pixels that are blank, after scaling; None without any."""
+    blank = header.get("BLANK") if header["BITPIX"] > 0 else None
+    return None if blank is None else blank * header.get("BSCALE", 1) + header.get("BZERO", 0)

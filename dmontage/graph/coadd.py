@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -40,7 +41,7 @@ class Part(NamedTuple):
     variance: NDArray[Any] | None = None
     """Of flux/weight."""
     factor: float = 1.0
-    """The image's own weight."""
+    """The image's own weight, times what its pixels' weights are stored in multiples of."""
     nominal: float = 1.0
     """Area of a pixel that the image covers as well as its drops can."""
 
@@ -123,7 +124,7 @@ def _median(window: Window, parts: list[Part], *, weighted: bool) -> tuple[NDArr
             stack.values(flux, divisor, covered, part.plane, w.y0, w.x0, limit, values[k][here])
             areas[k][here] = covered
             if own:
-                np.multiply(divisor, part.factor, out=shares[k][here])
+                np.multiply(divisor, part.factor, out=shares[k][here], dtype=np.float64)
         at = band.relative_to(window).slices
         stack.median(values, areas, shares, weighted, value[at], area[at])
     return value, area
@@ -169,7 +170,8 @@ def _product(
         return layers
     grid = Grid(run["grid"], (run["shape"][0], run["shape"][1]))
     value, area, *variance = layers
-    return flux_of(value, grid, window), area, *(flux_of(v, grid, window, power=2) for v in variance)
+    sub = run["sub_out"]
+    return flux_of(value, grid, window, sub), area, *(flux_of(v, grid, window, sub, power=2) for v in variance)
 
 
 def _parts(
@@ -180,4 +182,6 @@ def _parts(
         common = origin & window
         if common:
             sums = dict(zip(store.sums, store.read_row(row, origin, common, store.sums), strict=True))
+            if "weight" in sums:
+                factor = math.ldexp(factor, store.exponent(row))  # noqa: PLW2901
             yield Part(common, plane=layout.planes[row], factor=factor, nominal=layout.nominal[row], **sums)

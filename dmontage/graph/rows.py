@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from base64 import b64decode, b64encode
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
@@ -11,6 +12,7 @@ import numpy as np
 from dmontage._version import __version__
 from dmontage.errors import InputError
 from dmontage.fits_files import read
+from dmontage.fits_files.reader import read_map, read_mask
 from dmontage.graph.project import Job, project
 from dmontage.graph.units import prepared
 from dmontage.grid import Grid
@@ -18,7 +20,7 @@ from dmontage.mapping import Mapping
 from dmontage.model import Companions, Drop, ImageRef
 from dmontage.planner import Footprint, row_digest
 from dmontage.quality import Quality
-from dmontage.store import Store
+from dmontage.store import Mark, Store
 from dmontage.window import Window
 
 if TYPE_CHECKING:
@@ -35,6 +37,9 @@ _ALONE = Companions()
 
 _LARGEST, _SMALLEST = float(np.finfo(np.float32).max), float(np.finfo(np.float32).tiny)
 
+_LIGHTEST, _LEAST_SHARE = 1e-150, 1e-20
+"""Least weight, and least in parts of an image's largest: squares stay in double range, slivers of 1e-17 in float32."""
+
 
 def create_store(path: str | Path, plan: MosaicPlan) -> Store:
     """Lay out the run of a plan, or take it up where it is there already."""
@@ -45,6 +50,7 @@ def create_store(path: str | Path, plan: MosaicPlan) -> Store:
         "shape": [ny, nx],
         "digest": plan.digest,
         "unit": plan.unit,
+        "sub_out": plan.sub_out,
         "drop": asdict(plan.drop),
         "quality": plan.quality.to_dict(),
     }
@@ -96,8 +102,8 @@ def project_rows(store_path: str, rows: Sequence[int]) -> list[dict[str, Any]]:
     Returns
     -------
     list of dict
-        A receipt per row: "row", "lost" (pixels with a value but an undefined corner), "reused" (the store had it), and
-        "error" where the file's data are bad.
+        A receipt per row: "row", "lost" (pixels with a value but an undefined corner), "empty" (no pixel of it counts),
+        "reused" (the store had it), and "error" where the file's data are bad.
     """
     store = Store.open(store_path)
     run = _Run.of(store)
@@ -105,16 +111,17 @@ def project_rows(store_path: str, rows: Sequence[int]) -> list[dict[str, Any]]:
     for number, table in zip(rows, store.table(rows), strict=True):
         row, beside = row_from_table(table)
         digest = row_digest(row, beside)
-        lost = store.done(number, digest)
-        receipt: dict[str, Any] = {"row": number, "lost": lost or 0, "reused": lost is not None}
-        if lost is None:
+        mark = store.done(number, digest)
+        receipt: dict[str, Any] = {"row": number, "reused": mark is not None}
+        if mark is None:
             try:
-                sums, receipt["lost"] = _sums(row, beside, run)
+                sums, mark = _sums(row, beside, run)
             except InputError as error:
+                mark = Mark()
                 receipt["error"] = str(error)
             else:
-                store.write_row(number, [sums[name] for name in store.sums], digest, receipt["lost"])
-        receipts.append(receipt)
+                store.write_row(number, [sums[name] for name in store.sums], digest, mark)
+        receipts.append(receipt | {"lost": mark.lost, "empty": mark.empty})
     return receipts
 
 
@@ -133,13 +140,16 @@ class _Run(NamedTuple):
         return cls(grid, run["unit"], Drop(**run["drop"]), Quality(**run["quality"]))
 
 
-def _sums(row: Footprint, beside: Companions, run: _Run) -> tuple[dict[str, NDArray[np.float64]], int]:
-    """What the store holds of an image, by name, and how many of its pixels are undefined."""
+def _sums(row: Footprint, beside: Companions, run: _Run) -> tuple[dict[str, NDArray[np.float64]], Mark]:
+    """What the store holds of an image, by name, and what its mark says of it."""
     image = row.image
-    weights, mask, variance = (None if ref is None else read(ref) for ref in beside.maps)
-    layers = read(image), weights, mask, variance
-    values, weights, variance = prepared(layers, image.grid, run.grid, image.grid.window, run.quality, run.unit)
     job = Job(image.grid, run.grid, row.mapping, row.method, run.drop)
+    weights, mask, variance = (
+        None if ref is None else how(ref) for ref, how in zip(beside.maps, (read_map, read_mask, read_map), strict=True)
+    )
+    layers = read(image), weights, mask, variance
+    values, weights, variance = prepared(layers, job, image.grid.window, run.quality, run.unit)
+    weights, exponent = _scaled(image, weights, values)
     scale = _common(weights, values)
     done = project(values, job, row.window, weights=weights if scale is None else None, variance=variance)
     sums = {"flux": done.flux, "area": done.area, "weight": done.area if done.weight is None else done.weight}
@@ -149,10 +159,31 @@ def _sums(row: Footprint, beside: Companions, run: _Run) -> tuple[dict[str, NDAr
         _check_variance(image, sums["variance"])
     if scale is not None:
         sums["flux"], sums["weight"] = scale * done.flux, scale * done.area
-    for name, array in sums.items():
-        if weights is not None and not np.abs(array).max(initial=0.0) <= _LARGEST:
-            raise InputError(f"{image.path}: {name} exceeds {_LARGEST:.3g}, what a float32 holds; scale the weights")
-    return sums, done.lost
+    lost = done.lost
+    if lost and row.mapping.cut:  # several rows meet them, or a part of them each: the same count for all
+        omega = image.grid.solid_angle(image.grid.window)
+        lost = int((np.isfinite(values) & ~np.isfinite(omega)).sum())
+    return sums, Mark(lost, exponent, not done.area.any())
+
+
+def _scaled(image: ImageRef, weights: NDArray[Any] | None, values: NDArray[Any]) -> tuple[NDArray[Any] | None, int]:
+    """Weights in multiples of a power of two, the largest in use below 1, and its exponent: no bit of a mean changes.
+
+    In float32 the store would round those of 1e-40 to a few bits, and lose those of 1e40.
+    """
+    if weights is None:
+        return None, 0
+    used = np.isfinite(values)
+    low, high = (float(w) for w in (weights.min(initial=np.inf, where=used), weights.max(initial=0.0, where=used)))
+    if high == 0.0:
+        return weights, 0
+    if not (low >= _LIGHTEST and high <= 1 / _LIGHTEST and low >= _LEAST_SHARE * high):
+        raise InputError(
+            f"{image.path}: weights of {low:.3g} to {high:.3g} are too far from each other, or from 1, to be added up "
+            f"(limits {_LEAST_SHARE:g} of the largest, {_LIGHTEST:g} to {1 / _LIGHTEST:g}); set min_weight"
+        )
+    exponent = math.frexp(high)[1]
+    return np.ldexp(weights, -exponent), exponent
 
 
 def _common(weights: NDArray[Any] | None, values: NDArray[Any]) -> float | None:

@@ -3,7 +3,8 @@
 A constant sky gives such an image values that follow its pixels' solid angles Ω. They are divided out before projection
 and the output's own are multiplied in at the end, both relative to the middle pixel of the output, so that all numbers
 between stay per output pixel: value·Ω_ref/Ω_in on the way in, mean·Ω_out/Ω_ref on the way out. The total is kept:
-Σ over the mosaic of product·area = Σ of the image's values, where it lies inside the grid.
+Σ over the mosaic of product·area = Σ of the image's values, where it lies inside the grid. On the sphere that holds
+for the polygons that the kernel takes pixels for: Ω is theirs, of edges in as many parts (``sub``).
 """
 
 from __future__ import annotations
@@ -17,32 +18,32 @@ from dmontage.quality import apply
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from dmontage.graph.project import Job
     from dmontage.grid import Grid
     from dmontage.quality import Quality
     from dmontage.window import Window
 
-__all__ = ["brightness_of", "flux_of", "prepared"]
+__all__ = ["flux_of", "parts", "prepared"]
 
 
-def brightness_of(
-    flux: NDArray[Any], grid_in: Grid, grid_out: Grid, window: Window | None = None, power: int = 1
+def parts(job: Job) -> tuple[int, int]:
+    """Parts of an edge, of input and of output pixels, for the polygons whose areas a job's kernel sums."""
+    return (job.mapping.sub_in, job.mapping.sub_out) if job.method == "sky" else (1, 1)
+
+
+def flux_of(
+    brightness: NDArray[np.float64], grid_out: Grid, window: Window, sub: int, power: int = 1
 ) -> NDArray[np.float64]:
-    """Energy per pixel of a window (..., ny, nx) of an image as brightness, per Ω of the output's middle pixel.
+    """Brightness on a window of the output, per Ω of its middle pixel, as energy per pixel there.
 
     Into a variance (``power`` 2) the factor enters squared.
     """
-    return np.asarray(flux * (grid_out.scale**2 / grid_in.solid_angle(window or grid_in.window)) ** power)
-
-
-def flux_of(brightness: NDArray[np.float64], grid_out: Grid, window: Window, power: int = 1) -> NDArray[np.float64]:
-    """Brightness on a window of the output, as `brightness_of` gives it, as energy per pixel there."""
-    return np.asarray(brightness * (grid_out.solid_angle(window) / grid_out.scale**2) ** power)
+    return np.asarray(brightness * (grid_out.solid_angle(window, sub) / grid_out.scale**2) ** power)
 
 
 def prepared(
     layers: tuple[NDArray[Any], NDArray[Any] | None, NDArray[Any] | None, NDArray[Any] | None],
-    grid_in: Grid,
-    grid_out: Grid,
+    job: Job,
     window: Window,
     quality: Quality,
     unit: str,
@@ -52,8 +53,10 @@ def prepared(
     ``layers`` are values, weights, mask and variance.
     """
     values, weights, mask, variance = layers
+    grid_in = job.grid_in
     if unit == "flux_per_pixel":
-        values = brightness_of(values, grid_in, grid_out, window)
+        ratio = job.grid_out.scale**2 / grid_in.solid_angle(window, parts(job)[0])
+        values = values * ratio
         if variance is not None:
-            variance = brightness_of(variance, grid_in, grid_out, window, power=2)
+            variance = variance * ratio**2
     return apply(values, window, grid_in.shape, quality, weights, mask, variance)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from numbers import Real
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from dmontage.errors import InputError
 from dmontage.fits_files import scan
 from dmontage.fits_files.companions import Wanted, find_companions
 from dmontage.grid import Grid
@@ -17,13 +19,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
     Progress = Callable[[str, int, int], None]
+    GridLike = Grid | Callable[[Images], Grid] | None
 
-__all__ = ["mosaic", "plan"]
+__all__ = ["drop_of", "mosaic", "plan"]
 
 
 def plan(
     images: Images | Sequence[ImageRef] | str | Path | Iterable[str | Path],
-    grid: Grid | None = None,
+    grid: GridLike = None,
     *,
     weight_map: str | None = None,
     mask: str | None = None,
@@ -73,8 +76,8 @@ def plan(
     found, companions = find_companions(_scanned(images, strict=strict), wanted, strict=strict)
     return make_plan(
         found,
-        grid if grid is not None else Grid.fit(found),
-        drop=Drop(pixfrac, kernel),
+        grid if isinstance(grid, Grid) else (grid or Grid.fit)(_flat(found)),
+        drop=drop_of(pixfrac, kernel),
         quality=Quality(border, polygons, good_bits, min_weight),
         companions=companions,
         **options,
@@ -83,7 +86,7 @@ def plan(
 
 def mosaic(
     images: Images | Sequence[ImageRef] | str | Path | Iterable[str | Path],
-    grid: Grid | None = None,
+    grid: GridLike = None,
     store: str | Path | None = None,
     background: str = "plane",
     combine: str = "mean",
@@ -99,7 +102,8 @@ def mosaic(
     images
         What `dmontage.scan` gives, or files and folders.
     grid
-        Where the mosaic lies; by default the smallest grid, north up, that holds all images.
+        Where the mosaic lies; by default the smallest grid, north up, that holds all images; or a function that makes
+        it of those that can be used.
     store
         Folder (``.zarr``) of the run, kept for the next time; a temporary one if not given. Required on a cluster.
     background
@@ -130,6 +134,19 @@ def mosaic(
     """
     decided = plan(images, grid, strict=strict, background=background, combine=combine, **options)
     return Mosaic(decided, store, strict=strict, progress=progress)
+
+
+def drop_of(pixfrac: Any, kernel: str) -> Drop:
+    """A drop of what a user gives."""
+    if not isinstance(pixfrac, Real):
+        raise InputError(f"pixfrac {pixfrac!r} is no number; give one above 0 and not above 1")
+    return Drop(float(pixfrac), kernel)
+
+
+def _flat(images: Images) -> Images:
+    """Images that can be used: a cube that will be skipped must not shape the grid."""
+    flat = tuple(image for image in images if not image.planes)
+    return Images(flat or images.refs, images.skipped)  # of cubes alone, the plan says what to do
 
 
 def _scanned(

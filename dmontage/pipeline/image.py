@@ -14,8 +14,9 @@ from dmontage.graph.image import Layers, is_lazy, lazy_projection
 from dmontage.graph.project import Job
 from dmontage.grid import Grid
 from dmontage.mapping import TOL, fit_mapping
-from dmontage.model import Drop, ImageRef
-from dmontage.planner import METHODS, UNITS, kernel_for
+from dmontage.model import ImageRef
+from dmontage.pipeline.api import drop_of
+from dmontage.planner import METHODS, UNITS, kernel_for, positive
 from dmontage.quality import Quality
 
 if TYPE_CHECKING:
@@ -59,10 +60,10 @@ def project(
         How a pixel is laid on the output (drizzle): shrunk to ``pixfrac`` of its side; "square" by exact overlap,
         "point" into the cell of its middle, "gaussian". See `dmontage.model.Drop`.
     hdu
-        Number or EXTNAME, of a file or HDUList with several images.
+        Number or EXTNAME, of a file or HDUList with several images; nothing else has HDUs.
     weights, mask, variance
         Arrays (ny, nx), or of the image's shape. Weights multiply a pixel's part in the mean, never in the area; those
-        that are not above ``min_weight`` (and 0), or not finite, take the pixel out.
+        that are 0, below ``min_weight`` or not finite take the pixel out.
         A mask is non-zero where a pixel is bad, or has bits other than ``good_bits``.
     border, polygons
         Pixels left out on all four sides, or on the (left, right, bottom, top); polygons of (x, y) pixel coordinates
@@ -82,16 +83,22 @@ def project(
     Raises
     ------
     InputError
-        If the image or the grid is none, or they have no place on the sky in common.
+        If the image or the grid is none, or an option is none of those above.
+
+    Notes
+    -----
+    A pixel, of the image or of the grid, with a corner off the sky is no pixel. Where the image does not reach the grid
+    all is NaN.
     """
     for value, words, name in ((method, METHODS, "method"), (unit, UNITS, "unit")):
         if value not in words:
             raise InputError(f"{name} {value!r} is not one of {', '.join(words)}")
+    tol = positive("tol", tol)
     grid_out = grid if isinstance(grid, Grid) else Grid.from_header(grid, shape)
     grid_in, planes, layers = _opened(image, hdu, Layers(None, weights, mask, variance))
     _check_shapes(grid_in, planes, layers)
     mapping = fit_mapping(grid_in, grid_out, tol)
-    job = Job(grid_in, grid_out, mapping, kernel_for(mapping, method, tol, "the image"), Drop(pixfrac, kernel))
+    job = Job(grid_in, grid_out, mapping, kernel_for(mapping, method, tol, "the image"), drop_of(pixfrac, kernel))
     quality = Quality(border=border, polygons=tuple(polygons), good_bits=good_bits, min_weight=min_weight)
     return lazy_projection(layers, planes, job, quality, unit)
 
@@ -110,7 +117,7 @@ def _opened(image: Any, hdu: int | str | None, layers: Layers) -> tuple[Grid, tu
         grid = Grid.from_header(where, np.shape(array)[-2:])
     elif isinstance(image, tuple) and len(image) == 2:
         array, where = image
-        array = array if is_lazy(array) else _plain(array)
+        array = _plain(array)
         if array.ndim < 2:
             raise InputError(f"an image of shape {array.shape} has no two axes (..., ny, nx)")
         grid = where if isinstance(where, Grid) else Grid.from_header(where, array.shape[-2:])
@@ -126,7 +133,7 @@ def _from_nddata(image: NDData, layers: Layers) -> tuple[Any, Any, Layers]:
     if image.wcs is None:
         raise InputError("the NDData has no wcs: give (array, wcs)")
     if layers.mask is None and image.mask is not None:
-        layers = layers._replace(mask=np.asarray(image.mask))
+        layers = layers._replace(mask=image.mask if np.ndim(image.mask) else None)
     u = image.uncertainty
     if layers.variance is None and u is not None:
         if not isinstance(u, (StdDevUncertainty, VarianceUncertainty, InverseVariance)):
@@ -136,15 +143,18 @@ def _from_nddata(image: NDData, layers: Layers) -> tuple[Any, Any, Layers]:
 
 
 def _plain(array: Any) -> Any:
-    """A numpy array; what a masked one masks is NaN."""
-    if isinstance(array, np.ma.MaskedArray):
-        return np.ma.filled(array.astype(np.result_type(array.dtype, np.float32)), np.nan)
-    return np.asarray(array)
+    """A dask, masked or numpy array as it is, anything else as a numpy array."""
+    return array if is_lazy(array) else np.asanyarray(array)
 
 
 def _check_shapes(grid: Grid, planes: tuple[int, ...], layers: Layers) -> None:
     if not isinstance(layers.values, ImageRef) and tuple(layers.values.shape[-2:]) != grid.shape:
         raise InputError(f"the array has shape {layers.values.shape}, its WCS is for {grid.shape} (ny, nx)")
+    if 0 in planes:
+        raise InputError(f"a cube of shape {(*planes, *grid.shape)} has no planes")
+    for name, layer in zip(layers._fields, layers, strict=True):
+        if np.dtype(getattr(layer, "dtype", float)).kind not in "biuf":
+            raise InputError(f"{name} of type {layer.dtype} are no real numbers")
     whole = (*planes, *grid.shape)
     for name, layer in zip(("weights", "mask", "variance"), layers[1:], strict=True):
         if layer is not None and tuple(np.shape(layer)) not in (grid.shape, whole):

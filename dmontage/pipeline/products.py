@@ -10,7 +10,6 @@ from astropy.units import Unit
 
 from dmontage._version import __version__
 from dmontage.fits_files import FitsWriter
-from dmontage.mapping import affordable_parts
 from dmontage.window import Window
 
 if TYPE_CHECKING:
@@ -37,8 +36,6 @@ def write_products(
     """Write what a store holds: the mosaic, its area in steradian, its variance; each is renamed when it is whole."""
     grid = plan.grid
     ny, nx = grid.shape
-    on_sky = [row.mapping.sub_out for row in plan.rows if row.method == "sky"]
-    sub = affordable_parts(max(on_sky, default=1), grid.window)
     any_covered = False
     with ExitStack() as stack:
         files = zip(product_paths(path, plan), _cards(plan, summary), strict=True)
@@ -49,7 +46,7 @@ def write_products(
                 values = store.read_mosaic(name, band)
                 if name == "area":
                     any_covered = any_covered or bool((values > 0).any())
-                    values = np.where(values > 0, values * grid.solid_angle(band, sub), 0.0)
+                    values = np.where(values > 0, values * grid.solid_angle(band, plan.sub_out), 0.0)
                 writer.write_rows(values)
             progress(band.y1, ny)
     if not any_covered:

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import tempfile
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import numpy as np
 
-from dmontage.background import ImageFrame, Solution, solve
 from dmontage.errors import InputError
 from dmontage.fits_files import check_writable
 from dmontage.graph.coadd import How, coadd_chunk, coadd_chunks
@@ -21,10 +20,12 @@ from dmontage.graph.overlaps import fit_pairs
 from dmontage.graph.rows import create_store, project_rows
 from dmontage.grid import Grid
 from dmontage.model import PlaneFit, Skipped
+from dmontage.pipeline.match import pair_arguments, solve_images
+from dmontage.pipeline.outcome import outcome
 from dmontage.pipeline.products import product_paths, write_products
 from dmontage.pipeline.summary import Summary
 from dmontage.planner import MosaicPlan
-from dmontage.store import Store
+from dmontage.store import InUseError, Store
 from dmontage.window import Window
 
 if TYPE_CHECKING:
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
     from typing import Self
 
     from numpy.typing import NDArray
+
+    from dmontage.background import Solution
 
     Progress = Callable[[str, int, int], None]
 
@@ -60,9 +63,9 @@ class Mosaic:
             error_bound=plan.error_bound, noise_correlation=plan.noise_correlation,
         )  # fmt: skip
         self.fits: tuple[PlaneFit, ...] = ()
-        """The fitted differences of the overlaps, once they are known."""
+        """The fitted differences of the overlaps between rows of the plan, once they are known."""
         self.solution: Solution | None = None
-        """The corrections and their errors, once they are known."""
+        """The corrections of the images of the plan, and their errors, once they are known."""
         self._strict = strict
         self._progress = progress or (lambda stage, done, total: None)
         self._place = None if store is None else Path(store)
@@ -70,6 +73,7 @@ class Mosaic:
         self._store: Store | None = None
         self._receipts: dict[int, dict[str, Any]] = {}
         """Of the rows that the open store holds, or that turned out to be damaged."""
+        self._outcome = outcome({}, ())
         self._corrected = False
 
     def __repr__(self) -> str:
@@ -138,9 +142,15 @@ class Mosaic:
         return self
 
     def discard_stale(self) -> None:
-        """Delete a store that another run left behind at this one's place; a store of the same run is kept."""
+        """Delete a store that another run left behind at this one's place; a store of the same run is kept.
+
+        Raises
+        ------
+        InputError
+            If that run is still alive, or what lies there is no run.
+        """
         place = self._place
-        if place is not None and place.exists() and Store.open(place).attributes.get("digest") != self.plan.digest:
+        if place is not None and place.exists() and Store.digest_at(place) != self.plan.digest:
             Store.remove(place)
 
     def close(self, *, remove: bool = False) -> None:
@@ -148,7 +158,8 @@ class Mosaic:
         if self._temporary is not None:
             self._temporary.cleanup()
         elif remove and self._place is not None and self._store is not None:
-            Store.remove(self._place)
+            with suppress(InUseError):  # the same run again, by another driver: it removes the store when it is done
+                Store.remove(self._place)
         self._temporary, self._store, self._receipts, self._corrected = None, None, {}, False
 
     @contextmanager
@@ -193,16 +204,16 @@ class Mosaic:
         with self.summary.timed("project"):
             done = self._run("project", project_rows, [(batch,) for batch in batches if batch])
         receipts = self._receipts | {receipt["row"]: receipt for receipt in chain.from_iterable(done)}
-        # An image may have several rows.
-        failed = {self.plan.rows[i].image: r["error"] for i, r in sorted(receipts.items()) if "error" in r}
-        bad = [Skipped(image.name, error) for image, error in failed.items()]
-        if bad and (self._strict or len(bad) == self.plan.n_images):
-            raise InputError(str(bad[0]))
-        self._receipts = receipts
-        self.summary.skipped = (*self.plan.skipped, *bad)
-        self.summary.images = self.plan.n_images - len(bad)
-        self.summary.undefined = sum(receipt["lost"] for receipt in receipts.values())
-        self.summary.reused = sum(receipt["reused"] for receipt in receipts.values())
+        found = outcome(receipts, self.plan.image_of)
+        if found.failed and (self._strict or len(found.failed) == self.plan.n_images):
+            raise InputError(next(iter(found.failed.values())))
+        self._receipts, self._outcome = receipts, found
+        images, summary = self.plan.images, self.summary
+        bad = [(images[k], error) for k, error in found.failed.items()]
+        summary.skipped = (*self.plan.skipped, *(Skipped(i.name, e.removeprefix(f"{i.path}: ")) for i, e in bad))
+        summary.empty = tuple(images[k].name for k in found.empty)
+        summary.images = len(images) - len(bad) - len(found.empty)
+        summary.undefined, summary.reused = found.undefined, found.reused
 
     def _rectify(self) -> None:
         """Project, fit the overlaps and solve for the corrections; the store keeps these."""
@@ -213,35 +224,22 @@ class Mosaic:
             self.solution = self._solve()
             self._report(self.solution)
         planes = np.hstack([self.solution.parameters, self.solution.centres])
-        self._open().write_planes(self.plan.background, planes)
+        self._open().write_planes(self.plan.background, planes[list(self.plan.image_of)])
         self._corrected = True
 
     def _solve(self) -> Solution:
         with self.summary.timed("fit"):
-            self.fits = tuple(chain.from_iterable(self._run("fit", fit_pairs, self._pair_arguments())))
+            self.fits = tuple(chain.from_iterable(self._run("fit", fit_pairs, pair_arguments(self.plan))))
         with self.summary.timed("solve"):
-            frames = [
-                ImageFrame((w.x0 + w.x1 - 1) / 2, (w.y0 + w.y1 - 1) / 2, max(w.shape) / 2)
-                for w in (row.window for row in self.plan.rows)
-            ]
-            model = cast("Literal['plane', 'level']", self.plan.background)
-            return solve(self.fits, frames, model)
-
-    def _pair_arguments(self) -> list[tuple[Any, ...]]:
-        """Per batch: (plus, minus, what projection enlarges the covariance by) of each pair, and the model."""
-        ratio = self.plan.ratios
-        # The coarser image's noise is the more correlated: it rules how many differences are independent.
-        coarser = [(p.plus, p.minus, min(ratio[p.plus], ratio[p.minus])) for p in self.plan.pairs]
-        pairs = [(plus, minus, self.plan.correlation(least) ** 2) for plus, minus, least in coarser]
-        return [([pairs[i] for i in batch], self.plan.background) for batch in self.plan.pair_batches]
+            return solve_images(self.plan, self.fits)
 
     def _report(self, solution: Solution) -> None:
-        report, rows = solution.report, self.plan.rows
+        report, images = solution.report, self.plan.images
         self.summary.pairs = report.n_pairs
         self.summary.rms_before, self.summary.rms_after = report.rms_before, report.rms_after
-        alone = [i for i in solution.unpaired if "error" not in self._receipts[i]]
-        names = dict.fromkeys(rows[i].image.name for i in alone)
-        self.summary.unpaired = tuple(names) if self.summary.images > 1 else ()
+        told = {*self._outcome.failed, *self._outcome.empty}
+        names = tuple(images[k].name for k in solution.unpaired if k not in told)
+        self.summary.unpaired = names if self.summary.images > 1 else ()
         paired = np.delete(solution.components, list(solution.unpaired))
         self.summary.groups = max(len(np.unique(paired)), 1)
 

@@ -33,6 +33,8 @@ class Summary:
     """Sets of images that are connected by overlaps."""
     reused: int = 0
     """Images that the store held already."""
+    empty: tuple[str, ...] = ()
+    """Images of which no pixel counts, or lies on the grid."""
     seconds: dict[str, float] = field(default_factory=dict)
     undefined: int = 0
     """Pixels with a value but with a corner off the sky, which are no pixels."""
@@ -56,6 +58,8 @@ class Summary:
         reused = f" ({self.reused} from the store)" if self.reused else ""
         lines = [f"images      {self.images} used{reused}, {len(self.skipped)} skipped"]
         lines += [f"  skipped   {item}" for item in self.skipped]
+        if self.empty:
+            lines.append(f"  empty     contribute nothing (blank, masked or beside the grid): {_some(self.empty)}")
         lines += [f"  warning   {text}" for text in self.warnings]
         correlated = f"noise of means over many pixels {self.noise_correlation:.3g} times that of independent ones"
         lines.append(f"projection  error at most {self.error_bound:.1e} px; {correlated}")
@@ -63,8 +67,7 @@ class Summary:
             change = f"{self.rms_before:.4g} before, {self.rms_after:.4g} after"
             lines.append(f"overlaps    {self.pairs} pairs; rms difference {change}")
         if self.unpaired:
-            more = f" and {len(self.unpaired) - 5} more" if len(self.unpaired) > 5 else ""
-            lines.append(f"  unpaired  not matched, too little overlap: {', '.join(self.unpaired[:5])}{more}")
+            lines.append(f"  unpaired  not matched, too little overlap: {_some(self.unpaired)}")
         if self.groups > 1:
             lines.append(f"  groups    {self.groups} groups of images have no overlap with each other")
         if self.undefined:
@@ -75,3 +78,8 @@ class Summary:
         lines.append(f"seconds     {times}; total {sum(self.seconds.values()):.2f}")
         lines.append(f"bytes       {human(self.bytes_in)} of images, {human(self.bytes_out)} written")
         return "\n".join(lines)
+
+
+def _some(names: tuple[str, ...]) -> str:
+    more = f" and {len(names) - 5} more" if len(names) > 5 else ""
+    return f"{', '.join(names[:5])}{more}"

@@ -4,7 +4,7 @@ Pure: images and a grid in, a `MosaicPlan` out. It knows each image's windows on
 error bound allows, which pairs overlap, how tasks are batched, what is read and written, and refuses what cannot be.
 """
 
-from dmontage.planner.make import BACKGROUNDS, CHUNK, COMBINES, METHODS, UNITS, make_plan
+from dmontage.planner.make import BACKGROUNDS, CHUNK, COMBINES, METHODS, UNITS, make_plan, positive
 from dmontage.planner.plan import MosaicPlan, batches, human
 from dmontage.planner.rows import Footprint, kernel_for, row_digest
 
@@ -20,5 +20,6 @@ __all__ = [
     "human",
     "kernel_for",
     "make_plan",
+    "positive",
     "row_digest",
 ]

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from numbers import Real
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -22,7 +24,7 @@ if TYPE_CHECKING:
 
     from dmontage.grid import Grid
 
-__all__ = ["BACKGROUNDS", "CHUNK", "COMBINES", "METHODS", "UNITS", "make_plan"]
+__all__ = ["BACKGROUNDS", "CHUNK", "COMBINES", "METHODS", "UNITS", "make_plan", "positive"]
 
 BACKGROUNDS = ("none", "level", "plane")
 COMBINES = ("mean", "median", "count")
@@ -32,6 +34,9 @@ CHUNK = 1024
 """Side of a mosaic chunk in pixels: 4 MB of float32, where the codec is fastest."""
 
 _WHOLE, _ALL = Drop(), Quality()
+
+_WIDE_GAP = 1.05
+"""Between drops, in output pixels: above 1 there are some that no drop of an image touches."""
 
 _MAX_BYTES = 2**38
 """Size of product and store above which a plan is refused unless the user asks for it (256 GiB)."""
@@ -50,7 +55,7 @@ def make_plan(
     drop: Drop = _WHOLE,
     quality: Quality = _ALL,
     companions: Mapping[ImageRef, Companions] | None = None,
-    max_bytes: int = _MAX_BYTES,
+    max_bytes: float = _MAX_BYTES,
 ) -> MosaicPlan:
     """Decide how ``images`` become a mosaic on ``grid``.
 
@@ -83,6 +88,7 @@ def make_plan(
         options contradict each other.
     """
     _check_words(background, combine, weights, method, unit)
+    tol, max_bytes = positive("tol", tol), positive("max_bytes", max_bytes)
     if grid.tables:
         raise InputError(
             "the grid has a WCS that FITS cards alone do not hold (lookup tables, or an object): no mosaic's file can "
@@ -120,9 +126,17 @@ def make_plan(
         companions=tuple(beside.get(row.image, Companions()) for row in rows),
     )
     _check_together(plan)
+    plan = replace(plan, warnings=(*plan.warnings, *_background_warnings(plan)))
     if plan.bytes_store > max_bytes:
         raise InputError(_too_large(plan.bytes_store, grid, max_bytes))
     return plan
+
+
+def positive(name: str, value: Any) -> float:
+    """A finite number above 0; InputError for anything else."""
+    if not (isinstance(value, Real) and 0.0 < float(value) < math.inf):
+        raise InputError(f"{name} {value!r} must be a number above 0, and finite")
+    return float(value)
 
 
 def _check_words(background: str, combine: str, weights: str | None, method: str, unit: str) -> None:
@@ -212,7 +226,24 @@ def _warnings(rows: Sequence[Footprint], unit: str) -> list[str]:
     return out
 
 
-def _too_large(n_bytes: int, grid: Grid, limit: int) -> str:
+def _background_warnings(plan: MosaicPlan) -> list[str]:
+    """Where the match of backgrounds can do less than is asked for."""
+    if plan.background == "none":
+        return []
+    out = []
+    n_cut = sum(n > 1 for n in Counter(plan.image_of).values())
+    if n_cut and plan.background == "plane":
+        out.append(f"{n_cut} images are cut by a seam or pole: their background is matched by a level, without slopes")
+    gap = plan.gap
+    if gap > _WIDE_GAP and plan.pairs:
+        out.append(
+            f"drops leave gaps of {gap:.2g} pixels of the grid: two images meet in few pixels of their overlaps, or in "
+            "none, and backgrounds may go unmatched (the summary names them); choose a larger pixfrac or scale"
+        )
+    return out
+
+
+def _too_large(n_bytes: int, grid: Grid, limit: float) -> str:
     ny, nx = grid.shape
     return (
         f"the mosaic of {nx} x {ny} pixels needs {human(n_bytes)}, the limit is {human(limit)}; "

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from dmontage._version import __version__
+from dmontage.mapping import affordable_parts
 from dmontage.model import Companions, Drop, ImageRef, OverlapPair, Skipped
 from dmontage.noise import correlation_factor
 from dmontage.planner.rows import row_digest
@@ -29,6 +30,9 @@ __all__ = ["MosaicPlan", "batches", "human"]
 
 _TASK_PIXELS = 2_000_000
 """Input or output pixels of one task: 0.2 s or more at 10 Mpix/s."""
+
+_SPREAD = math.sqrt(12.0 / (8.0 * math.log(2.0)))
+"""Side of a square over the FWHM of a Gaussian of the same variance."""
 
 _LISTED = 2**19
 """Input pixels whose overlaps are listed at once, about."""
@@ -116,10 +120,27 @@ class MosaicPlan:
         """True when the variance of the mosaic is wanted."""
         return any(companions.variance for companions in self.companions)
 
+    @cached_property
+    def images(self) -> tuple[ImageRef, ...]:
+        """Images that reach the grid, in the order of their rows; one may have several."""
+        return tuple(dict.fromkeys(row.image for row in self.rows))
+
     @property
     def n_images(self) -> int:
-        """Images that reach the grid; one may have several rows."""
-        return len({row.image for row in self.rows})
+        """Images that reach the grid."""
+        return len(self.images)
+
+    @cached_property
+    def image_of(self) -> tuple[int, ...]:
+        """Of each row, the number of its image among `images`."""
+        numbers = {image: k for k, image in enumerate(self.images)}
+        return tuple(numbers[row.image] for row in self.rows)
+
+    @cached_property
+    def sub_out(self) -> int:
+        """Parts of an edge of an output pixel whose solid angle products state: one number for the whole mosaic."""
+        on_sky = (row.mapping.sub_out for row in self.rows if row.method == "sky")
+        return affordable_parts(max(on_sky, default=1), self.grid.window)
 
     @property
     def files(self) -> tuple[ImageRef, ...]:
@@ -176,6 +197,12 @@ class MosaicPlan:
             for row in self.rows
         )
 
+    @property
+    def gap(self) -> float:
+        """Widest distance between neighbouring drops of an image, output pixels."""
+        side = {"square": 1.0, "point": 0.0, "gaussian": _SPREAD}[self.drop.kernel] * self.drop.pixfrac
+        return max(0.0, 1.0 - side) / min(self.ratios)
+
     def correlation(self, ratio: float) -> float:
         """Factor by which projection makes the noise of a mean over many pixels exceed what single ones say.
 
@@ -188,7 +215,7 @@ class MosaicPlan:
         if drop.kernel == "point":
             return 1.0
         # A Gaussian correlates as a square of the same variance does: to 3 %, wide or narrow.
-        spread = math.sqrt(12.0 / (8.0 * math.log(2.0))) if drop.kernel == "gaussian" else 1.0
+        spread = _SPREAD if drop.kernel == "gaussian" else 1.0
         return correlation_factor(ratio / spread, drop.pixfrac)
 
     @property
@@ -230,7 +257,7 @@ class MosaicPlan:
         ny, nx = self.grid.shape
         n_sky = sum(row.method == "sky" for row in self.rows)
         n_fit = len(self.pair_batches) if self.background != "none" else 0
-        mpix = sum(image.grid.window.size for image in {row.image for row in self.rows}) / 1e6
+        mpix = sum(image.grid.window.size for image in self.images) / 1e6
         depth = sum(row.window.size for row in self.rows) / self.grid.window.size
         lines = [
             f"mosaic      {nx} x {ny} pixels of {np.degrees(self.grid.scale) * 3600:.4g} arcsec, "

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from dmontage.graph.overlaps import MIN_AREA, fit_pair, fit_pairs
+from dmontage.graph.overlaps import MIN_AREA, MIN_OF_DROPS, fit_pair, fit_pairs
 from dmontage.kernels.plane_fit import Sums
 from dmontage.model import OverlapPair
 from dmontage.store import Store
@@ -27,7 +27,7 @@ def row(i: int, sigma: float = 0.0) -> Row:
     y, x = np.mgrid[w.slices]
     level, slope_x, slope_y = PLANES[i]
     value = level + slope_x * x + slope_y * y + sigma * np.random.default_rng(i).standard_normal(w.shape)
-    area = np.full(w.shape, 0.4, np.float32)
+    area = np.full(w.shape, 0.2, np.float32)
     area[1:-1, 1:-1] = 1
     value[area < MIN_AREA] += 1e4  # what is badly covered does not count
     return (value * area).astype(np.float32), area
@@ -77,24 +77,26 @@ def test_without_pixels_in_common_there_is_no_fit() -> None:
 
 
 @pytest.mark.parametrize("weighted", [False, True])
-@pytest.mark.parametrize("nominal", [1.0, 0.49])
-def test_the_task_fits_what_the_body_fits(tmp_path: Path, weighted: bool, nominal: float) -> None:
-    """With weights, which change no value, and with drops whose best coverage is 0.49: C7."""
+@pytest.mark.parametrize("pixfrac", [1.0, 0.7])
+def test_the_task_fits_what_the_body_fits(tmp_path: Path, weighted: bool, pixfrac: float) -> None:
+    """With weights, which change no value, and with drops whose mean coverage is 0.49: C7."""
     path = str(tmp_path / "run.zarr")
-    tables = [{"window": [w.y0, w.y1, w.x0, w.x1], "nominal": nominal} for w in WINDOWS]
-    store = Store.create(path, {"digest": "x", "shape": [100, 120]}, tables, (100, 120), 64, weighted=weighted)
+    mean = pixfrac**2
+    tables = [{"window": [w.y0, w.y1, w.x0, w.x1], "nominal": 1.0} for w in WINDOWS]
+    run = {"digest": "x", "shape": [100, 120], "drop": {"pixfrac": pixfrac, "kernel": "square"}}
+    store = Store.create(path, run, tables, (100, 120), 64, weighted=weighted)
     rows = []
     for i in range(3):
         flux, area = row(i, 0.5)
         weight = np.random.default_rng(i).uniform(0.5, 2, area.shape).astype(np.float32) if weighted else np.float32(1)
-        sums = ((flux * weight).astype(np.float32), np.float32(nominal) * area, weight * area)
-        rows.append(sums if weighted else tuple(np.float32(nominal) * part for part in (flux, area)))
+        sums = ((flux * weight).astype(np.float32), np.float32(mean) * area, weight * area)
+        rows.append(sums if weighted else tuple(np.float32(mean) * part for part in (flux, area)))
         store.write_row(i, rows[-1], "00" * 32)
     pairs = [(0, 1), (0, 2), (1, 2)]
     fits = fit_pairs(path, [(*pair, 1.3) for pair in pairs], "plane")
     for fit, (i, j) in zip(fits, pairs, strict=True):
         pair = OverlapPair(i, j, WINDOWS[i] & WINDOWS[j])
-        limit = MIN_AREA * nominal
+        limit = MIN_AREA if pixfrac == 1.0 else MIN_OF_DROPS * mean
         plus, minus = (cut(rows[k], WINDOWS[k], pair.window)._replace(min_area=limit) for k in (i, j))
         assert fit == fit_pair(pair, plus, minus, "plane", 1.3)
         plus, minus = (cut(row(k, 0.5), WINDOWS[k], pair.window) for k in (i, j))

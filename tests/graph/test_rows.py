@@ -17,7 +17,7 @@ from dmontage.graph import rows as module
 from dmontage.graph.project import Job, project
 from dmontage.graph.rows import create_store, project_rows, row_from_table, row_table
 from dmontage.planner import MosaicPlan, make_plan, row_digest
-from dmontage.store import Store
+from dmontage.store import Mark, Store
 
 
 def noise(shape: tuple[int, int] = (80, 100)) -> NDArray[np.float32]:
@@ -65,7 +65,7 @@ def test_rows_are_marked_and_done_once(tmp_path: Path) -> None:
     assert "image1.fits.fz" in receipts[1]["error"]
     assert len(pickle.dumps(receipts)) < 1000
     digests = [row_digest(*both) for both in zip(plan.rows, plan.companions, strict=True)]
-    assert [store.done(i, digest) for i, digest in enumerate(digests)] == [0, None, 0]
+    assert [store.done(i, digest) for i, digest in enumerate(digests)] == [Mark(), None, Mark()]
     for i in (0, 2):
         row = plan.rows[i]
         flux, area = store.read_row(i, row.window, row.window)
