@@ -65,7 +65,7 @@ _grid = _options(
     click.option("--projection", help="FITS code: TAN, SIN, CAR, AIT, ...  [default: TAN]"),
     click.option(
         "--frame",
-        type=click.Choice(["icrs", "fk5", "fk4", "galactic"]),
+        type=click.Choice(["icrs", "fk5", "fk4", "galactic", "supergalactic", "ecliptic"]),
         help="[default: the images' own; with --center icrs]",
     ),
     click.option("--rotation", help="Turns the y axis from north (CROTA2).  [default: 0 deg]"),

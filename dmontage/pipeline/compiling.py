@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["seconds_to_compile"]
 
 _SECONDS = {
-    "chebyshev": 1, "plane": 7, "sky": 11, "drops.list_square": 3, "drops.list_point": 1, "drops.list_gaussian": 1,
+    "chebyshev": 1, "plane": 7, "sky": 9, "drops.list_square": 3, "drops.list_point": 1, "drops.list_gaussian": 1,
     "deposit": 1, "fit": 2, "stack": 1, "stack.median": 2,
 }  # fmt: skip
 """Of modules, or of functions of their own weight; measured on one core of a 2-core machine. What a function takes

@@ -192,10 +192,7 @@ class MosaicPlan:
     @property
     def error_bound(self) -> float:
         """Greatest bound of any image on its kernel, output pixels, with the rounding of its WCS."""
-        return max(
-            (row.mapping.bound if row.method == "plane" else row.mapping.edge) + row.mapping.rounding
-            for row in self.rows
-        )
+        return max(row.error_bound for row in self.rows)
 
     @property
     def gap(self) -> float:
