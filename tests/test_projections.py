@@ -115,7 +115,7 @@ def check_centroid(code_in: str, code_out: str) -> None:
     """A Gaussian laid on a map by its WCS stays where the WCS puts it.
 
     The image is three times finer than the grid, and the Gaussian 11 of the grid's pixels wide (FWHM, of the longer
-    side there): else the beat of the two lattices shows in the middles of the grid's pixels, however exact the overlaps.
+    side there): else the beat of the two lattices shows in the middles of pixels, however exact the overlaps.
     """
     lon, lat = places("CAR")["mid-map"]
     truth = unit_vectors(np.radians(lon), np.radians(lat))
