@@ -238,6 +238,14 @@ def test_grids_of_one_pixel(shape: tuple[int, int]) -> None:
         np.testing.assert_allclose(area, 1.0, rtol=1e-8)
 
 
+def test_an_image_elsewhere_gives_nothing_and_says_so() -> None:
+    for method in ("auto", "sky"):
+        with pytest.warns(UserWarning, match="does not reach the grid"):
+            mean, area = dm.project((IMAGE, GRID_IN), Grid.around("200 40", shape=(30, 40), scale="2 arcsec"), method)
+        values, covered = computed(mean, area)
+        assert np.isnan(values).all() and not covered.any() and covered.shape == (30, 40)
+
+
 def test_a_large_grid_costs_what_the_image_covers() -> None:
     """Chunks that the image does not reach share one block of nothing."""
     grid = Grid.around("83.8 -5.4", shape=(30_000, 30_000), scale="2.3 arcsec")

@@ -7,6 +7,7 @@ reads itself, a slice of a dask array, or an array that the caller holds, which 
 from __future__ import annotations
 
 import math
+import warnings
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -69,6 +70,7 @@ def lazy_projection(
     side = _side(math.prod(planes))
     blocks: list[list[Any]] = []
     windows = reached(job)
+    reaches = False
     for k, (_, window) in enumerate(job.grid_out.window.blocks((side, side))):
         part = sources(job, window) if any(window & other for other in windows) else None
         shape = (n_out, *planes, *window.shape)
@@ -77,11 +79,14 @@ def lazy_projection(
         if part is None:
             blocks[-1].append(_nothing(shape))
             continue
+        reaches = True
         arguments = [_part(layer, part) for layer in whole]
         task = delayed(project_part, pure=True)(
             setup, window, part, *arguments, dask_key_name=f"dmontage-project-{run}-{k}"
         )
         blocks[-1].append(da.from_delayed(task, shape, np.float64, name=f"dmontage-projected-{run}-{k}"))
+    if not reaches:
+        warnings.warn("the image does not reach the grid: the mean is NaN everywhere", stacklevel=3)
     all_of_it = da.block(blocks) if len(blocks) > 1 or len(blocks[0]) > 1 else blocks[0][0]
     return tuple(all_of_it[i] for i in range(n_out))
 

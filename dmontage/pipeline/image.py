@@ -87,8 +87,8 @@ def project(
 
     Notes
     -----
-    A pixel, of the image or of the grid, with a corner off the sky is no pixel. Where the image does not reach the grid
-    all is NaN.
+    A pixel, of the image or of the grid, with a corner off the sky is no pixel. An image that does not reach the
+    grid gives NaN everywhere, and a warning.
     """
     for value, words, name in ((method, METHODS, "method"), (unit, UNITS, "unit")):
         if value not in words:
