@@ -69,11 +69,11 @@ def find_companions(
     for ref in images:
         files[ref.path].append(ref)
     beside = dict(chain.from_iterable(_in_file(path, refs, wanted) for path, refs in files.items()))
-    lacking = {ref: reason for ref in images if isinstance(reason := beside[ref], str)}
+    lacking = {ref: reason for ref in images if not isinstance(reason := beside[ref], Companions)}
     for ref, reason in lacking.items():
-        if strict and not reason.startswith("it is a "):
-            raise InputError(f"{ref.path}: {reason}")
-    skipped = [Skipped(ref.name, reason) for ref, reason in lacking.items()]
+        if strict and isinstance(reason, InputError):
+            raise InputError(f"{ref.path}: {reason}") from reason
+    skipped = [Skipped(ref.name, str(reason)) for ref, reason in lacking.items()]
     found = {ref: companions for ref in images if isinstance(companions := beside[ref], Companions)}
     if not found:
         raise InputError("no usable image:\n" + "\n".join(f"  {item}" for item in skipped))
@@ -92,8 +92,10 @@ def _check(wanted: Wanted) -> None:
         )
 
 
-def _in_file(path: str, refs: list[ImageRef], wanted: Wanted) -> Iterator[tuple[ImageRef, Companions | str]]:
-    """Each image of a file with its companions, or with the reason why it has not what is wanted."""
+def _in_file(
+    path: str, refs: list[ImageRef], wanted: Wanted
+) -> Iterator[tuple[ImageRef, Companions | InputError | str]]:
+    """Each image of a file with its companions, with the error that it has not what is wanted, or with what it is."""
     kinds = [kind for kind, name in wanted.maps.items() if "." in name and path.endswith(name)]
     if kinds:
         yield from ((ref, f"it is a {kinds[0]}, no image") for ref in refs)
@@ -102,14 +104,15 @@ def _in_file(path: str, refs: list[ImageRef], wanted: Wanted) -> Iterator[tuple[
         try:
             hdus = fits.open(path, memmap=False)
         except OSError as error:
-            yield from ((ref, f"cannot be opened: {error.strerror or first_line(error)}") for ref in refs)
+            reason = InputError(f"cannot be opened: {error.strerror or first_line(error)}")
+            yield from ((ref, reason) for ref in refs)
             return
         with hdus:
             for ref in refs:
                 try:
                     yield ref, _of_image(hdus, ref, wanted)
                 except InputError as error:
-                    yield ref, str(error)
+                    yield ref, error
 
 
 def _of_image(hdus: fits.HDUList, ref: ImageRef, wanted: Wanted) -> Companions | str:
