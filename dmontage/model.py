@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from dmontage.grid import Grid
     from dmontage.window import Window
 
-__all__ = ["Companions", "Drop", "ImageRef", "Images", "OverlapPair", "Plane", "PlaneFit", "Skipped"]
+__all__ = ["FWHM", "KERNELS", "Companions", "Drop", "ImageRef", "Images", "OverlapPair", "Plane", "PlaneFit", "Skipped"]
 
 FWHM = math.sqrt(8.0 * math.log(2.0))
 """Full width at half maximum of a Gaussian, in σ."""

@@ -44,6 +44,10 @@ class Window:
         """The common box; empty (and false) where there is none."""
         return Window(max(self.y0, other.y0), min(self.y1, other.y1), max(self.x0, other.x0), min(self.x1, other.x1))
 
+    def __or__(self, other: Window) -> Window:
+        """The smallest box that holds both."""
+        return Window(min(self.y0, other.y0), max(self.y1, other.y1), min(self.x0, other.x0), max(self.x1, other.x1))
+
     def __contains__(self, other: Window) -> bool:
         return self.y0 <= other.y0 and other.y1 <= self.y1 and self.x0 <= other.x0 and other.x1 <= self.x1
 
@@ -66,6 +70,11 @@ class Window:
     def slices(self) -> tuple[slice, slice]:
         """Index of the box in an array whose first pixel is (0, 0)."""
         return slice(self.y0, self.y1), slice(self.x0, self.x1)
+
+    def bands(self, rows: int) -> Iterator[Window]:
+        """Cut the box into bands of ``rows`` rows, counted from its first; the last may have fewer."""
+        for y0 in range(self.y0, self.y1, rows):
+            yield Window(y0, min(y0 + rows, self.y1), self.x0, self.x1)
 
     def blocks(self, block: tuple[int, int]) -> Iterator[tuple[tuple[int, int], Window]]:
         """Cut the box on the lattice of ``block`` (ny, nx) anchored at pixel (0, 0).

@@ -83,3 +83,15 @@ def test_a_value_hashes_compares_pickles_and_cannot_be_changed() -> None:
     assert str(window) == "[1:2, 3:4]"
     with pytest.raises(AttributeError):
         window.y0 = 5  # type: ignore[misc]
+
+
+@given(st.lists(st.integers(-50, 50), min_size=8, max_size=8), st.integers(1, 20))
+def test_the_box_of_both_and_bands(sides: list[int], rows: int) -> None:
+    (a, b, c, d), (e, f, g, h) = (sorted(sides[:2]) + sorted(sides[2:4]), sorted(sides[4:6]) + sorted(sides[6:]))
+    one, other = Window(a, b, c, d), Window(e, f, g, h)
+    both = one | other
+    assert one in both and other in both and both == other | one
+    assert both.y0 in (a, e) and both.y1 in (b, f) and both.x0 in (c, g) and both.x1 in (d, h)
+    bands = list(both.bands(rows))
+    assert [y for band in bands for y in range(band.y0, band.y1)] == list(range(both.y0, both.y1))
+    assert all((band.x0, band.x1) == (both.x0, both.x1) and band.shape[0] <= rows for band in bands)

@@ -110,8 +110,7 @@ def _median(window: Window, parts: list[Part], *, weighted: bool) -> tuple[NDArr
     """The median, in bands of rows so that deep stacks need not be held twice."""
     value = np.full(window.shape, np.nan)
     area = np.zeros(window.shape)
-    for y0 in range(window.y0, window.y1, _BAND):
-        band = Window(y0, min(y0 + _BAND, window.y1), window.x0, window.x1)
+    for band in window.bands(_BAND):
         inside = [(part, part.window & band) for part in parts if part.window & band]
         values = np.full((len(inside), *band.shape), np.nan)
         areas = np.zeros(values.shape)

@@ -145,7 +145,7 @@ def _pixels(layer: Any, part: Window) -> Any:
         return None
     if isinstance(layer, ImageRef):
         return read(layer, part)
-    array = np.ma.asanyarray(layer) if isinstance(layer, np.ma.MaskedArray) else np.asarray(layer)
+    array = layer if isinstance(layer, np.ma.MaskedArray) else np.asarray(layer)
     return array if array.shape[-2:] == part.shape else array[(..., *part.slices)]
 
 

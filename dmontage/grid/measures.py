@@ -65,10 +65,9 @@ def _block_angles(grid: Grid, block: Window, part: Window, sub: int) -> NDArray[
     ny, nx = part.shape
     out = np.empty((ny, nx))
     rows = max(_CORNERS // (nx * sub**2), 1)
-    for y in range(0, ny, rows):
-        n = min(rows, ny - y)
-        band = Window(part.y0 + y, part.y0 + y + n, part.x0, part.x1)
-        out[y : y + n] = quad_angles(grid.corners(band, sub)).reshape(n, sub, nx, sub).sum(axis=(1, 3))
+    for band in part.bands(rows):
+        angles = quad_angles(grid.corners(band, sub)).reshape(band.shape[0], sub, nx, sub).sum(axis=(1, 3))
+        out[band.relative_to(part).slices] = angles
     return out
 
 

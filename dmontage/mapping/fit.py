@@ -92,10 +92,9 @@ def _all_on_sky(chart: Chart) -> bool:
     """True where no pixel corner is off the sky; near a limb, a seam or a facet's edge all of them are asked."""
     if is_clear(chart.mesh[2], chart.singular):
         return True
-    ny, nx = chart.grid.shape
+    nx = chart.grid.shape[1]
     rows = max(_CORNERS // (nx + 1), 1)
-    bands = (Window(y, min(y + rows, ny), 0, nx) for y in range(0, ny, rows))
-    return all(bool(np.isfinite(chart.grid.corners(band)).all()) for band in bands)
+    return all(bool(np.isfinite(chart.grid.corners(band)).all()) for band in chart.grid.window.bands(rows))
 
 
 def _exact_shift(grid: Grid, shift: tuple[int, int]) -> Mapping:

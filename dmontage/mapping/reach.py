@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import math
 from functools import lru_cache, reduce
+from operator import or_
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -98,7 +99,7 @@ def sky_sources(grid_in: Grid, grid_out: Grid, window: Window) -> Window | None:
         return None
     caps_out = _kept_caps(grid_out, window, _block_of(grid_out.window)).turned(grid_out.frame, grid_in.frame)
     found = _search(grid_in, caps_out)
-    return reduce(_join, found) if found else None
+    return reduce(or_, found) if found else None
 
 
 def sky_windows(grid_in: Grid, grid_out: Grid) -> list[Window]:
@@ -267,10 +268,6 @@ def _disjoint(boxes: list[Window]) -> list[Window]:
         while overlapping := [other for other in out if other & merged]:
             for other in overlapping:
                 out.remove(other)
-                merged = _join(merged, other)
+                merged |= other
         out.append(merged)
     return sorted(out)
-
-
-def _join(a: Window, b: Window) -> Window:
-    return Window(min(a.y0, b.y0), max(a.y1, b.y1), min(a.x0, b.x0), max(a.x1, b.x1))

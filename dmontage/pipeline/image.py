@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from astropy.nddata import InverseVariance, NDData, StdDevUncertainty, VarianceUncertainty
 
 from dmontage.errors import InputError
 from dmontage.fits_files import one_image, one_in_memory
@@ -16,11 +15,13 @@ from dmontage.grid import Grid
 from dmontage.mapping import TOL, fit_mapping
 from dmontage.model import ImageRef
 from dmontage.pipeline.api import drop_of
-from dmontage.planner import METHODS, UNITS, kernel_for, positive
+from dmontage.planner import METHODS, UNITS, check_words, kernel_for, positive
 from dmontage.quality import Quality
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from astropy.nddata import NDData
 
 __all__ = ["project"]
 
@@ -90,9 +91,7 @@ def project(
     A pixel, of the image or of the grid, with a corner off the sky is no pixel. An image that does not reach the
     grid gives NaN everywhere, and a warning.
     """
-    for value, words, name in ((method, METHODS, "method"), (unit, UNITS, "unit")):
-        if value not in words:
-            raise InputError(f"{name} {value!r} is not one of {', '.join(words)}")
+    check_words(("method", method, METHODS), ("unit", unit, UNITS))
     tol = positive("tol", tol)
     grid_out = grid if isinstance(grid, Grid) else Grid.from_header(grid, shape)
     grid_in, planes, layers = _opened(image, hdu, Layers(None, weights, mask, variance))
@@ -109,6 +108,8 @@ def _opened(image: Any, hdu: int | str | None, layers: Layers) -> tuple[Grid, tu
         image = one_image(image, hdu)
     if isinstance(image, ImageRef):
         return image.grid, image.planes, layers._replace(values=image)
+    from astropy.nddata import NDData  # 50 ms, that no mosaic needs
+
     held = one_in_memory(image, hdu)
     if held is not None:
         array, grid = held
@@ -130,6 +131,8 @@ def _opened(image: Any, hdu: int | str | None, layers: Layers) -> tuple[Grid, tu
 
 def _from_nddata(image: NDData, layers: Layers) -> tuple[Any, Any, Layers]:
     """Array and WCS of an NDData; its mask and uncertainty where the caller gives none."""
+    from astropy.nddata import InverseVariance, StdDevUncertainty, VarianceUncertainty
+
     if image.wcs is None:
         raise InputError("the NDData has no wcs: give (array, wcs)")
     if layers.mask is None and image.mask is not None:

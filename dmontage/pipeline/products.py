@@ -10,7 +10,6 @@ from astropy.units import Unit
 
 from dmontage._version import __version__
 from dmontage.fits_files import FitsWriter
-from dmontage.window import Window
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -35,13 +34,12 @@ def write_products(
 ) -> None:
     """Write what a store holds: the mosaic, its area in steradian, its variance; each is renamed when it is whole."""
     grid = plan.grid
-    ny, nx = grid.shape
+    ny = grid.shape[0]
     any_covered = False
     with ExitStack() as stack:
         files = zip(product_paths(path, plan), _cards(plan, summary), strict=True)
         writers = [stack.enter_context(FitsWriter(product, grid, cards)) for product, cards in files]
-        for y0 in range(0, ny, plan.chunk):
-            band = Window(y0, min(y0 + plan.chunk, ny), 0, nx)
+        for band in grid.window.bands(plan.chunk):
             for name, writer in zip(store.layers, writers, strict=True):
                 values = store.read_mosaic(name, band)
                 if name == "area":

@@ -4,7 +4,7 @@ Pure: images and a grid in, a `MosaicPlan` out. It knows each image's windows on
 error bound allows, which pairs overlap, how tasks are batched, what is read and written, and refuses what cannot be.
 """
 
-from dmontage.planner.make import BACKGROUNDS, CHUNK, COMBINES, METHODS, UNITS, make_plan, positive
+from dmontage.planner.make import BACKGROUNDS, CHUNK, COMBINES, METHODS, UNITS, check_words, make_plan, positive
 from dmontage.planner.plan import MosaicPlan, batches, human
 from dmontage.planner.rows import Footprint, kernel_for, row_digest
 
@@ -17,6 +17,7 @@ __all__ = [
     "Footprint",
     "MosaicPlan",
     "batches",
+    "check_words",
     "human",
     "kernel_for",
     "make_plan",

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from dmontage.grid import Grid
 
-__all__ = ["BACKGROUNDS", "CHUNK", "COMBINES", "METHODS", "UNITS", "make_plan", "positive"]
+__all__ = ["BACKGROUNDS", "CHUNK", "COMBINES", "METHODS", "UNITS", "check_words", "make_plan", "positive"]
 
 BACKGROUNDS = ("none", "level", "plane")
 COMBINES = ("mean", "median", "count")
@@ -87,7 +87,13 @@ def make_plan(
         On a word that is none of these, when no image reaches the grid, when the run would be too large, or when
         options contradict each other.
     """
-    _check_words(background, combine, weights, method, unit)
+    check_words(
+        ("background", background, BACKGROUNDS),
+        ("combine", combine, COMBINES),
+        ("method", method, METHODS),
+        ("unit", unit, UNITS),
+        ("weights", weights or "area", ("area", "none")),
+    )
     tol, max_bytes = positive("tol", tol), positive("max_bytes", max_bytes)
     if grid.tables:
         raise InputError(
@@ -139,14 +145,9 @@ def positive(name: str, value: Any) -> float:
     return float(value)
 
 
-def _check_words(background: str, combine: str, weights: str | None, method: str, unit: str) -> None:
-    for value, words, name in (
-        (background, BACKGROUNDS, "background"),
-        (combine, COMBINES, "combine"),
-        (method, METHODS, "method"),
-        (unit, UNITS, "unit"),
-        (weights or "area", ("area", "none"), "weights"),
-    ):
+def check_words(*options: tuple[str, str, tuple[str, ...]]) -> None:
+    """Raise InputError for an option (name, value, words) that is none of its words."""
+    for name, value, words in options:
         if value not in words:
             raise InputError(f"{name} {value!r} is not one of {', '.join(words)}")
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from dmontage._version import __version__
 from dmontage.mapping import affordable_parts
-from dmontage.model import Companions, Drop, ImageRef, OverlapPair, Skipped
+from dmontage.model import FWHM, Companions, Drop, ImageRef, OverlapPair, Skipped
 from dmontage.noise import correlation_factor
 from dmontage.planner.rows import row_digest
 from dmontage.quality import Quality
@@ -31,7 +31,7 @@ __all__ = ["MosaicPlan", "batches", "human"]
 _TASK_PIXELS = 2_000_000
 """Input or output pixels of one task: 0.2 s or more at 10 Mpix/s."""
 
-_SPREAD = math.sqrt(12.0 / (8.0 * math.log(2.0)))
+_SPREAD = math.sqrt(12.0) / FWHM
 """Side of a square over the FWHM of a Gaussian of the same variance."""
 
 _LISTED = 2**19
