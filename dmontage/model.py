@@ -19,12 +19,18 @@ if TYPE_CHECKING:
     from dmontage.grid import Grid
     from dmontage.window import Window
 
-__all__ = ["FWHM", "KERNELS", "Companions", "Drop", "ImageRef", "Images", "OverlapPair", "Plane", "PlaneFit", "Skipped"]
+__all__ = [
+    "FWHM", "KERNELS", "MAX_ZERO_POINT", "Companions", "Drop", "ImageRef", "Images", "OverlapPair", "Plane", "PlaneFit",
+    "Skipped",
+]  # fmt: skip
 
 FWHM = math.sqrt(8.0 * math.log(2.0))
 """Full width at half maximum of a Gaussian, in σ."""
 
 KERNELS = ("square", "point", "gaussian")
+
+MAX_ZERO_POINT = 90.0
+"""Magnitudes of either sign that no zero point reaches, in any unit; ±99 and the like stand for none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,13 +69,17 @@ class ImageRef:
 
 @dataclass(frozen=True, slots=True)
 class Companions:
-    """Maps of an image's shape, each an HDU on the image's own grid, and a weight of the image as a whole."""
+    """Maps of an image's shape, each an HDU on the image's own grid, and numbers of the image as a whole."""
 
     weight: ImageRef | None = None
     mask: ImageRef | None = None
     variance: ImageRef | None = None
     factor: float = 1.0
     """Multiplies all weights of the image."""
+    scale: float = 1.0
+    """Multiplies its values, and its variances by the square."""
+    zero_point: float | None = None
+    """Magnitude zero point of its values before they are scaled."""
 
     @property
     def maps(self) -> tuple[ImageRef | None, ...]:

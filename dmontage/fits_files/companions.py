@@ -1,4 +1,4 @@
-"""Companions in files: weight maps, masks and variances beside images, and weights in their headers.
+"""Companions in files: weight maps, masks and variances beside images, and numbers of the images as a whole.
 
 A map is named once for all images: by the EXTNAME of an HDU in the image's own file ("WHT"; where a file holds several
 images, the one of the same EXTVER), or, told by a dot in it, by what follows the image's name in that of a file beside
@@ -9,9 +9,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Mapping
 from itertools import chain
-from numbers import Real
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -19,11 +17,12 @@ from astropy.io import fits
 
 from dmontage.errors import InputError
 from dmontage.fits_files.common import first_line, quiet
+from dmontage.fits_files.image_numbers import ImageNumbers
 from dmontage.fits_files.scanner import scan
 from dmontage.model import Companions, ImageRef, Images, Skipped
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
 __all__ = ["Wanted", "find_companions"]
 
@@ -37,13 +36,20 @@ class Wanted(NamedTuple):
     mask: str | None = None
     variance: str | None = None
     image_weight: str | Mapping[str, float] | None = None
-    """A header keyword, or weights by file name."""
+    """A header keyword, numbers by file name, or a column of a table ("FILE:COLUMN"); so are the next two."""
+    zero_point: str | Mapping[str, float] | None = None
+    flux_scale: str | Mapping[str, float] | None = None
 
     @property
     def maps(self) -> dict[str, str]:
         """Kinds of maps for people, and their names."""
         named = zip(("weight map", "mask", "variance"), self[:3], strict=True)
         return {kind: name.strip() for kind, name in named if name}
+
+    def numbers(self) -> tuple[ImageNumbers, ...]:
+        """The sources of numbers of images; tables are read."""
+        named = zip(self._fields[3:], self[3:], strict=True)
+        return tuple(ImageNumbers.of(option, source) for option, source in named if source is not None)
 
 
 def find_companions(
@@ -60,15 +66,18 @@ def find_companions(
     Raises
     ------
     InputError
-        If an image lacks something (``strict``), or all do; if something wanted is no name.
+        If an image lacks something (``strict``), or all do; if something wanted is no name, or names no image.
     """
     if wanted == Wanted():
         return images, {}
     _check(wanted)
+    numbers = wanted.numbers()
+    for source in numbers:
+        source.check_names(images)
     files: dict[str, list[ImageRef]] = defaultdict(list)  # in order of names, files of one name stand mixed
     for ref in images:
         files[ref.path].append(ref)
-    beside = dict(chain.from_iterable(_in_file(path, refs, wanted) for path, refs in files.items()))
+    beside = dict(chain.from_iterable(_in_file(path, refs, wanted, numbers) for path, refs in files.items()))
     lacking = {ref: reason for ref in images if not isinstance(reason := beside[ref], Companions)}
     for ref, reason in lacking.items():
         if strict and isinstance(reason, InputError):
@@ -86,14 +95,10 @@ def _check(wanted: Wanted) -> None:
             raise InputError(
                 f"{name} {value!r} is no name: give an EXTNAME ('WHT'), or an ending ('.weight.fits') of files"
             )
-    if not (wanted.image_weight is None or isinstance(wanted.image_weight, (str, Mapping))):
-        raise InputError(
-            f"image_weight {wanted.image_weight!r} is neither a header keyword ('EXPTIME') nor numbers by file name"
-        )
 
 
 def _in_file(
-    path: str, refs: list[ImageRef], wanted: Wanted
+    path: str, refs: list[ImageRef], wanted: Wanted, numbers: tuple[ImageNumbers, ...]
 ) -> Iterator[tuple[ImageRef, Companions | InputError | str]]:
     """Each image of a file with its companions, with the error that it has not what is wanted, or with what it is."""
     kinds = [kind for kind, name in wanted.maps.items() if "." in name and path.endswith(name)]
@@ -110,19 +115,26 @@ def _in_file(
         with hdus:
             for ref in refs:
                 try:
-                    yield ref, _of_image(hdus, ref, wanted)
+                    yield ref, _of_image(hdus, ref, wanted, numbers)
                 except InputError as error:
                     yield ref, error
 
 
-def _of_image(hdus: fits.HDUList, ref: ImageRef, wanted: Wanted) -> Companions | str:
+def _of_image(hdus: fits.HDUList, ref: ImageRef, wanted: Wanted, numbers: tuple[ImageNumbers, ...]) -> Companions | str:
     maps: dict[str, ImageRef] = {}
     for kind, name in wanted.maps.items():
         if hdus[ref.hdu].name == name.upper():
             return f"it is a {kind}, no image"
         maps[kind] = _beside(ref, kind, name) if "." in name else _in_same(hdus, ref, kind, wanted)
-    factor = _image_weight(hdus, ref, wanted.image_weight)
-    return Companions(maps.get("weight map"), maps.get("mask"), maps.get("variance"), factor)
+    found = {source.option: source.number(hdus, ref) for source in numbers}
+    return Companions(
+        maps.get("weight map"),
+        maps.get("mask"),
+        maps.get("variance"),
+        factor=found.get("image_weight", 1.0),
+        scale=found.get("flux_scale", 1.0),
+        zero_point=found.get("zero_point"),
+    )
 
 
 def _in_same(hdus: fits.HDUList, ref: ImageRef, kind: str, wanted: Wanted) -> ImageRef:
@@ -167,20 +179,3 @@ def _check_shape(hdu: Any, ref: ImageRef, name: str) -> None:
     shape = getattr(hdu, "shape", ())
     if tuple(shape[-2:]) != ref.grid.shape or math.prod(shape[:-2]) != 1:
         raise InputError(f"its {name} has shape {tuple(shape)}, the image {ref.grid.shape}")
-
-
-def _image_weight(hdus: fits.HDUList, ref: ImageRef, source: str | Mapping[str, float] | None) -> float:
-    if source is None:
-        return 1.0
-    if isinstance(source, str):
-        place = f"header keyword {source}"
-        value = hdus[ref.hdu].header.get(source, hdus[0].header.get(source))
-    else:
-        place = "entry of image_weight"
-        value = next((source[key] for key in (ref.name, Path(ref.path).name, ref.path) if key in source), None)
-    if value is None:
-        raise InputError(f"has no weight: no {place}")
-    number = math.nan if isinstance(value, bool) or not isinstance(value, Real) else float(value)
-    if not 0.0 < number < math.inf:
-        raise InputError(f"has no weight: its {place} is {value!r}, not a positive number")
-    return number

@@ -1,0 +1,147 @@
+"""Numbers of images, one for each: from its header, from a mapping by its name, or from a column of a table."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from numbers import Real
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from dmontage.errors import InputError
+from dmontage.fits_files.common import first_line, quiet
+from dmontage.model import MAX_ZERO_POINT, ImageRef
+
+if TYPE_CHECKING:
+    from astropy.io import fits
+    from astropy.table import Table
+
+    from dmontage.model import Images
+
+__all__ = ["ImageNumbers"]
+
+_NAMES = ("fname", "file", "filename", "name")
+"""Columns of a table that may hold the names of files, in order of preference; the first is that of Montage."""
+
+
+class _Kind(NamedTuple):
+    """What an option's numbers are, and the limits that they lie between."""
+
+    what: str
+    example: str
+    low: float
+    high: float
+    meaning: str
+
+
+_KINDS = {
+    "image_weight": _Kind("weight", "EXPTIME", 0.0, math.inf, "a positive number"),
+    "zero_point": _Kind(
+        "zero point", "MAGZP", -MAX_ZERO_POINT, MAX_ZERO_POINT,
+        f"a number of magnitudes between {-MAX_ZERO_POINT:g} and {MAX_ZERO_POINT:g}",
+    ),
+    "flux_scale": _Kind("flux scale", "FLXSCALE", 0.0, math.inf, "a positive number"),
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class ImageNumbers:
+    """Where the numbers of one option come from."""
+
+    option: str
+    source: str
+    """A header keyword, or what people know the entries by."""
+    entries: Mapping[str, Any] | None
+    """By the name of an image (with its HDU), of its file, or its path; None where headers are read."""
+
+    @classmethod
+    def of(cls, option: str, source: Any) -> ImageNumbers:
+        """Of what a user gives for ``option``: a keyword, a mapping, or "FILE:COLUMN", whose table is read.
+
+        Raises
+        ------
+        InputError
+            If it is none of these; if the table cannot be read, or lacks the column.
+        """
+        if isinstance(source, Mapping):
+            return cls(option, option, source)
+        if not (isinstance(source, str) and source.strip()):
+            raise InputError(
+                f"{option} {source!r} is neither a header keyword ('{_KINDS[option].example}'), nor numbers by file "
+                "name, nor a column of a table ('FILE:COLUMN')"
+            )
+        return cls(option, source, _from_table(option, source) if ":" in source else None)
+
+    def check_names(self, images: Images) -> None:
+        """Raise InputError where entries name no image at all."""
+        entries = self.entries
+        if entries is None or not images or any(key in entries for ref in images for key in _keys(ref)):
+            return
+        first = f"the first is {next(iter(entries))!r}" if entries else "there is none"
+        raise InputError(
+            f"no entry of {self.source} names any of the images: {first}, the first image is {images[0].name}; name "
+            "files ('x.fits'), HDUs ('x.fits[1]') or paths"
+        )
+
+    def number(self, hdus: fits.HDUList, ref: ImageRef) -> float:
+        """An image's own; InputError where it has none, or one outside of the limits."""
+        kind = _KINDS[self.option]
+        if self.entries is None:
+            place = f"header keyword {self.source}"
+            value = hdus[ref.hdu].header.get(self.source, hdus[0].header.get(self.source))
+        else:
+            place, entries = f"entry of {self.source}", self.entries
+            value = next((entries[key] for key in _keys(ref) if key in entries), None)
+        if value is None:
+            raise InputError(f"has no {kind.what}: no {place}")
+        number = math.nan if isinstance(value, bool) or not isinstance(value, Real) else float(value)
+        if not kind.low < number < kind.high:
+            raise InputError(f"has no {kind.what}: its {place} is {value!r}, not {kind.meaning}")
+        return number
+
+
+def _keys(ref: ImageRef) -> tuple[str, str, str]:
+    """What entries may call an image."""
+    return ref.name, Path(ref.path).name, ref.path
+
+
+def _from_table(option: str, source: str) -> dict[str, Any]:
+    """A column by file names; None for what is masked."""
+    path, _, column = source.rpartition(":")
+    table = _table(option, path)
+    columns = {name.lower(): name for name in reversed(table.colnames)}
+    names = next((columns[name] for name in _NAMES if name in columns), None)
+    for wanted in (names, column):
+        if wanted not in table.colnames:
+            missing = f"column {column}" if names else f"column of file names ({', '.join(_NAMES)})"
+            raise InputError(f"{option}: {path} has no {missing}; it has {', '.join(table.colnames)}")
+    entries: dict[str, Any] = {}
+    for name, value in zip(table[names].tolist(), table[column].tolist(), strict=True):
+        key = str(name).strip()
+        first = entries.setdefault(key, value)
+        if first is not value and first != value:
+            raise InputError(
+                f"{option}: {path} has two rows for {key}, with {first!r} and {value!r}; leave one, or name "
+                f"HDUs ('{key}[1]')"
+            )
+    return entries
+
+
+def _table(option: str, path: str) -> Table:
+    """A table in any format that astropy knows by its name or content, or guesses."""
+    from astropy.io.registry import IORegistryError
+    from astropy.table import Table
+
+    if not Path(path).is_file():
+        raise InputError(f"{option}: there is no table {path!r}; give a header keyword, or FILE:COLUMN")
+    try:
+        with quiet:
+            try:
+                table = Table.read(path)
+            except IORegistryError:  # .tbl and .txt are not known by their names
+                table = Table.read(path, format="ascii")
+    except Exception as error:  # each reader has its own errors
+        raise InputError(f"{option}: {path} cannot be read as a table: {first_line(error)}") from error
+    table.convert_bytestring_to_unicode()
+    return table
