@@ -37,6 +37,9 @@ _ALONE = Companions()
 
 _LARGEST, _SMALLEST = float(np.finfo(np.float32).max), float(np.finfo(np.float32).tiny)
 
+_FAINTEST = _SMALLEST / float(np.finfo(np.float32).eps)
+"""Least of an image's largest value, so that one of 1e-7 of it still has all its digits."""
+
 _LIGHTEST, _LEAST_SHARE = 1e-150, 1e-20
 """Least weight, and least in parts of an image's largest: squares stay in double range, slivers of 1e-17 in float32."""
 
@@ -76,6 +79,7 @@ def row_table(row: Footprint, beside: Companions = _ALONE) -> dict[str, Any]:
         "mapping": row.mapping.to_dict(),
         "method": row.method,
         "maps": [None if ref is None else _file(ref) for ref in beside.maps],
+        "scale": beside.scale,
     }
 
 
@@ -84,7 +88,7 @@ def _file(image: ImageRef) -> dict[str, Any]:
 
 
 def row_from_table(table: dict[str, Any]) -> tuple[Footprint, Companions]:
-    """The inverse of `row_table`; factors are no part of it."""
+    """The inverse of `row_table`; factors and zero points are no part of it."""
     ny, nx = table["shape"]
     grid = Grid(table["header"], (ny, nx), b64decode(table["tables"]))
     image, weight, mask, variance = (
@@ -93,7 +97,7 @@ def row_from_table(table: dict[str, Any]) -> tuple[Footprint, Companions]:
     )
     mapping = Mapping.from_dict(table["mapping"], grid)
     row = Footprint(cast("ImageRef", image), Window(*table["window"]), mapping, table["method"])
-    return row, Companions(weight, mask, variance)
+    return row, Companions(weight, mask, variance, scale=table["scale"])
 
 
 def project_rows(store_path: str, rows: Sequence[int]) -> list[dict[str, Any]]:
@@ -148,7 +152,9 @@ def _sums(row: Footprint, beside: Companions, run: _Run) -> tuple[dict[str, NDAr
         None if ref is None else how(ref) for ref, how in zip(beside.maps, (read_map, read_mask, read_map), strict=True)
     )
     layers = read(image), weights, mask, variance
-    values, weights, variance = prepared(layers, job, image.grid.window, run.quality, run.unit)
+    values, weights, variance = prepared(layers, job, image.grid.window, run.quality, run.unit, beside.scale)
+    if beside.scale != 1.0:
+        _check_values(image, values, beside.scale)
     weights, exponent = _scaled(image, weights, values)
     scale = _common(weights, values)
     done = project(values, job, row.window, weights=weights if scale is None else None, variance=variance)
@@ -192,6 +198,16 @@ def _common(weights: NDArray[Any] | None, values: NDArray[Any]) -> float | None:
         return None
     used = weights[np.isfinite(values)]
     return float(used[0]) if used.size and (used == used[0]).all() else None
+
+
+def _check_values(image: ImageRef, values: NDArray[Any], scale: float) -> None:
+    """Refuse scaled values that a float32 would round to infinity, or of whose digits it would keep few."""
+    top = float(np.abs(values).max(initial=0.0, where=np.isfinite(values)))
+    if top > _LARGEST or 0.0 < top < _FAINTEST:
+        raise InputError(
+            f"{image.path}: values up to {top:.3g}, scaled by {scale:.3g}, are outside of what a float32 holds "
+            f"({_FAINTEST:.3g} to {_LARGEST:.3g}); choose another zero_point_out or flux_scale, or mask sentinels"
+        )
 
 
 def _check_variance(image: ImageRef, variance: NDArray[np.float64]) -> None:

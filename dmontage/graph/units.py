@@ -5,6 +5,8 @@ and the output's own are multiplied in at the end, both relative to the middle p
 between stay per output pixel: value·Ω_ref/Ω_in on the way in, mean·Ω_out/Ω_ref on the way out. The total is kept:
 Σ over the mosaic of product·area = Σ of the image's values, where it lies inside the grid. On the sphere that holds
 for the polygons that the kernel takes pixels for: Ω is theirs, of edges in as many parts (``sub``).
+
+Here too an image's own scale, of its zero point, is multiplied in.
 """
 
 from __future__ import annotations
@@ -47,15 +49,18 @@ def prepared(
     window: Window,
     quality: Quality,
     unit: str,
+    scale: float = 1.0,
 ) -> tuple[NDArray[Any], NDArray[Any] | None, NDArray[Any] | None]:
     """Values, weights and variance of a window of an image as they are projected: as brightness, blank where bad.
 
-    ``layers`` are values, weights, mask and variance.
+    ``layers`` are values, weights, mask and variance. ``scale`` multiplies the values, squared the variance.
     """
     values, weights, mask, variance = layers
     grid_in = job.grid_in
+    ratio: Any = np.float64(scale)  # not a float, which would leave float32 values in single precision
     if unit == "flux_per_pixel":
-        ratio = job.grid_out.scale**2 / grid_in.solid_angle(window, parts(job)[0])
+        ratio = ratio * (job.grid_out.scale**2 / grid_in.solid_angle(window, parts(job)[0]))
+    if scale != 1.0 or unit == "flux_per_pixel":
         values = values * ratio
         if variance is not None:
             variance = variance * ratio**2

@@ -69,9 +69,10 @@ def footprints(
 
 
 def row_digest(row: Footprint, beside: Companions) -> str:
-    """Changes with the files that a projected row depends on; not with the factor, which the coadd uses."""
+    """Changes with the files and the scale that a projected row depends on; not with the factor, for the coadd."""
     maps = ["" if ref is None else ref.digest for ref in beside.maps]
-    return hashlib.sha256("|".join([row.digest, *maps]).encode()).hexdigest()
+    scale = [] if beside.scale == 1.0 else [repr(float(beside.scale))]
+    return hashlib.sha256("|".join([row.digest, *maps, *scale]).encode()).hexdigest()
 
 
 def kernel_for(mapping: Mapping, method: str, tol: float, name: str) -> str:
