@@ -94,7 +94,12 @@ _how = _options(
     click.option("--variance", help="Variances of pixels, named likewise: the mosaic gets one too."),
     click.option("--good-bits", type=click.IntRange(min=0), help="Sum of the bits of the mask that do no harm."),
     click.option("--min-weight", type=click.FloatRange(min=0), default=0.0, help="Weights below it count as 0."),
-    click.option("--image-weight", metavar="KEYWORD", help="Header keyword with each image's weight: EXPTIME."),
+    click.option("--image-weight", metavar="KEYWORD", help="Header keyword with each image's weight (EXPTIME), or "
+                 "FILE:COLUMN of a table that has the images' file names too."),
+    click.option("--zero-point", metavar="KEYWORD", help="Magnitude zero point of each image (MAGZP), named likewise: "
+                 "values are brought to one."),
+    click.option("--zero-point-out", type=float, help="Zero point of the mosaic.  [default: the images' median]"),
+    click.option("--flux-scale", metavar="KEYWORD", help="Factor of each image's values, named likewise."),
     click.option("--max-bytes", type=click.FloatRange(min=1), default=2.0**38, show_default="275 GB",
                  help="Refuse a run whose store needs more."),
 )  # fmt: skip

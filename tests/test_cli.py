@@ -130,6 +130,28 @@ def test_drops_weights_masks_and_variance_end_to_end(tmp_path: Path, survey: Sur
     assert "no HDU named WHT" in call("plan", raw, "--weight-map", "WHT", code=1).stderr
 
 
+def test_zero_points_and_scales_end_to_end(tmp_path: Path, survey: Survey) -> None:
+    """By keyword and from a table; the plan and the product say so."""
+    raw, out, table = tmp_path / "raw", tmp_path / "m.fits", tmp_path / "phot.csv"
+    rows = ["fname,weight,scale"]
+    for k, path in enumerate(survey.paths):
+        write_image(raw / path.name, *fits.getdata(path, header=True), MAGZP=20.0 + k / 10)
+        rows.append(f"{path.name},{k + 1},{1 + k / 20}")
+    table.write_text("\n".join(rows))
+    options = ["--zero-point", "MAGZP", "--flux-scale", f"{table}:scale", "--image-weight", f"{table}:weight"]
+    assert "zero points 20 to 20.5 brought to 20.2;  values times 0.9" in call("plan", raw, *options).output
+    call("mosaic", raw, "-o", out, *options, "--zero-point-out", "20.35", "--scale", "2 arcsec")
+    header = fits.getheader(out)
+    wanted = dm.mosaic(
+        raw, Grid.from_header(header), zero_point="MAGZP", zero_point_out=20.35,
+        flux_scale={path.name: 1 + k / 20 for k, path in enumerate(survey.paths)},
+        image_weight={path.name: k + 1 for k, path in enumerate(survey.paths)},
+    ).compute()  # fmt: skip
+    np.testing.assert_array_equal(fits.getdata(out), wanted.data)
+    assert header["MAGZP"] == 20.35
+    assert "give a zero_point" in call("plan", raw, "--zero-point-out", "20", code=1).stderr
+
+
 def test_demo_simulates_and_judges(tmp_path: Path) -> None:
     output = call("demo", "--out", tmp_path / "demo", "--size", "0.1").output
     assert ": ok (" in output and "FAILED" not in output

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -119,6 +120,44 @@ def test_background_jumps_are_taken_out(jumps: tuple[Mosaic, Store]) -> None:
     assert before == pytest.approx(141.8, abs=0.1)
     assert after < 1
     assert made.summary.groups == 1 and made.summary.unpaired == ()
+
+
+def test_zero_points_of_2mass_are_read(tmp_path: Path) -> None:
+    """MAGZP of 12 images of five nights, as the cards in the files say: they differ by a quarter of a magnitude."""
+    made = dm.mosaic(DATA / "orion-bgjump", background="none", zero_point="MAGZP")
+    cards = {path.name: fits.getheader(path)["MAGZP"] for path in (DATA / "orion-bgjump").glob("*.fits.gz")}
+    assert made.plan.zero_point == sorted(cards.values())[5] == 20.8555
+    assert "zero points 20.7626 to 21.0148 brought to 20.8555" in str(made.plan)
+    for row, beside in zip(made.plan.rows, made.plan.companions, strict=True):
+        assert beside.zero_point == cards[row.image.name]
+        assert beside.scale == pytest.approx(10.0 ** (-0.4 * (cards[row.image.name] - 20.8555)), rel=1e-15)
+
+
+def source_ratios(folder: Path, **options: Any) -> list[float]:
+    """Of each overlap with enough of them, the light of sources in one image over that in the other."""
+    made = dm.mosaic(DATA / "orion-bgjump", store=folder / "run.zarr", background="none", **options)
+    made.compute()
+    store = Store.open(folder / "run.zarr")
+    ratios = []
+    for pair in made.plan.pairs:
+        rows = [store.read_row(row, made.plan.rows[row].window, pair.window) for row in (pair.plus, pair.minus)]
+        good = np.all([area > 0.9 for _, area in rows], axis=0)
+        if not good.any():
+            continue
+        one, other = ((flux / np.where(good, area, 1))[good] for flux, area in rows)
+        one, other = one - np.median(one), other - np.median(other)
+        bright = (one + other > 200) & (one + other < 8000)
+        if bright.sum() > 50:
+            ratios.append(float(one[bright].sum() / other[bright].sum()))
+    return ratios
+
+
+def test_zero_points_of_2mass_make_stars_agree(tmp_path: Path) -> None:
+    """From a tenth to a hundredth in half of the overlaps; in some the nebula's own slopes are in the way."""
+    plain, scaled = source_ratios(tmp_path / "plain"), source_ratios(tmp_path / "scaled", zero_point="MAGZP")
+    assert len(plain) > 8 and len(scaled) > 8
+    assert np.median(np.abs(np.array(plain) - 1)) > 0.08
+    assert np.median(np.abs(np.array(scaled) - 1)) < 0.02
 
 
 # --- compressed ---------------------------------------------------------------------------------------------------

@@ -32,6 +32,9 @@ def plan(
     mask: str | None = None,
     variance: str | None = None,
     image_weight: str | Mapping[str, float] | None = None,
+    zero_point: str | Mapping[str, float] | None = None,
+    zero_point_out: float | None = None,
+    flux_scale: str | Mapping[str, float] | None = None,
     border: int | tuple[int, int, int, int] = 0,
     polygons: Sequence[Sequence[Sequence[float]]] = (),
     good_bits: int | None = None,
@@ -54,7 +57,18 @@ def plan(
         pixel's part in the mean, never in the area; 0, NaN and what is below ``min_weight`` take the pixel out.
         Variances are σ²; they give the mosaic one, in which the errors of the background's correction have no part.
     image_weight
-        Weight of each image as a whole: a header keyword ("EXPTIME"), or numbers by file name.
+        Weight of each image as a whole: a header keyword ("EXPTIME"), in the image's HDU or else the primary one;
+        numbers by file name ("x.fits", "x.fits[1]" for one HDU of it) or path; or "FILE:COLUMN", a column of a table
+        that astropy reads (ECSV, CSV, IPAC's .tbl, ...) beside one of such names (fname, file, filename or name).
+    zero_point
+        Magnitude zero point of each image, zp in m = zp - 2.5 log10(value), named likewise ("MAGZP"). Values are
+        multiplied by 10**(-0.4 (zp - zero_point_out)), variances by its square, before backgrounds are matched.
+        Weights stay as they are. An image without one is skipped.
+    zero_point_out
+        Zero point of the mosaic, magnitudes; by default the images' median, the lower middle one of an even number. The
+        mosaic's header has it as MAGZP.
+    flux_scale
+        Further factor of each image's values, named likewise ("FLXSCALE").
     border, polygons
         Pixels left out on all four sides, or on the (left, right, bottom, top); polygons of (x, y) pixel coordinates,
         0-based, whose inside is left out. The same in all images.
@@ -72,7 +86,7 @@ def plan(
         ``background``, ``combine``, ``weights``, ``method``, ``unit``, ``tol``, ``max_bytes``: see
         `dmontage.planner.make_plan`.
     """
-    wanted = Wanted(weight_map, mask, variance, image_weight)
+    wanted = Wanted(weight_map, mask, variance, image_weight, zero_point, flux_scale)
     found, companions = find_companions(_scanned(images, strict=strict), wanted, strict=strict)
     return make_plan(
         found,
@@ -80,6 +94,7 @@ def plan(
         drop=drop_of(pixfrac, kernel),
         quality=Quality(border, polygons, good_bits, min_weight),
         companions=companions,
+        zero_point_out=zero_point_out,
         **options,
     )
 
@@ -117,9 +132,9 @@ def mosaic(
         Called with (stage, done, total).
     **options
         What of the images counts, and how it is laid on the output: ``weight_map``, ``mask``, ``variance``,
-        ``image_weight``, ``border``, ``polygons``, ``good_bits``, ``min_weight``, ``pixfrac``, ``kernel`` as for
-        `dmontage.plan`; ``weights``, ``method``, ``unit``, ``tol``, ``max_bytes`` as for
-        `dmontage.planner.make_plan`.
+        ``image_weight``, ``zero_point``, ``zero_point_out``, ``flux_scale``, ``border``, ``polygons``, ``good_bits``,
+        ``min_weight``, ``pixfrac``, ``kernel`` as for `dmontage.plan`; ``weights``, ``method``, ``unit``, ``tol``,
+        ``max_bytes`` as for `dmontage.planner.make_plan`.
 
     Returns
     -------

@@ -56,8 +56,10 @@ def _cards(plan: MosaicPlan, summary: Summary) -> list[list[tuple[str, Any, str]
     made = _provenance(plan, summary)
     units = {row.image.bunit for row in plan.rows}
     unit = units.pop() if len(units) == 1 and plan.combine != "count" else ""
+    has_zero_point = plan.zero_point is not None and plan.combine != "count"
+    zero_point = [("MAGZP", plan.zero_point, "[mag] zero point of the mosaic")] * has_zero_point
     cards = [
-        [("BUNIT", unit, "")] * bool(unit) + made,
+        [("BUNIT", unit, "")] * bool(unit) + zero_point + made,
         [("BUNIT", "sr", "covered solid angle, summed over images"), *made],
     ]
     if plan.has_variance:
@@ -66,7 +68,9 @@ def _cards(plan: MosaicPlan, summary: Summary) -> list[list[tuple[str, Any, str]
             float(f"{plan.noise_correlation:.4g}"),
             "noise of wide means over single pixels'",
         )
-        cards.append([("BUNIT", _squared(unit), "variance of the mosaic")] * bool(unit) + [correlation, *made])
+        cards.append(
+            [("BUNIT", _squared(unit), "variance of the mosaic")] * bool(unit) + [correlation, *zero_point, *made]
+        )
     return cards
 
 

@@ -13,7 +13,8 @@ import numpy as np
 
 from dmontage.errors import InputError
 from dmontage.mapping import TOL
-from dmontage.model import Companions, Drop, ImageRef, Images, OverlapPair, Skipped
+from dmontage.model import Drop, ImageRef, Images, OverlapPair, Skipped
+from dmontage.planner.photometry import on_one_scale
 from dmontage.planner.plan import MosaicPlan, human
 from dmontage.planner.rows import Footprint, footprints
 from dmontage.quality import Quality
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from dmontage.grid import Grid
+    from dmontage.model import Companions
 
 __all__ = ["BACKGROUNDS", "CHUNK", "COMBINES", "METHODS", "UNITS", "check_words", "make_plan", "positive"]
 
@@ -55,6 +57,7 @@ def make_plan(
     drop: Drop = _WHOLE,
     quality: Quality = _ALL,
     companions: Mapping[ImageRef, Companions] | None = None,
+    zero_point_out: float | None = None,
     max_bytes: float = _MAX_BYTES,
 ) -> MosaicPlan:
     """Decide how ``images`` become a mosaic on ``grid``.
@@ -77,7 +80,9 @@ def make_plan(
     drop, quality
         How a pixel is laid on the output, and which of an image's pixels count.
     companions
-        Maps and weights of the images that have any.
+        Maps, weights, scales and zero points of the images that have any.
+    zero_point_out
+        Zero point of the mosaic, where the images have theirs; by default their median (the lower of two).
     max_bytes
         Refuse a run whose product and store are larger.
 
@@ -103,6 +108,7 @@ def make_plan(
     if 8 * grid.window.size > max_bytes:
         raise InputError(_too_large(8 * grid.window.size, grid, max_bytes))
     flat = [image for image in images if not image.planes]
+    beside, zero_point = on_one_scale(flat, companions or {}, zero_point_out)
     cubes = [Skipped(image.name, _cube(image)) for image in images if image.planes]
     rows, missed = footprints(flat, grid, method, tol)
     if drop.kernel == "gaussian":
@@ -113,7 +119,6 @@ def make_plan(
             raise InputError("no image was given")
         where = f"the grid lies about {_about(grid)}, the first image about {_about(images[0].grid)}"
         raise InputError(f"no image reaches the grid: {missed[0]}; {where}")
-    beside = companions or {}
     plan = MosaicPlan(
         grid=grid,
         rows=tuple(rows),
@@ -129,7 +134,8 @@ def make_plan(
         chunk=CHUNK,
         drop=drop,
         quality=quality,
-        companions=tuple(beside.get(row.image, Companions()) for row in rows),
+        companions=tuple(beside[row.image] for row in rows),
+        zero_point=zero_point,
     )
     _check_together(plan)
     plan = replace(plan, warnings=(*plan.warnings, *_background_warnings(plan)))

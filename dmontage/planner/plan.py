@@ -60,6 +60,8 @@ class MosaicPlan:
     quality: Quality
     companions: tuple[Companions, ...]
     """Of each row."""
+    zero_point: float | None
+    """Magnitude zero point of the mosaic; None where those of the images are not used."""
 
     @cached_property
     def chunks(self) -> tuple[tuple[Window, tuple[int, ...]], ...]:
@@ -250,6 +252,17 @@ class MosaicPlan:
             said.append(f"images weigh {min(self.factors):.4g} to {max(self.factors):.4g}")
         return [f"pixels      {';  '.join(said)}"] if said else []
 
+    def _scale_line(self) -> list[str]:
+        """What values are multiplied by, and why, where that is not 1."""
+        scales = [companions.scale for companions in self.companions]
+        own = [companions.zero_point for companions in self.companions if companions.zero_point is not None]
+        said = []
+        if self.zero_point is not None and own:
+            said.append(f"zero points {min(own):g} to {max(own):g} brought to {self.zero_point:g}")
+        if set(scales) != {1.0}:
+            said.append(f"values times {min(scales):.4g} to {max(scales):.4g}")
+        return [f"scale       {';  '.join(said)}"] if said else []
+
     def __str__(self) -> str:
         ny, nx = self.grid.shape
         n_sky = sum(row.method == "sky" for row in self.rows)
@@ -265,6 +278,7 @@ class MosaicPlan:
             f"overlaps    {len(self.pairs)} pairs at most; mean depth {depth:.2f}",
             f"background  {self.background};  combine {self.combine}, weights {self.weights}",
             *self._pixels_line(),
+            *self._scale_line(),
             f"tasks       {len(self.row_batches)} project, {n_fit} fit, {len(self.chunk_batches)} coadd; "
             f"largest needs {human(self.bytes_task)}",
             f"bytes       {human(self.bytes_in)} in, store at most {human(self.bytes_store)}, "

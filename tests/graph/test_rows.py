@@ -36,12 +36,16 @@ def write_maps(folder: Path, **layers: NDArray[np.generic]) -> Path:
 def test_a_row_survives_its_table(tmp_path: Path, method: str) -> None:
     """Through JSON, bit for bit, so that a task needs nothing but a number; its companions too, but for the factor."""
     path = write_maps(tmp_path, WHT=noise() ** 2, VAR=noise() ** 2)
-    plan = dm.plan(path, field_grid(), method=method, weight_map="WHT", variance="VAR", image_weight={"a.fits": 3.0})
+    plan = dm.plan(
+        path, field_grid(), method=method, weight_map="WHT", variance="VAR", image_weight={"a.fits": 3.0},
+        zero_point={"a.fits": 21.7}, zero_point_out=20.0,
+    )  # fmt: skip
     row, beside = plan.rows[0], plan.companions[0]
     back, companions = row_from_table(json.loads(json.dumps(row_table(row, beside))))
     assert row_digest(back, companions) == row_digest(row, beside)
     assert (back.image, back.window, back.method) == (row.image, row.window, row.method)
     assert companions.maps == beside.maps and (companions.factor, beside.factor) == (1.0, 3.0)
+    assert companions.scale == beside.scale == 10.0 ** (-0.4 * (21.7 - 20.0))
     one, other = (project(noise(), Job(r.image.grid, plan.grid, r.mapping, r.method), r.window) for r in (back, row))
     np.testing.assert_array_equal(one.flux, other.flux)
     np.testing.assert_array_equal(one.area, other.area)
