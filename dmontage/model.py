@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from dmontage.window import Window
 
 __all__ = [
-    "FWHM", "KERNELS", "MAX_ZERO_POINT", "Companions", "Drop", "ImageRef", "Images", "OverlapPair", "Plane", "PlaneFit",
-    "Skipped",
+    "FWHM", "KERNELS", "MAX_ZERO_POINT", "Companions", "Drop", "ImageRef", "Images", "Matching", "OverlapPair", "Plane",
+    "PlaneFit", "Skipped", "SkyPlane",
 ]  # fmt: skip
 
 FWHM = math.sqrt(8.0 * math.log(2.0))
@@ -145,6 +145,12 @@ class OverlapPair:
     window: Window
     """The common part of their footprints, on the mosaic grid."""
 
+    @property
+    def origin(self) -> tuple[float, float]:
+        """Mosaic pixel (x, y) that planes over the overlap are told about: the window's middle."""
+        w = self.window
+        return (w.x0 + w.x1 - 1) / 2, (w.y0 + w.y1 - 1) / 2
+
 
 @dataclass(frozen=True, slots=True)
 class Drop:
@@ -195,6 +201,40 @@ class Plane:
 
 
 @dataclass(frozen=True, slots=True)
+class SkyPlane:
+    """``level + east ξ + north η`` over the gnomonic coordinates (ξ, η), in radians, about a place on the sky (ICRS).
+
+    It outlives the grid it was found on: a grid evaluates it by its own affine map there.
+    """
+
+    lon: float
+    """Right ascension of the origin, degrees."""
+    lat: float
+    """Declination, degrees."""
+    level: float
+    """Value at the origin, in the unit of the pixels."""
+    east: float
+    """Change per radian towards the east."""
+    north: float
+    """Change per radian towards the north."""
+
+
+@dataclass(frozen=True, slots=True)
+class Matching:
+    """How backgrounds are matched, beside the model."""
+
+    slope_prior: float | str | None = "auto"
+    """Standard deviation of the prior on the slopes, in the unit of the pixels per degree; "auto": from the data."""
+    anchors: tuple[str, ...] = ()
+    """Names of images whose mean correction is zero."""
+    locked: tuple[str, ...] = ()
+    """Names of images that are not corrected."""
+    solver: str = "direct"
+    given: tuple[tuple[str, SkyPlane], ...] | None = None
+    """Corrections by image name, to be applied as they are; None where they are to be found."""
+
+
+@dataclass(frozen=True, slots=True)
 class PlaneFit:
     """The plane through the difference of one pair, and how well it is known."""
 
@@ -214,3 +254,16 @@ class PlaneFit:
     """Pixels in which both images are well covered."""
     n_kept: int
     """Pixels that survived the clipping."""
+
+    def to_row(self) -> list[float]:
+        """All its numbers; `from_row` gives the same bits back."""
+        p, ((a, b, c), (_, d, e), (_, _, f)) = self.plane, self.information
+        pixels = [self.rms, self.median, self.n_pixels, self.n_kept]
+        return [self.plus, self.minus, p.level, p.slope_x, p.slope_y, p.x0, p.y0, a, b, c, d, e, f, *pixels]
+
+    @classmethod
+    def from_row(cls, row: Sequence[float]) -> PlaneFit:
+        """The inverse of `to_row`."""
+        plus, minus, level, slope_x, slope_y, x0, y0, a, b, c, d, e, f, rms, median, n_pixels, n_kept = row
+        plane, information = Plane(level, slope_x, slope_y, x0, y0), ((a, b, c), (b, d, e), (c, e, f))
+        return cls(int(plus), int(minus), plane, information, rms, median, int(n_pixels), int(n_kept))

@@ -13,6 +13,9 @@
       projected/mark       (row, 48) uint8      written last: digest of what the row was made from, and its `Mark`
       corrections/level    (row, 5)             level, slope_x, slope_y, x0, y0 of one background model
       corrections/plane    (row, 5)             ... and of the other: runs that differ only in it share their rows
+      corrections/given    (row, 5)             ... and those that a user gave
+      pairs/fits           (pair, number)       fits of the overlaps, which all models share; its attribute "made_from",
+                                                written last, tells from which rows
       mosaic/mean, area    (y, x)               the product on the mosaic's chunks; NaN and 0 where nothing falls
       mosaic/variance      (y, x)               of the mean; only in runs with variances
 
@@ -48,10 +51,10 @@ if TYPE_CHECKING:
 
 __all__ = ["FORMAT", "InUseError", "Mark", "Store"]
 
-FORMAT = 3
+FORMAT = 4
 """Version of the layout above."""
 
-_MODELS = ("level", "plane")
+_MODELS = ("level", "plane", "given")
 _ROWS_PER_CHUNK = 64
 _WHOLE = 4096
 """A row up to this side is one chunk."""
@@ -252,8 +255,21 @@ class Store:
     def _damaged(self, row: int, why: str) -> InputError:
         return InputError(f"row {row} of {self._group.store_path} is damaged: {why}; remove the store and run again")
 
+    def write_fits(self, fits: NDArray[np.float64], made_from: str) -> None:
+        """The fits of all pairs, shape (pairs, numbers), then the digest of what they were made from."""
+        if fits.size:
+            array = _array(self._group, "pairs/fits", fits.shape, fits.shape, np.float64)
+            array[:] = fits
+            array.attrs["made_from"] = made_from
+
+    def fits(self, made_from: str) -> NDArray[np.float64] | None:
+        """The fits that were made from just that; None where there are none."""
+        if "pairs/fits" not in self._group or self._array("pairs/fits").attrs.get("made_from") != made_from:
+            return None
+        return np.asarray(self._array("pairs/fits")[:])
+
     def write_planes(self, model: str, planes: NDArray[np.float64]) -> None:
-        """The corrections of all rows by a background model ("level" or "plane"), shape (rows, 5)."""
+        """The corrections of all rows by a background model ("level", "plane" or "given"), shape (rows, 5)."""
         self._array(f"corrections/{model}")[:] = planes
 
     def planes(self, model: str) -> NDArray[np.float64]:

@@ -1,12 +1,14 @@
 """The global solve: exact where the truth is known, and errors that agree with the scatter of many draws."""
 
 import math
-from typing import Any
+from copy import copy
+from typing import Any, cast
 
 import mpmath
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from scipy.sparse import csr_array
 
 from dmontage.background import ImageFrame, PairTable, Solution, solve
 from dmontage.errors import InputError
@@ -102,8 +104,8 @@ def test_noise_free_planes_are_found(k: int, origin: float) -> None:
     found = solve(table, lattice.frames, slope_prior=None)
     assert lattice.residual(found.parameters, truth) < 1e-6
     assert found.tau is None
-    assert found.report.rms_after < 1e-9
-    assert found.report.rms_before > 1
+    assert found.remainders.rms("after") < 1e-9
+    assert found.remainders.rms("before") > 1
     np.testing.assert_allclose(found.parameters.mean(axis=0), 0, atol=1e-9)
 
 
@@ -145,14 +147,14 @@ def test_nouns_and_table_agree_and_planes_carry_their_centres() -> None:
 @pytest.mark.parametrize("tau", [None, 1e-4, 0.05])
 def test_solution_and_covariance_are_those_of_dense_algebra(tau: float | None) -> None:
     lattice, rng = Lattice(3), np.random.default_rng(4)
-    table = lattice.table(lattice.planes(rng), lattice.noise(rng))
+    table = lattice.table(lattice.planes(rng, slope=2e-4 if tau == 1e-4 else 20 / 256), lattice.noise(rng))
     found = solve(table, lattice.frames, slope_prior=tau)
+    assert found.misfit == 0 and found.remainders.kept.all()
     expected, covariance = dense_oracle(lattice, table, tau)
     np.testing.assert_allclose(found.parameters * (1, H, H), expected * (1, H, H), atol=1e-8)
     g = rng.normal(size=(7, 27)) * np.tile((1, H, H), 9)
     np.testing.assert_allclose(found.variance(g), np.einsum("ai,ij,aj->a", g, covariance, g), rtol=1e-7)
-    np.testing.assert_allclose(found.standard_errors().ravel() ** 2, np.diag(covariance), rtol=1e-7)
-    np.testing.assert_allclose(found.standard_errors([5])[0], found.standard_errors()[5], rtol=1e-12)
+    np.testing.assert_allclose(found.standard_errors.ravel() ** 2, np.diag(covariance), rtol=1e-7)
 
 
 @pytest.mark.parametrize("prior", [None, 3e-4])
@@ -171,7 +173,7 @@ def test_stated_errors_agree_with_the_scatter(prior: float | None) -> None:
         truth[:, 0] = rng.normal(size=n)
         truth[:, 1:] = rng.normal(size=(n, 2)) * (1e-3 if prior is None else prior)
         found = solve(lattice.table(truth, lattice.noise(rng)), lattice.frames, slope_prior=prior)
-        truth_gauged = found.normal.to_gauge(truth.ravel())
+        truth_gauged = found.known.gauge.move(truth.ravel())
         z2[i] = (g @ (found.parameters.ravel() - truth_gauged)) ** 2 / found.variance(g)
     assert np.all(np.abs(z2.mean(axis=0) - 1) < 4 * math.sqrt(2 / draws))
     assert abs(z2.mean() - 1) < 0.1
@@ -233,8 +235,8 @@ def test_groups_are_solved_apart_and_lonely_images_reported(prior: None) -> None
     assert "2 connected groups" in found.gauge
     for part in (slice(0, 9), slice(10, 19)):
         np.testing.assert_allclose(found.parameters[part], alone.parameters, atol=1e-10)
-    assert not found.standard_errors()[9].any()
-    np.testing.assert_allclose(found.standard_errors()[10:], alone.standard_errors(), rtol=1e-7)
+    assert not found.standard_errors[9].any()
+    np.testing.assert_allclose(found.standard_errors[10:], alone.standard_errors, rtol=1e-7)
 
 
 def test_no_pairs_at_all() -> None:
@@ -243,8 +245,8 @@ def test_no_pairs_at_all() -> None:
     found = solve(table, np.ones((4, 3)))
     assert found.unpaired == (0, 1, 2, 3)
     assert not found.parameters.any()
-    assert not found.standard_errors().any()
-    assert found.report.n_pairs == 0
+    assert not found.standard_errors.any()
+    assert found.remainders.plus.size == 0
     assert solve([], []).unpaired == ()
 
 
@@ -255,7 +257,7 @@ def test_level_only_has_slopes_of_exactly_zero(model: Any, prior: Any) -> None:
     found = solve(lattice.table(truth), lattice.frames, model, prior)
     assert not found.slope_x.any()
     assert not found.slope_y.any()
-    assert not found.standard_errors()[:, 1:].any()
+    assert not found.standard_errors[:, 1:].any()
     np.testing.assert_allclose(found.level, truth[:, 0] - truth[:, 0].mean(), atol=1e-10)
     assert "slope" not in found.gauge
 
@@ -285,7 +287,7 @@ def test_a_chain_of_one_row_overlaps_falls_back_to_levels_only_where_it_must() -
     table.information[thin, 2] = table.information[thin, :, 2] = 0
     found = solve(table, lattice.frames, slope_prior=None)
     assert found.level_only == tuple(range(9))
-    assert np.isfinite(found.standard_errors()).all()
+    assert np.isfinite(found.standard_errors).all()
     np.testing.assert_allclose(found.level, truth[:, 0] - truth[:, 0].mean(), atol=1e-10)
     still = table.information.copy()
     still[np.flatnonzero(thin)[0]] = lattice.information[np.flatnonzero(thin)[0]]
@@ -305,8 +307,8 @@ def test_pairs_without_information_are_listed_and_exact_ones_do_not_swamp_the_re
     table.information[5] *= 1e40
     found = solve(table, lattice.frames, slope_prior=None)
     assert found.unusable == (3,)
-    assert found.report.n_pairs == len(table.plus) - 1
-    assert np.isfinite(found.standard_errors()).all()
+    assert found.remainders.plus.size == len(table.plus) - 1
+    assert np.isfinite(found.standard_errors).all()
     assert lattice.residual(found.parameters, truth) < 1
 
 
@@ -315,13 +317,13 @@ def test_all_pairs_exact_and_equal() -> None:
     found = solve(lattice.table(np.zeros((16, 3)), factor=1e200), lattice.frames)
     assert not found.parameters.any()
     assert found.tau == 0
-    assert np.isfinite(found.standard_errors()).all()
+    assert np.isfinite(found.standard_errors).all()
 
 
 def broken(column: str, row: int, value: float) -> tuple[PairTable, Floats]:
     lattice = Lattice(2)
     table = lattice.table(np.zeros((4, 3)))
-    columns = {name: getattr(table, name).copy() for name in PairTable.__slots__}
+    columns = {name: copy(getattr(table, name)) for name in PairTable.__slots__}
     columns[column][row] = value
     return PairTable(**columns), lattice.frames
 
@@ -359,16 +361,191 @@ def test_bad_frames_priors_and_functionals_are_refused() -> None:
 
 @pytest.mark.parametrize("prior", ["auto", 1e-2, None])
 def test_some_images_may_have_a_level_only(prior: Any) -> None:
-    """Their slopes are exactly zero, as is their truth; the others' are found. Without a prior, none has slopes."""
+    """Their slopes are exactly zero, as is their truth; the others' are found, and they fix a common plane."""
     lattice, rng = Lattice(4), np.random.default_rng(8)
     truth = rng.normal(0, [5, 1e-2, 1e-2], (16, 3))
     flat = [3, 10]
     truth[flat, 1:] = 0
     found = solve(lattice.table(truth, factor=1e8), lattice.frames, slope_prior=prior, level_only=flat)
     assert not found.parameters[flat, 1:].any()
-    if prior is None:
-        assert found.level_only == tuple(range(16)) and not found.parameters[:, 1:].any()
-        return
     assert found.level_only == tuple(flat)
     np.testing.assert_allclose(found.parameters[:, 1:], truth[:, 1:], atol=1e-6)
     np.testing.assert_allclose(found.level, truth[:, 0] - truth[:, 0].mean(), atol=1e-4)
+
+
+# --- what disagrees -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("size", [3.0, 100.0, 1e6])
+@pytest.mark.parametrize("n_bad", [1, 6])
+def test_gross_pairs_are_named_and_bend_nobody(size: float, n_bad: int) -> None:
+    """C19: the solution is that of the other pairs alone."""
+    lattice, rng = Lattice(6), np.random.default_rng(20)
+    truth = lattice.planes(rng, slope=1e-3, wave=0)
+    table = lattice.table(truth, lattice.noise(rng))
+    bad = rng.choice(len(table.plus), n_bad, replace=False)
+    table.difference[bad, 0] += size * rng.choice([-1, 1], n_bad)
+    found = solve(table, lattice.frames, slope_prior=1e-3)
+    assert set(np.flatnonzero(~found.remainders.kept)) == set(bad)
+    rest = np.ones(len(table.plus), bool)
+    rest[bad] = False
+    alone = solve(table.rows(rest), lattice.frames, slope_prior=1e-3)
+    np.testing.assert_allclose(found.parameters, alone.parameters, atol=1e-9)
+    np.testing.assert_allclose(found.standard_errors, alone.standard_errors, rtol=1e-9)
+    assert found.misfit == 0
+
+
+def test_a_gross_image_bends_nobody() -> None:
+    """C19: all differences of one image are off, each in its own way; its neighbours do not follow."""
+    lattice, rng = Lattice(6), np.random.default_rng(21)
+    truth = lattice.planes(rng, slope=1e-3, wave=0)
+    table = lattice.table(truth, lattice.noise(rng))
+    wild = (table.plus == 14) | (table.minus == 14)
+    table.difference[wild] += rng.uniform(-100, 100, (wild.sum(), 3)) / (1, H, H)
+    found = solve(table, lattice.frames, slope_prior=1e-3)
+    alone = solve(table.rows(~wild), lattice.frames, slope_prior=1e-3)
+    others = np.arange(36) != 14
+    shift = (found.level - alone.level)[others]
+    assert np.abs(shift - shift.mean()).max() < alone.standard_errors[others, 0].min()
+    assert found.remainders.kept[~wild].all() and not found.remainders.kept[wild].any()
+    assert found.unpaired == ()
+
+
+def test_no_rejection_cuts_an_image_off() -> None:
+    """What alone ties two images cannot disagree with anything. A second such tie can, and one of them stays."""
+    lattice, rng = Lattice(3), np.random.default_rng(22)
+    table = lattice.table(np.zeros((9, 3)), lattice.noise(rng))
+    ties = (table.plus == 8) | (table.minus == 8)
+    first, second = np.flatnonzero(ties)[:2]
+    keep = ~ties
+    keep[[first, second]] = True
+    table.difference[second, 0] += 1e3
+    found = solve(table.rows(keep), lattice.frames, slope_prior=1e-3)
+    assert found.unpaired == () and len(np.unique(found.components)) == 1
+    assert (~found.remainders.kept).sum() <= 1
+
+
+def test_what_no_plane_describes_enters_the_errors() -> None:
+    """Noise of 0.3 in the levels beyond the stated 0.005: found, and the errors agree with the scatter again."""
+    lattice, rng, extra, draws = Lattice(6), np.random.default_rng(23), 0.3, 60
+    shape = np.linalg.cholesky(np.linalg.inv(lattice.information) * lattice.information[:, :1, :1])
+    z2, misfits = [], []
+    for _ in range(draws):
+        truth = lattice.planes(rng, slope=1e-3, wave=0)
+        beyond = extra * (shape @ rng.normal(size=(len(lattice.plus), 3, 1)))[:, :, 0]
+        table = lattice.table(truth, lattice.noise(rng) + beyond)
+        found = solve(table, lattice.frames, slope_prior=1e-3 / math.sqrt(3))
+        e = found.parameters[:, 0] - truth[:, 0] + truth[:, 0].mean()
+        z2.append((e / found.standard_errors[:, 0]) ** 2)
+        misfits.append(found.misfit)
+        assert found.remainders.kept.sum() >= len(lattice.plus) - 1
+    assert abs(np.mean(misfits) / extra - 1) < 0.05
+    assert 0.75 < np.mean(z2) < 1.25
+
+
+def test_stacks_count_their_noise_once() -> None:
+    """n images on one another, all pairs: the error of a level is σ/√n_pix·√(1 - 1/n), not √(2/n) of that."""
+    n, pixels, draws, rng = 12, 1e4, 300, np.random.default_rng(24)
+    plus, minus = np.triu_indices(n, 1)
+    frames = np.tile((0.0, 0.0, 50.0), (n, 1))
+    information = np.zeros((plus.size, 3, 3))
+    information[:, 0, 0] = pixels / 2
+    zero, share = np.zeros(plus.size), np.full(plus.size, 2 / n)
+    errors = []
+    for _ in range(draws):
+        level = rng.normal(0, 1 / math.sqrt(pixels), n)  # the mean noise of each image
+        f = np.stack((level[plus] - level[minus], zero, zero), axis=1)
+        found = solve(PairTable(plus, minus, zero, zero, f, information, share), frames, "level")
+        errors.append(found.level)
+        assert found.misfit == 0 and found.remainders.kept.all()
+    stated = found.standard_errors[:, 0]
+    np.testing.assert_allclose(stated, math.sqrt((1 - 1 / n) / pixels), rtol=1e-9)
+    assert abs(np.std(errors) / stated.mean() - 1) < 0.05
+
+
+# --- wishes -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("prior", [None, "auto", 1e-2])
+def test_locked_images_are_not_corrected_and_the_others_fit_them(prior: Any) -> None:
+    lattice = Lattice(4)
+    truth = lattice.planes(np.random.default_rng(25), slope=1e-3)
+    truth[5] = truth[11] = 0
+    found = solve(lattice.table(truth, factor=1e6), lattice.frames, slope_prior=prior, locked=[5, 11])
+    assert not found.parameters[[5, 11]].any() and found.locked == (5, 11)
+    np.testing.assert_allclose(found.parameters * (1, H, H), truth * (1, H, H), atol=1e-4)
+    assert "2 locked images" in found.gauge and not found.standard_errors[[5, 11]].any()
+    assert (found.standard_errors[0] > 0).all()
+
+
+@pytest.mark.parametrize("prior", [None, 1e-2])
+def test_anchors_have_zero_mean(prior: Any) -> None:
+    """One anchor without a prior is not corrected at all; with one, its slopes are what the data say."""
+    lattice, rng = Lattice(4), np.random.default_rng(26)
+    table = lattice.table(lattice.planes(rng, slope=1e-3), lattice.noise(rng))
+    plain = solve(table, lattice.frames, slope_prior=prior)
+    one, two = (solve(table, lattice.frames, slope_prior=prior, anchors=a) for a in ([6], [1, 6]))
+    assert abs(one.level[6]) < 1e-9 and abs(two.level[[1, 6]].mean()) < 1e-9
+    assert "anchors" in one.gauge
+    g = np.zeros((1, 48))
+    g[0, 0], g[0, 45] = 1, -1  # a difference is the same in any gauge, with its error, but for a common plane
+    if prior is None:
+        assert np.abs(one.parameters[6] * (1, H, H)).max() < 1e-9 and np.abs(one.standard_errors[6]).max() < 1e-9
+        assert lattice.residual(one.parameters, plain.parameters) < 1e-9
+    else:
+        np.testing.assert_allclose(one.parameters - plain.parameters, [[-plain.level[6], 0, 0]] * 16, atol=1e-9)
+        np.testing.assert_allclose(one.variance(g), plain.variance(g), rtol=1e-9)
+        assert one.standard_errors[6, 0] < 1e-6 * plain.standard_errors[6, 0]
+
+
+def test_selected_covariances_are_those_of_solves_in_every_gauge() -> None:
+    """Blocks of images and of pairs, in two groups, with pins, priors, anchors and locks."""
+    table, frames, _truth, _ = two_lattices()
+    each: tuple[dict[str, Any], ...] = (
+        {}, {"anchors": [2, 4, 12]}, {"locked": [3]}, {"locked": [3, 15], "anchors": [0]},
+    )  # fmt: skip
+    for wishes in each:
+        for prior in (None, 0.01):
+            found = solve(table, frames, slope_prior=prior, **wishes)
+            first, second = np.concatenate((np.arange(19), table.plus)), np.concatenate((np.arange(19), table.minus))
+            blocks = found.known.blocks(first, second)
+            q, z = found.known.functionals(csr_array(np.eye(57)))
+            dense = (q.T @ z / found.known.weight).reshape(19, 3, 19, 3).swapaxes(1, 2)
+            unit = np.array((1, H, H))
+            scaled = (blocks - dense[first, second]) * unit[:, None] * unit
+            assert np.abs(scaled).max() < 1e-9 * np.abs(dense * unit[:, None] * unit).max()
+
+
+def test_wishes_about_unknown_images_are_refused() -> None:
+    lattice = Lattice(2)
+    table = lattice.table(np.zeros((4, 3)))
+    for name in ("locked", "anchors", "level_only"):
+        with pytest.raises(InputError, match=name):
+            solve(table, lattice.frames, **cast("dict[str, Any]", {name: [4]}))
+    with pytest.raises(InputError, match="direct, relaxation"):
+        solve(table, lattice.frames, solver="annealing")
+
+
+# --- relaxation ---------------------------------------------------------------------------------------------------
+
+
+def test_relaxation_ends_at_the_direct_solution() -> None:
+    lattice, rng = Lattice(3), np.random.default_rng(27)
+    table = lattice.table(lattice.planes(rng), lattice.noise(rng))
+    direct = solve(table, lattice.frames, slope_prior=None)
+    relaxed = solve(table, lattice.frames, solver="relaxation", tolerance=1e-6)
+    assert relaxed.converged and 10 < (relaxed.steps or 0) < 10_000
+    np.testing.assert_allclose(relaxed.parameters * (1, H, H), direct.parameters * (1, H, H), atol=1e-2)
+    hasty = solve(table, lattice.frames, solver="relaxation", max_steps=5)
+    assert not hasty.converged and hasty.steps == 5
+    with pytest.raises(InputError, match="direct"):
+        _ = relaxed.standard_errors
+
+
+def test_one_step_of_relaxation_is_half_of_what_the_neighbour_asks() -> None:
+    """Two images whose levels differ by 8: each moves by half of it, all at once, and they agree."""
+    information = np.zeros((1, 3, 3))
+    information[0, 0, 0] = 1
+    pair = PairTable(np.array([0]), np.array([1]), np.zeros(1), np.zeros(1), np.array([[8.0, 0, 0]]), information)
+    found = solve(pair, np.array([[0.0, 0, 1], [0, 0, 1]]), "level", solver="relaxation", max_steps=1)
+    assert found.level.tolist() == [4.0, -4.0]

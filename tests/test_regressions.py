@@ -52,7 +52,7 @@ def test_exact_pairs_do_not_drown_the_others() -> None:
         PairTable(plus, minus, zero, zero, difference, information), [ImageFrame(0.0, 0.0, 10.0)] * 4, "level"
     )
     np.testing.assert_allclose(solution.level, [-2.5, -2.5, -2.5, 7.5], atol=1e-6)
-    assert np.isfinite(solution.standard_errors()).all()
+    assert np.isfinite(solution.standard_errors).all()
 
 
 @pytest.mark.parametrize("name", ["flux", "area"])

@@ -26,8 +26,9 @@ the data: the slope difference of a pair has the variance 2τ² + its own, so a 
 prior, a group that is not connected through its other pairs gets levels only, and is listed.
 """
 
-from dmontage.background.solution import Report, Solution
+from dmontage.background.modes import LargeScale, Mode, large_scale
+from dmontage.background.solution import Remainders, Solution
 from dmontage.background.solver import solve
 from dmontage.background.tables import ImageFrame, PairTable
 
-__all__ = ["ImageFrame", "PairTable", "Report", "Solution", "solve"]
+__all__ = ["ImageFrame", "LargeScale", "Mode", "PairTable", "Remainders", "Solution", "large_scale", "solve"]

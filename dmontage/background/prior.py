@@ -20,7 +20,10 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float64]
 
-__all__ = ["prior_of"]
+__all__ = ["is_negligible", "prior_of"]
+
+_NEGLIGIBLE = 1e-12
+"""Of what the data say: a prior below it is lost in the rounding of the normal equations."""
 
 
 def prior_of(pairs: PairTable, information: Floats, wanted: float | str | None) -> float | None:
@@ -34,6 +37,14 @@ def prior_of(pairs: PairTable, information: Floats, wanted: float | str | None) 
     if not 0 <= wanted < np.inf:
         raise InputError(f"slope_prior {wanted} is not a standard deviation; give 0 or more, or None for no prior")
     return float(wanted)
+
+
+def is_negligible(tau: float | None, information: Floats) -> bool:
+    """True where a prior is so wide that the data's rounding hides it: its limit, the smallest gradient, is exact."""
+    if not tau or not len(information):
+        return False
+    by_data = float(np.median(np.maximum(information[:, 1, 1], information[:, 2, 2])))
+    return 1 / tau**2 < _NEGLIGIBLE * by_data
 
 
 def _slope_spread(pairs: PairTable, w: Floats) -> float:

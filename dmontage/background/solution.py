@@ -1,55 +1,50 @@
-"""What comes out of the solve: the corrections, how well they are known, and what they did (level 3)."""
+"""What comes out of the solve: the corrections, how well they are known, and what they leave (level 3)."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from dmontage.background.normal import BATCH, Normal
 from dmontage.errors import InputError
 from dmontage.model import Plane
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from numpy.typing import NDArray
 
-    from dmontage.background.normal import Normal
     from dmontage.background.tables import Floats, Ints, PairTable
 
-__all__ = ["Report", "Solution"]
-
-_BATCH = 256  # functionals solved for at once
+__all__ = ["Remainders", "Solution"]
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
-    """Level differences at the overlaps' origins, before and after the corrections, in the unit of the pixels."""
+class Remainders:
+    """Level differences of m pairs at the overlaps' origins, before and after the corrections, in the pixels' unit."""
 
-    n_pairs: int
-    rms_before: float
-    rms_after: float
-    weighted_before: float
-    """Root mean square with the levels' information as weight."""
-    weighted_after: float
-    worst_before: tuple[int, int, float]
-    """(plus, minus, difference) of the largest one."""
-    worst_after: tuple[int, int, float]
+    plus: Ints
+    minus: Ints
+    before: Floats
+    after: Floats
+    weights: Floats
+    """(m,) information of the levels."""
+    kept: NDArray[np.bool_]
+    """False for pairs that disagree with the rest, and were left out."""
+    t: Floats
+    """What is left of level and slopes over its error, the misfit included; about 1, or less."""
 
     @classmethod
-    def of(cls, pairs: PairTable, weights: Floats, after: Floats) -> Report:
-        """Report of `pairs` with the levels' `weights` (m,), of which the differences `after` (m, 3) are left."""
-        if not weights.size:
-            return cls(0, 0.0, 0.0, 0.0, 0.0, (-1, -1, 0.0), (-1, -1, 0.0))
+    def of(cls, pairs: PairTable, after: Floats, kept: NDArray[np.bool_], t: Floats) -> Remainders:
+        """What of `pairs` the corrections leave, `after` (m, 3)."""
+        return cls(pairs.plus, pairs.minus, pairs.difference[:, 0], after[:, 0], pairs.information[:, 0, 0], kept, t)
 
-        def rms(level: Floats, weights: Floats | None = None) -> float:
-            return float(np.sqrt(np.average(level**2, weights=weights)))
-
-        def worst(level: Floats) -> tuple[int, int, float]:
-            k = int(np.argmax(np.abs(level)))
-            return int(pairs.plus[k]), int(pairs.minus[k]), float(level[k])
-
-        a, b = pairs.difference[:, 0], after[:, 0]
-        return cls(weights.size, rms(a), rms(b), rms(a, weights), rms(b, weights), worst(a), worst(b))
+    def rms(self, when: str, *, weighted: bool = False) -> float:
+        """Root mean square "before" or "after", of the pairs that were kept; 0 without any."""
+        level = getattr(self, when)[self.kept]
+        weights = self.weights[self.kept] if weighted else None
+        return float(np.sqrt(np.average(level**2, weights=weights))) if level.size else 0.0
 
 
 @dataclass(frozen=True)
@@ -58,23 +53,30 @@ class Solution:
 
     parameters: Floats
     """(n, 3) level at the image's centre, slope_x, slope_y per mosaic pixel."""
-    centres: Floats
-    """(n, 2) x, y of the planes' origins, mosaic pixels."""
+    frames: Floats
+    """(n, 3) x, y of the planes' origins and the images' half size, mosaic pixels."""
     components: Ints
     """(n,) number of each image's connected group, in order of their first images."""
     unpaired: tuple[int, ...]
     """Images without a usable pair: their correction is zero."""
     level_only: tuple[int, ...]
     """Images whose slopes are zero because thin overlaps leave them undetermined, or because that was asked for."""
+    locked: tuple[int, ...]
+    """Images whose correction is zero because that was asked for."""
     unusable: tuple[int, ...]
     """Rows of the pairs without information, which were left out."""
     gauge: str
     """What fixes the part of the corrections that differences cannot tell."""
     tau: float | None
     """Prior standard deviation of the slopes, per pixel; None where there was no prior."""
-    report: Report
-    normal: Normal
-    """The factored normal equations; they live in this process and cannot be pickled."""
+    misfit: float
+    """Standard deviation of what the pairs disagree by beyond their stated errors, as a level; 0 if that is nothing."""
+    remainders: Remainders
+    normal: Normal | None
+    """The factored normal equations, which give covariances; None from a relaxation, which has none."""
+    steps: int | None = None
+    """Of the relaxation; None for the direct solution."""
+    converged: bool = True
 
     @property
     def level(self) -> Floats:
@@ -90,6 +92,11 @@ class Solution:
     def slope_y(self) -> Floats:
         """(n,) change per mosaic pixel along y."""
         return self.parameters[:, 2]
+
+    @property
+    def centres(self) -> Floats:
+        """(n, 2) x, y of the planes' origins, mosaic pixels."""
+        return self.frames[:, :2]
 
     def plane(self, i: int) -> Plane:
         """Correction of image `i`, about its centre."""
@@ -113,15 +120,23 @@ class Solution:
         g = csr_array(functionals)
         if g.ndim != 2 or g.shape[1] != self.parameters.size:
             raise InputError(f"functionals of shape {g.shape}; want (m, {self.parameters.size}), 3 for each image")
-        rows = range(0, g.shape[0], _BATCH)
-        return np.concatenate([self.normal.variance(g[k : k + _BATCH]) for k in rows] or [np.zeros(0)])
+        rows = range(0, g.shape[0], BATCH)
+        return np.concatenate([self.known.variance(g[k : k + BATCH]) for k in rows] or [np.zeros(0)])
 
-    def standard_errors(self, images: Sequence[int] | None = None) -> Floats:
-        """(k, 3) standard errors of level, slope_x, slope_y of some images (of all: 3n solves, minutes at 10,000)."""
-        from scipy.sparse import csr_array
+    @cached_property
+    def covariances(self) -> Floats:
+        """(n, 3, 3) covariance of each image's level, slope_x, slope_y, in the stated gauge: by selected inversion."""
+        each = np.arange(len(self.parameters))
+        return self.known.blocks(each, each)
 
-        index = np.arange(len(self.parameters)) if images is None else np.asarray(images, dtype=np.int64)
-        columns = (3 * index[:, None] + np.arange(3)).ravel()
-        rows = np.arange(columns.size)
-        unit = csr_array((np.ones(columns.size), (rows, columns)), shape=(columns.size, self.parameters.size))
-        return np.sqrt(self.variance(unit)).reshape(-1, 3)
+    @property
+    def standard_errors(self) -> Floats:
+        """(n, 3) of level, slope_x, slope_y; zero for what is fixed."""
+        return np.asarray(np.sqrt(np.maximum(np.einsum("kaa->ka", self.covariances), 0.0)))
+
+    @property
+    def known(self) -> Normal:
+        """What gives covariances; InputError from a relaxation."""
+        if self.normal is None:
+            raise InputError("a relaxation has no covariance: solve with solver='direct' for the errors")
+        return self.normal

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from dmontage.background.groups import Groups
+from dmontage.background.groups import Groups, Wishes
 from dmontage.background.normal import Normal, System
-from dmontage.background.prior import prior_of
-from dmontage.background.solution import Report, Solution
-from dmontage.background.tables import PairTable, check_rows, frame_table, weights_of
+from dmontage.background.prior import is_negligible, prior_of
+from dmontage.background.relaxation import relax
+from dmontage.background.robust import Robust, robust_fit
+from dmontage.background.solution import Remainders, Solution
+from dmontage.background.tables import PairTable, check_images, check_rows, frame_table, weights_of
+from dmontage.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,7 +25,9 @@ if TYPE_CHECKING:
     from dmontage.background.tables import Floats, ImageFrame
     from dmontage.model import PlaneFit
 
-__all__ = ["solve"]
+__all__ = ["SOLVERS", "solve"]
+
+SOLVERS = ("direct", "relaxation")
 
 
 def solve(
@@ -28,7 +35,13 @@ def solve(
     images: Sequence[ImageFrame] | Floats,
     model: Literal["plane", "level"] = "plane",
     slope_prior: Literal["auto"] | float | None = "auto",
+    *,
     level_only: Sequence[int] = (),
+    locked: Sequence[int] = (),
+    anchors: Sequence[int] = (),
+    solver: str = "direct",
+    tolerance: float = 1e-4,
+    max_steps: int = 10_000,
 ) -> Solution:
     """Corrections of all images from the differences of their overlaps.
 
@@ -45,47 +58,155 @@ def solve(
         ``"auto"``; no prior where None; zero is level-only.
     level_only
         Images whose slopes are zero all the same.
+    locked
+        Images that are not corrected: the others are fitted to them.
+    anchors
+        Images whose mean correction is zero; of all images in groups without any.
+    solver
+        ``"direct"``: least squares, robust, with its covariance. ``"relaxation"``: the papers' own iteration, which
+        knows neither prior nor rejection nor covariance.
+    tolerance, max_steps
+        Of the relaxation: it ends when no level, and no slope over half an image, moves by ``tolerance``.
 
     Returns
     -------
     Solution
-        Corrections with their error on demand; what was left out is listed in it.
+        Corrections with their errors; what was left out is listed in it.
 
     Raises
     ------
     InputError
-        For pairs of unknown images, numbers that are not finite, or a negative prior.
+        For pairs or wishes of unknown images, numbers that are not finite, a negative prior, or an unknown solver.
     """
     table = fits if isinstance(fits, PairTable) else PairTable.of(fits)
     frames = frame_table(images)
     check_rows(table, len(frames))
+    for name, some in (("level_only", level_only), ("locked", locked), ("anchors", anchors)):
+        check_images(name, some, len(frames))
+    if solver not in SOLVERS:
+        raise InputError(f"solver {solver!r} is not one of {', '.join(SOLVERS)}")
     used = table.information[:, 0, 0] > 0
     pairs = table.rows(used)
     w, weight = weights_of(pairs.information)
-    tau = prior_of(pairs, w * weight, slope_prior) if model == "plane" else 0.0
-    without_slopes = np.zeros(len(frames), dtype=bool)
-    without_slopes[list(level_only)] = True
-    groups = Groups.of(pairs, w, frames, tau, without_slopes)
-    system = System.of(pairs, w, frames)
-    penalty = np.zeros((len(frames), 3))
-    if tau:
-        penalty[:, 1:] = 1 / (weight * (tau * frames[:, 2:]) ** 2)
-    free = groups.free()
-    normal = Normal(*system.factored(penalty.ravel(), free), free, system.unit, weight, *groups.null_vectors(frames))
-    p = normal.solve(system.right(pairs.difference))
-    p += normal.solve(system.right(system.residuals(pairs.difference, p)) - penalty.ravel() * p)
-    p = normal.to_gauge(p * system.unit)
+    relaxed = solver == "relaxation"
+    wanted = None if relaxed else slope_prior
+    tau = prior_of(pairs, w * weight, wanted) if model == "plane" else 0.0
+    wishes = Wishes.of(len(frames), locked, anchors, level_only)
+    prior = None if is_negligible(tau, w * weight) else tau
+    problem = _Problem(pairs, w, weight, frames, prior, wishes)
+    if relaxed:
+        found, steps, converged = _relaxed(problem, tolerance, max_steps)
+    else:
+        found, steps, converged = robust_fit(pairs, w * weight, frames, problem.fit), 0, True
+    return _solution(problem, found, _rows(~used), tau, steps if relaxed else None, converged)
+
+
+@dataclass(frozen=True)
+class _Problem:
+    """All that a least-squares fit takes but the pairs' weights."""
+
+    pairs: PairTable
+    w: Floats
+    """(m, 3, 3) information, in units of `weight`."""
+    weight: float
+    frames: Floats
+    tau: float | None
+    wishes: Wishes
+
+    @cached_property
+    def system(self) -> System:
+        return System.of(self.pairs, self.frames)
+
+    @cached_property
+    def penalty(self) -> Floats:
+        """(3n,) of the prior."""
+        penalty = np.zeros((len(self.frames), 3))
+        if self.tau:
+            penalty[:, 1:] = 1 / (self.weight * (self.tau * self.frames[:, 2:]) ** 2)
+        return penalty.ravel()
+
+    def groups(self, kept: NDArray[np.bool_]) -> Groups:
+        return Groups.of(self.pairs.rows(kept), self.w[kept], self.frames, self.tau, self.wishes)
+
+    def fit(self, weights: Floats) -> _Fitted:
+        """Least squares, with what is left of the pairs' information by their weights (m,)."""
+        kept = weights > 0
+        groups, system, w = self.groups(kept), self.system.rows(kept), self.w[kept] * weights[kept, None, None]
+        difference, free = self.pairs.difference[kept], groups.free()
+        factor, scale = system.factored(w, self.penalty, free)
+        normal = Normal(factor, scale, free, system.unit, self.weight, groups.gauge(self.frames))
+        p = normal.solve(system.right(w, difference))
+        p += normal.solve(system.right(w, system.residuals(difference, p)) - self.penalty * p)
+        return _Fitted(self, groups, normal, p)
+
+
+@dataclass(frozen=True)
+class _Fitted:
+    problem: _Problem
+    groups: Groups
+    normal: Normal | None
+    p: Floats
+    """(3n,) internal parameters, in no gauge."""
+
+    @cached_property
+    def residuals(self) -> Floats:
+        return self.problem.system.residuals(self.problem.pairs.difference, self.p)
+
+    def predicted(self, some: NDArray[np.bool_]) -> Floats:
+        """(k, 3, 3) covariances of what the solution says of some pairs' differences."""
+        assert self.normal is not None
+        return self.normal.of_differences(self.problem.system.rows(some))
+
+    @cached_property
+    def n_effective(self) -> float:
+        """Free parameters, less what of them the prior fixes."""
+        normal = self.normal
+        if normal is None or not normal.free.size:
+            return 0.0
+        if not self.problem.tau:
+            return float(normal.free.size)
+        each = np.arange(normal.free.size)
+        by_prior = normal.factor.inverse_at(each, each) * normal.scale**2 * self.problem.penalty[normal.free]
+        return float(normal.free.size - by_prior.sum())
+
+
+def _relaxed(problem: _Problem, tolerance: float, max_steps: int) -> tuple[Robust, int, bool]:
+    kept = np.ones(len(problem.w), bool)
+    groups = problem.groups(kept)
+    # No image is pinned: the mean moves nowhere, since what one image is asked for its neighbour is asked against.
+    free = groups.free(pinned=False)
+    p, steps, converged = relax(problem.system, problem.w, problem.pairs.difference, free, tolerance, max_steps)
+    fitted = _Fitted(problem, groups, None, p)
+    return Robust(fitted, kept, 0.0, np.zeros(kept.size)), steps, converged
+
+
+def _solution(
+    problem: _Problem,
+    found: Robust,
+    unusable: tuple[int, ...],
+    tau: float | None,
+    steps: int | None,
+    converged: bool,
+) -> Solution:
+    fitted = found.fitted
+    assert isinstance(fitted, _Fitted)
+    groups, frames = fitted.groups, problem.frames
+    p = groups.gauge(frames).move(fitted.p * problem.system.unit)
     return Solution(
         parameters=p.reshape(-1, 3),
-        centres=frames[:, :2],
+        frames=frames,
         components=groups.component,
         unpaired=_rows(~groups.paired),
         level_only=_rows(groups.level_only),
-        unusable=_rows(~used),
+        locked=_rows(problem.wishes.locked),
+        unusable=unusable,
         gauge=groups.gauge_text(),
         tau=tau,
-        report=Report.of(pairs, w[:, 0, 0], system.residuals(pairs.difference, p / system.unit)),
-        normal=normal,
+        misfit=float(np.sqrt(found.misfit)),
+        remainders=Remainders.of(problem.pairs, fitted.residuals, found.kept, found.t),
+        normal=fitted.normal,
+        steps=steps,
+        converged=converged,
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float64]
     Ints = NDArray[np.int64]
 
-__all__ = ["DEFICIENT", "ImageFrame", "PairTable", "check_rows", "frame_table", "weights_of"]
+__all__ = ["DEFICIENT", "ImageFrame", "PairTable", "check_images", "check_rows", "frame_table", "ranks", "weights_of"]
 
 DEFICIENT = 1e-10
 """Smallest over largest eigenvalue of an information that fixes no plane; an overlap 2 px wide between images of
@@ -51,13 +51,23 @@ class PairTable:
     """(m, 3) level, slope_x, slope_y of plus - minus at the origin."""
     information: Floats
     """(m, 3, 3) inverse covariance of `difference`; zero for a pair that says nothing."""
+    share: Floats | None = None
+    """(m,) part of the information that other pairs do not repeat, above 0 and at most 1; None where it is all of it.
+    Where n images lie on one another, their n (n - 1)/2 pairs share the noise of n: each says 2/n of what it seems to.
+    """
+    views: Floats | None = None
+    """(m, 2, 2, 3) affine maps from mosaic pixels about the origin to the pixels of plus's, and of minus's, plane; None
+    where all of these are the mosaic's own. They differ for images that a seam cuts into several windows."""
 
     def __post_init__(self) -> None:
         m = self.plus.size
-        shapes = [a.shape for a in (self.plus, self.minus, self.x0, self.y0, self.difference, self.information)]
-        if shapes != [(m,)] * 4 + [(m, 3), (m, 3, 3)]:
-            raise InputError(f"pair table of {m} rows has columns of shapes {shapes}; want (m,) ×4, (m, 3), (m, 3, 3)")
-        numbers = np.column_stack((self.x0, self.y0, self.difference, self.information.reshape(m, 9)))
+        columns = (self.plus, self.minus, self.x0, self.y0, self.difference, self.information, self.share, self.views)
+        shapes = [(m,)] * 4 + [(m, 3), (m, 3, 3), (m,), (m, 2, 2, 3)]
+        for name, column, shape in zip(self.__slots__, columns, shapes, strict=True):
+            if column is not None and column.shape != shape:
+                raise InputError(f"pair table of {m} rows: {name} has shape {column.shape}, want {shape}")
+        optional = [a.reshape(m, a.size // max(m, 1)) for a in (self.share, self.views) if a is not None]
+        numbers = np.column_stack((self.x0, self.y0, self.difference, self.information.reshape(m, 9), *optional))
         bad = ~np.isfinite(numbers).all(axis=1) | (self.information[:, 0, 0] < 0) | (self.plus == self.minus)
         if bad.any():
             k = int(np.argmax(bad))
@@ -77,14 +87,8 @@ class PairTable:
 
     def rows(self, keep: NDArray[np.bool_]) -> PairTable:
         """The pairs marked in `keep`."""
-        return PairTable(
-            self.plus[keep],
-            self.minus[keep],
-            self.x0[keep],
-            self.y0[keep],
-            self.difference[keep],
-            self.information[keep],
-        )
+        columns: list[Any] = [getattr(self, name) for name in self.__slots__]
+        return PairTable(*[None if column is None else column[keep] for column in columns])
 
 
 def frame_table(images: Sequence[ImageFrame] | Floats) -> Floats:
@@ -101,6 +105,20 @@ def check_rows(table: PairTable, n: int) -> None:
     rows = np.concatenate((table.plus, table.minus))
     if rows.size and not 0 <= rows.min() <= rows.max() < n:
         raise InputError(f"pairs name images {rows.min()} to {rows.max()}, but there are {n} frames; give them all")
+
+
+def check_images(name: str, images: Sequence[int], n: int) -> None:
+    """InputError for numbers of other images than the `n` that there are."""
+    if len(images) and not 0 <= min(images) <= max(images) < n:
+        raise InputError(f"{name} names images {min(images)} to {max(images)}, but there are {n}")
+
+
+def ranks(pairs: PairTable, information: Floats, frames: Floats) -> Ints:
+    """(m,) parameters, 0 to 3, that each pair's information fixes, for images of `frames` (n, 3)."""
+    lever = np.minimum(frames[pairs.plus, 2], frames[pairs.minus, 2])
+    unit = np.stack((np.ones_like(lever), 1 / lever, 1 / lever), axis=1)
+    values = np.linalg.eigvalsh(information * unit[:, :, None] * unit[:, None, :])
+    return np.asarray((values > DEFICIENT * values[:, 2:]).sum(axis=1))
 
 
 def weights_of(information: Floats) -> tuple[Floats, float]:

@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["How", "Part", "coadd", "coadd_chunk", "coadd_chunks"]
+__all__ = ["MEDIAN_AREA", "How", "Part", "coadd", "coadd_chunk", "coadd_chunks"]
 
-_MEDIAN_AREA = 0.5
+MEDIAN_AREA = 0.5
 """A contributor to a median covers more than this part of its nominal area."""
 
 _BAND = 128
@@ -119,7 +119,7 @@ def _median(window: Window, parts: list[Part], *, weighted: bool) -> tuple[NDArr
         for k, (part, w) in enumerate(inside):
             mine, here = w.relative_to(part.window).slices, w.relative_to(band).slices
             flux, divisor, covered = part.flux[mine], part.divisor[mine], part.area[mine]
-            limit = _MEDIAN_AREA * part.nominal
+            limit = MEDIAN_AREA * part.nominal
             stack.values(flux, divisor, covered, part.plane, w.y0, w.x0, limit, values[k][here])
             areas[k][here] = covered
             if own:

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from itertools import groupby
 from operator import itemgetter
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
-from dmontage.kernels.plane_fit import Sums, difference, fit_plane
+from dmontage.kernels.plane_fit import Sums, difference, fit_plane, median_about
 from dmontage.model import Drop, OverlapPair, Plane, PlaneFit
 from dmontage.store import Store
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from numpy.typing import NDArray
 
-__all__ = ["MIN_AREA", "MIN_OF_DROPS", "fit_pair", "fit_pairs"]
+__all__ = ["MIN_AREA", "MIN_OF_DROPS", "fit_pair", "fit_pairs", "medians_left"]
 
 MIN_AREA = 0.9
 """A pixel counts in a difference where both images cover at least this part of what they cover in the mean.
@@ -29,24 +29,19 @@ Two images whose dithers are apart hardly ever reach more in the same pixel: of 
 the pixel, three have none at 0.9, where levels are wrong by 0.11; at 0.25 by 0.02, as with whole pixels."""
 
 
-def fit_pair(
-    pair: OverlapPair, plus: Sums, minus: Sums, model: Literal["plane", "level"], correlation: float
-) -> PlaneFit:
+def fit_pair(pair: OverlapPair, plus: Sums, minus: Sums, correlation: float) -> PlaneFit:
     """Fit the difference of two projected images.
 
     Parameters
     ----------
     plus, minus
         Sums of either image on ``pair.window``.
-    model
-        "level" keeps the slopes at zero.
     correlation
         Factor by which projection enlarges the covariance of a fit: it makes neighbours alike.
     """
     w = pair.window
-    d = difference(plus, minus)
-    x0, y0 = (w.x0 + w.x1 - 1) / 2, (w.y0 + w.y1 - 1) / 2
-    fit = fit_plane(d, w.y0, w.x0, x0, y0, model, correlation)
+    x0, y0 = pair.origin
+    fit = fit_plane(difference(plus, minus), w.y0, w.x0, x0, y0, correlation)
     a, b, c = fit.information.tolist()
     return PlaneFit(
         plus=pair.plus,
@@ -60,26 +55,40 @@ def fit_pair(
     )
 
 
-def fit_pairs(
-    store_path: str, pairs: Sequence[tuple[int, int, float]], model: Literal["plane", "level"]
-) -> list[PlaneFit]:
+def fit_pairs(store_path: str, pairs: Sequence[tuple[int, int, float]]) -> list[PlaneFit]:
     """Task: fit some pairs (plus, minus, correlation); those with one ``plus`` stand together: it is decoded once."""
+    correlations = [correlation for *_, correlation in pairs]
+    each = _each(Store.open(store_path), [(plus, minus) for plus, minus, _ in pairs])
+    return [fit_pair(*sums, correlation) for sums, correlation in zip(each, correlations, strict=True)]
+
+
+def medians_left(store_path: str, pairs: Sequence[tuple[int, int]], background: str) -> list[float]:
+    """Task: medians of some pairs' differences less the corrections that the store has, measured on the pixels."""
     store = Store.open(store_path)
+    planes = [Plane(*numbers) for numbers in store.planes(background).tolist()]
+    medians = []
+    for pair, plus, minus in _each(store, pairs):
+        a, b, (x0, y0), w = planes[pair.plus], planes[pair.minus], pair.origin, pair.window
+        level = float(a.at(x0, y0) - b.at(x0, y0))
+        left = level, a.slope_x - b.slope_x, a.slope_y - b.slope_y
+        medians.append(median_about(difference(plus, minus), w.y0, w.x0, left, x0, y0))
+    return medians
+
+
+def _each(store: Store, pairs: Sequence[tuple[int, int]]) -> Iterator[tuple[OverlapPair, Sums, Sums]]:
+    """The pairs with what both rows have in their overlap."""
     windows = store.windows()
     drop = Drop(**store.attributes["drop"])
     min_area = MIN_AREA if drop.whole else MIN_OF_DROPS * drop.pixfrac**2
     names = [name for name in ("flux", "weight", "area") if name in store.sums]
-    fits = []
     for plus, others in groupby(pairs, key=itemgetter(0)):
         origin = windows[plus]
         whole = store.read_row(plus, origin, origin, names)
-        for _, minus, correlation in others:
+        for _, minus in others:
             pair = OverlapPair(plus, minus, origin & windows[minus])
             part = pair.window.relative_to(origin).slices
             mine = _sums([array[part] for array in whole], min_area)
-            other = _sums(store.read_row(minus, windows[minus], pair.window, names), min_area)
-            fits.append(fit_pair(pair, mine, other, model, correlation))
-    return fits
+            yield pair, mine, _sums(store.read_row(minus, windows[minus], pair.window, names), min_area)
 
 
 def _sums(arrays: Sequence[NDArray[Any]], min_area: float) -> Sums:

@@ -28,7 +28,7 @@ caller's window nor its blank border changes a bit of the answer.
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 
     FloatArray = NDArray[np.float32] | NDArray[np.float64]
 
-__all__ = ["ClippedPlane", "Sums", "difference", "fit_plane"]
+__all__ = ["ClippedPlane", "Sums", "difference", "fit_plane", "median_about"]
 
 _GAUSSIAN_MAD = 1.482602218505602  # σ / MAD of a Gaussian
 _MAX_STEPS = 40
@@ -100,6 +100,16 @@ def difference(plus: Sums, minus: Sums) -> FloatArray:
     return d
 
 
+def median_about(
+    d: FloatArray, y_first: int, x_first: int, plane: tuple[float, float, float], x0: float, y0: float
+) -> float:
+    """Median of a difference image less a plane (level, slope_x, slope_y) about x0, y0; NaN without pixels.
+
+    Arguments as for `fit_plane`.
+    """
+    return residual_median((d, y_first, x_first, x0, y0), np.array(plane, np.float64), False)[0]
+
+
 def _rounding(sums: Sums) -> float:
     eps = max(float(np.finfo(array.dtype).eps) for array in sums[:2])
     return 1.0001 * eps if eps > 1e-8 else 8 * eps  # the 1e-4 pays for the products of two roundings
@@ -140,7 +150,6 @@ def fit_plane(
     x_first: int,
     x0: float,
     y0: float,
-    model: Literal["plane", "level"] = "plane",
     correlation: float = 1.0,
     clip: float = 3.0,
 ) -> ClippedPlane:
@@ -154,8 +163,6 @@ def fit_plane(
         Mosaic pixel of ``d[0, 0]``.
     x0, y0
         Origin of the plane, mosaic pixels; near the middle of the overlap, so that no digits are lost.
-    model
-        ``"level"`` keeps both slopes exactly zero.
     correlation
         Covariance factor of correlated pixels: R² of `dmontage.noise.correlation_factor`.
     clip
@@ -172,13 +179,13 @@ def fit_plane(
     single = d.dtype == np.float32
     data: FloatArray = np.ascontiguousarray(d, np.float32) if single else np.ascontiguousarray(d, np.float64)
     frame = (data, y_first, x_first, float(x0), float(y0))
-    plane, limit, rounding, median, n_pixels = _robust_start(frame, model, clip)
+    plane, limit, rounding, median, n_pixels = _robust_start(frame, clip)
     if n_pixels == 0:
         return ClippedPlane(0.0, 0.0, 0.0, np.zeros((3, 3)), 0.0, math.nan, 0, 0)
     kept = np.zeros(6)
     for _ in range(_MAX_STEPS):
         sums = residual_sums(frame, plane, limit)
-        step, moments, rank = _least_squares(sums, model)
+        step, moments, rank = _least_squares(sums)
         plane += step
         if np.array_equal(sums[:6], kept):  # n and the coordinate sums are the fingerprint of the kept set
             break
@@ -194,7 +201,7 @@ def fit_plane(
     return ClippedPlane(level, slope_x, slope_y, factor * moments, rms, median, n_pixels, n_kept)
 
 
-def _robust_start(frame: Frame, model: str, clip: float) -> tuple[NDArray[np.float64], float, float, float, int]:
+def _robust_start(frame: Frame, clip: float) -> tuple[NDArray[np.float64], float, float, float, int]:
     """Plane, clipping limit, rounding of the differences, their median and number."""
     plane = np.zeros(3)
     median, n_pixels = residual_median(frame, plane, False)
@@ -215,7 +222,7 @@ def _robust_start(frame: Frame, model: str, clip: float) -> tuple[NDArray[np.flo
         if scale >= 0.99 * previous:
             break
         previous = scale
-        plane += _least_squares(residual_sums(frame, plane, clip * scale), model)[0]
+        plane += _least_squares(residual_sums(frame, plane, clip * scale))[0]
         shift = residual_median(frame, plane, False)[0]
     return plane, clip * scale, rounding, median, n_pixels
 
@@ -232,25 +239,23 @@ def _quantum(frame: Frame, plane: NDArray[np.float64], rounding: float, n_pixels
     return step if near >= 0.01 * n_pixels else 0.0
 
 
-def _least_squares(sums: NDArray[np.float64], model: str) -> tuple[NDArray[np.float64], NDArray[np.float64], int]:
+def _least_squares(sums: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64], int]:
     """Plane (3,) through the summed residuals, its moment matrix (3, 3), and the number of constrained directions."""
     plane, moments = np.zeros(3), np.zeros((3, 3))
     n = sums[0]
     if n == 0:
         return plane, moments, 0
-    plane[0], moments[0, 0], rank = sums[6] / n, n, 1
-    if model == "plane":
-        # About the centroid of the kept pixels the slopes part from the level, and lose no digits to it.
-        centroid = sums[1:3] / n
-        scatter = np.array([[sums[3], sums[4]], [sums[4], sums[5]]]) - n * np.outer(centroid, centroid)
-        values, vectors = np.linalg.eigh(scatter)
-        known = values > _MIN_SCATTER
-        values, vectors, rank = values[known], vectors[:, known], 1 + int(known.sum())
-        plane[1:] = vectors @ ((vectors.T @ (sums[7:9] - centroid * sums[6])) / values)
-        plane[0] -= centroid @ plane[1:]
-        moments[0, 1:] = moments[1:, 0] = sums[1:3]
-        moments[1:, 1:] = (vectors * values) @ vectors.T + n * np.outer(centroid, centroid)
-    return plane, moments, rank
+    # About the centroid of the kept pixels the slopes part from the level, and lose no digits to it.
+    centroid = sums[1:3] / n
+    scatter = np.array([[sums[3], sums[4]], [sums[4], sums[5]]]) - n * np.outer(centroid, centroid)
+    values, vectors = np.linalg.eigh(scatter)
+    known = values > _MIN_SCATTER
+    values, vectors = values[known], vectors[:, known]
+    plane[1:] = vectors @ ((vectors.T @ (sums[7:9] - centroid * sums[6])) / values)
+    plane[0] = sums[6] / n - centroid @ plane[1:]
+    moments[0, 0], moments[0, 1:], moments[1:, 0] = n, sums[1:3], sums[1:3]
+    moments[1:, 1:] = (vectors * values) @ vectors.T + n * np.outer(centroid, centroid)
+    return plane, moments, 1 + int(known.sum())
 
 
 def _unclipped(s: float, limit: float) -> tuple[float, float]:

@@ -84,12 +84,12 @@ class Patch:
         if 0 not in self._kept:
             w = self.window
             x, y = np.arange(w.x0, w.x1 + 1), np.arange(w.y0, w.y1 + 1)
-            rows, columns = self._in_numpy(x, y[[0, -1]]), self._in_numpy(x[[0, -1]], y)
+            rows, columns = self.in_numpy(x, y[[0, -1]]), self.in_numpy(x[[0, -1]], y)
             ends = [(min(a.min(), b.min()), max(a.max(), b.max())) for a, b in zip(rows, columns, strict=True)]
             self._kept[0] = np.array([*ends[1], *ends[0]])
         return Box(*self._kept[0].tolist())
 
-    def _in_numpy(self, x: NDArray[np.int64], y: NDArray[np.int64]) -> list[Floats]:
+    def in_numpy(self, x: NDArray[np.int64], y: NDArray[np.int64]) -> list[Floats]:
         """As `mesh`; a plan needs no kernel, and need not wait for numba."""
         if self.focal is not None:
             t = self._through_tables(x, y)

@@ -10,7 +10,9 @@ from dmontage.errors import InputError
 from dmontage.fits_files import scan
 from dmontage.fits_files.companions import Wanted, find_companions
 from dmontage.grid import Grid
-from dmontage.model import Drop, ImageRef, Images
+from dmontage.model import Drop, ImageRef, Images, Matching
+from dmontage.pipeline.corrections import read_corrections
+from dmontage.pipeline.prediction import with_prediction
 from dmontage.pipeline.stages import Mosaic
 from dmontage.planner import MosaicPlan, make_plan
 from dmontage.quality import Quality
@@ -41,6 +43,11 @@ def plan(
     min_weight: float = 0.0,
     pixfrac: float = 1.0,
     kernel: str = "square",
+    slope_prior: float | str | None = "auto",
+    anchor: str | Sequence[str] = (),
+    lock: str | Sequence[str] = (),
+    solver: str = "direct",
+    corrections: Any = None,
     strict: bool = False,
     **options: Any,
 ) -> MosaicPlan:
@@ -80,6 +87,18 @@ def plan(
     pixfrac, kernel
         How a pixel is laid on the output (drizzle): shrunk to ``pixfrac`` of its side; "square" by exact overlap,
         "point" into the cell of its middle, "gaussian". See `dmontage.model.Drop`.
+    slope_prior
+        Standard deviation of the zero-mean prior that keeps the slopes of background "plane" down, in the unit of the
+        pixels per degree; "auto" takes it from the data; None has no prior.
+    anchor
+        Name of an image, or several, whose mean correction is zero, where it is zero in the mean over all otherwise.
+    lock
+        Names of images that are not corrected at all: the others are fitted to them.
+    solver
+        "direct", or "relaxation": the iteration of the Montage papers, without errors, for comparison.
+    corrections
+        Corrections to apply as they are, instead of matching: a table or file that `Mosaic.corrections` or
+        `Mosaic.write_corrections` made, or `dmontage.model.SkyPlane` by image name.
     strict
         Raise where an image would be skipped.
     **options
@@ -88,15 +107,23 @@ def plan(
     """
     wanted = Wanted(weight_map, mask, variance, image_weight, zero_point, flux_scale)
     found, companions = find_companions(_scanned(images, strict=strict), wanted, strict=strict)
-    return make_plan(
+    given = None if corrections is None else read_corrections(corrections)
+    matching = Matching(slope_prior, _names(anchor), _names(lock), solver, given)
+    decided = make_plan(
         found,
         grid if isinstance(grid, Grid) else (grid or Grid.fit)(_flat(found)),
         drop=drop_of(pixfrac, kernel),
         quality=Quality(border, polygons, good_bits, min_weight),
         companions=companions,
         zero_point_out=zero_point_out,
+        matching=matching,
         **options,
     )
+    return with_prediction(decided)
+
+
+def _names(names: str | Sequence[str]) -> tuple[str, ...]:
+    return (names,) if isinstance(names, str) else tuple(names)
 
 
 def mosaic(
@@ -133,7 +160,8 @@ def mosaic(
     **options
         What of the images counts, and how it is laid on the output: ``weight_map``, ``mask``, ``variance``,
         ``image_weight``, ``zero_point``, ``zero_point_out``, ``flux_scale``, ``border``, ``polygons``, ``good_bits``,
-        ``min_weight``, ``pixfrac``, ``kernel`` as for `dmontage.plan`; ``weights``, ``method``, ``unit``, ``tol``,
+        ``min_weight``, ``pixfrac``, ``kernel``; how backgrounds are matched: ``slope_prior``, ``anchor``, ``lock``,
+        ``solver``, ``corrections``; as for `dmontage.plan`; ``weights``, ``method``, ``unit``, ``tol``,
         ``max_bytes`` as for `dmontage.planner.make_plan`.
 
     Returns

@@ -7,7 +7,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, cast
 
 import numpy as np
 
@@ -16,14 +16,17 @@ from dmontage.fits_files import check_writable
 from dmontage.graph.coadd import How, coadd_chunk, coadd_chunks
 from dmontage.graph.drive import Call, active_client, name_of, run
 from dmontage.graph.lazy import lazy_mosaic
-from dmontage.graph.overlaps import fit_pairs
+from dmontage.graph.overlaps import fit_pairs, medians_left
 from dmontage.graph.rows import create_store, project_rows
+from dmontage.graph.shares import Cells, share_sums
 from dmontage.grid import Grid
 from dmontage.model import PlaneFit, Skipped
-from dmontage.pipeline.match import pair_arguments, solve_images
+from dmontage.pipeline.corrections import correction_table, given_planes, write_table
+from dmontage.pipeline.match import Match, pair_arguments
 from dmontage.pipeline.outcome import outcome
 from dmontage.pipeline.products import product_paths, write_products
 from dmontage.pipeline.summary import Summary
+from dmontage.pipeline.uncertainty import ErrorMap, cells_of, error_map, functionals, one_cell, plane_functionals
 from dmontage.planner import MosaicPlan
 from dmontage.store import InUseError, Store
 from dmontage.window import Window
@@ -75,6 +78,7 @@ class Mosaic:
         """Of the rows that the open store holds, or that turned out to be damaged."""
         self._outcome = outcome({}, ())
         self._corrected = False
+        self._match = Match(plan)
 
     def __repr__(self) -> str:
         ny, nx = self.grid.shape
@@ -140,6 +144,95 @@ class Mosaic:
                 )
         self.summary.bytes_out = plan.bytes_out
         return self
+
+    def corrections(self) -> Any:
+        """The corrections of all images as an astropy table: planes on the sky, with errors.
+
+        See `dmontage.pipeline.corrections.correction_table` for its columns; ``write_corrections`` makes a file of it,
+        which ``corrections=`` of another mosaic applies without fitting.
+        """
+        return correction_table(self._match, self._solved(), self._bunit)
+
+    def write_corrections(self, path: str | Path) -> Self:
+        """Write the corrections as an ECSV table."""
+        write_table(self.corrections(), Path(path))
+        return self
+
+    def background_error(
+        self, window: Window | Cutout, relative_to: Window | Cutout | Literal["plane"] | None = None
+    ) -> float:
+        """Standard error of the background over a window: how wrong its mean may be because the images' levels are.
+
+        Times the solid angle of an aperture it is the systematic error of a flux. What single pixels' noise does is
+        not in it.
+
+        Parameters
+        ----------
+        window
+            Pixels of the mosaic, or a cutout.
+        relative_to
+            What the background is taken against. None: the stated gauge, with what is not known of a gradient common
+            to all images. Another window: the error of the difference of the two means, as for a source and the sky
+            beside it. "plane": after a plane through the whole mosaic's background was taken out.
+
+        Returns
+        -------
+        float
+            One standard deviation, in the unit of the pixels.
+        """
+        solution, (g, covered) = self._solved(), self._background_over(one_cell(_window(window)))
+        if not covered.any():
+            raise InputError(f"{_window(window)} has no pixel with a value: its background has no error")
+        if relative_to == "plane":
+            cells = cells_of(self.grid.window, None)
+            plane = plane_functionals(*self._background_over(cells), cells)
+            w = _window(window)
+            g = g.toarray() - np.array([[1.0, (w.x0 + w.x1 - 1) / 2, (w.y0 + w.y1 - 1) / 2]]) @ plane
+        elif relative_to is not None:
+            other, covered = self._background_over(one_cell(_window(relative_to)))
+            if not covered.any():
+                raise InputError(f"{_window(relative_to)} has no pixel with a value to compare with")
+            g = g - other
+        return float(np.sqrt(max(0.0, float(solution.variance(g)[0]))))
+
+    def background_error_map(self, side: int | None = None) -> ErrorMap:
+        """Standard errors of the background over cells of ``side`` pixels (some 32 along the mosaic by default)."""
+        solution, cells = self._solved(), cells_of(self.grid.window, side)
+        return error_map(solution, cells, *self._background_over(cells))
+
+    def medians_left(self) -> tuple[float, ...]:
+        """Median difference of each pair of ``fits`` after the corrections, measured on the projected pixels."""
+        self._solved()
+        pairs = [(pair.plus, pair.minus) for pair in self.plan.pairs]
+        tasks = [([pairs[i] for i in batch], self.plan.background) for batch in self.plan.pair_batches]
+        with self._locked(), self.summary.timed("medians"):
+            return tuple(chain.from_iterable(self._run("medians", medians_left, tasks)))
+
+    def _solved(self) -> Solution:
+        """The solution, found if need be; InputError where no background is matched."""
+        if self.plan.background not in ("level", "plane"):
+            raise InputError(f"background {self.plan.background!r} matches nothing here, so nothing is known of errors")
+        with self._locked():
+            self._rectify()
+        assert self.solution is not None
+        return self.solution
+
+    def _background_over(self, cells: Cells) -> tuple[Any, NDArray[np.float64]]:
+        """Mean corrections over cells as functions of the images' parameters, and their covered pixels."""
+        plan = self.plan
+        window = Window(int(cells.ys[0]), int(cells.ys[-1]), int(cells.xs[0]), int(cells.xs[-1])) & self.grid.window
+        batches = [
+            [(chunk & window, rows, plan.factors_of(rows)) for chunk, rows in map(plan.chunks.__getitem__, batch)
+             if chunk & window] for batch in plan.chunk_batches
+        ]  # fmt: skip
+        with self._locked(), self.summary.timed("shares"):
+            done = self._run("shares", share_sums, [(parts, self._how, cells) for parts in batches if parts])
+        return functionals(self._match, cells, np.concatenate([np.zeros((0, 6)), *done]))
+
+    @property
+    def _bunit(self) -> str:
+        units = {row.image.bunit for row in self.plan.rows}
+        return units.pop() if len(units) == 1 else ""
 
     def discard_stale(self) -> None:
         """Delete a store that another run left behind at this one's place; a store of the same run is kept.
@@ -220,28 +313,50 @@ class Mosaic:
         self._project(range(len(self.plan.rows)))
         if self.plan.background == "none" or self._corrected:
             return
-        if self.solution is None:
-            self.solution = self._solve()
-            self._report(self.solution)
-        planes = np.hstack([self.solution.parameters, self.solution.centres])
-        self._open().write_planes(self.plan.background, planes[list(self.plan.image_of)])
+        if self.plan.background == "given":
+            planes, self.summary.uncorrected = given_planes(self._match)
+        else:
+            if self.solution is None:
+                self.fits = self._fit()
+                with self.summary.timed("solve"):
+                    self.solution = self._match.solve(self.fits)
+                self._tell(self.solution)
+            planes = self._match.row_planes(self.solution.parameters)
+        self._open().write_planes(self.plan.background, planes)
         self._corrected = True
 
-    def _solve(self) -> Solution:
+    def _fit(self) -> tuple[PlaneFit, ...]:
+        """The fits of the overlaps; the store keeps them for other models of the background."""
+        store, batches = self._open(), pair_arguments(self.plan)
+        made_from = name_of(self.plan.digest, batches, sorted(self._outcome.failed))
+        kept = store.fits(made_from)
+        if kept is not None:
+            self.summary.fits_reused = True
+            return tuple(map(PlaneFit.from_row, kept.tolist()))
         with self.summary.timed("fit"):
-            self.fits = tuple(chain.from_iterable(self._run("fit", fit_pairs, pair_arguments(self.plan))))
-        with self.summary.timed("solve"):
-            return solve_images(self.plan, self.fits)
+            fits = tuple(chain.from_iterable(self._run("fit", fit_pairs, [(batch,) for batch in batches])))
+        store.write_fits(np.array([fit.to_row() for fit in fits]), made_from)
+        return fits
 
-    def _report(self, solution: Solution) -> None:
-        report, images = solution.report, self.plan.images
-        self.summary.pairs = report.n_pairs
-        self.summary.rms_before, self.summary.rms_after = report.rms_before, report.rms_after
+    def _tell(self, solution: Solution) -> None:
+        left, images, summary = solution.remainders, self.plan.images, self.summary
+        summary.pairs = int(left.kept.size)
+        summary.rejected = tuple(
+            f"{images[plus].name} and {images[minus].name}"
+            for plus, minus, kept in zip(left.plus, left.minus, left.kept, strict=True) if not kept
+        )  # fmt: skip
+        summary.rms_before, summary.rms_after = left.rms("before"), left.rms("after")
         told = {*self._outcome.failed, *self._outcome.empty}
         names = tuple(images[k].name for k in solution.unpaired if k not in told)
-        self.summary.unpaired = names if self.summary.images > 1 else ()
+        summary.unpaired = names if summary.images > 1 else ()
+        summary.level_only = tuple(images[k].name for k in solution.level_only) * (self.plan.background == "plane")
         paired = np.delete(solution.components, list(solution.unpaired))
-        self.summary.groups = max(len(np.unique(paired)), 1)
+        summary.groups = max(len(np.unique(paired)), 1)
+        summary.gauge = solution.gauge
+        if not solution.converged:
+            summary.warnings += (
+                f"the relaxation has not converged after {solution.steps} steps: the corrections still move",
+            )
 
     def _lazy(self) -> tuple[Any, ...]:
         if self.plan.background == "none":
@@ -272,6 +387,10 @@ class Mosaic:
             layers[:, *part.relative_to(window).slices] = values
         data, area, *variance = layers
         return Pixels(data, area, self.grid.subgrid(window), *variance)
+
+
+def _window(part: Window | Cutout) -> Window:
+    return part.window if isinstance(part, Cutout) else part
 
 
 @dataclass(frozen=True)

@@ -28,7 +28,17 @@ class Summary:
     rms_before: float = 0.0
     """Root mean square of the level differences of the overlaps."""
     rms_after: float = 0.0
+    rejected: tuple[str, ...] = ()
+    """Pairs that disagree with the rest, and had no part in the match."""
+    gauge: str = ""
+    """What fixes the part of the corrections that differences cannot tell."""
     unpaired: tuple[str, ...] = ()
+    level_only: tuple[str, ...] = ()
+    """Images whose slopes could not be told, or not be applied."""
+    uncorrected: tuple[str, ...] = ()
+    """Images for which no correction was given."""
+    fits_reused: bool = False
+    """True where the store held the fits of the overlaps already."""
     groups: int = 1
     """Sets of images that are connected by overlaps."""
     reused: int = 0
@@ -65,7 +75,15 @@ class Summary:
         lines.append(f"projection  error at most {self.error_bound:.1e} px; {correlated}")
         if self.pairs:
             change = f"{self.rms_before:.4g} before, {self.rms_after:.4g} after"
-            lines.append(f"overlaps    {self.pairs} pairs; rms difference {change}")
+            kept = " (fits from the store)" if self.fits_reused else ""
+            lines.append(f"overlaps    {self.pairs} pairs{kept}; rms difference {change}")
+            lines.append(f"  gauge     {self.gauge}")
+        if self.rejected:
+            lines.append(f"  rejected  disagree with the other overlaps: {_some(self.rejected)}")
+        if self.level_only:
+            lines.append(f"  levels    matched without slopes, which nothing tells: {_some(self.level_only)}")
+        if self.uncorrected:
+            lines.append(f"  left      no correction was given: {_some(self.uncorrected)}")
         if self.unpaired:
             lines.append(f"  unpaired  not matched, too little overlap: {_some(self.unpaired)}")
         if self.groups > 1:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections import Counter, defaultdict
+from collections import defaultdict
 from dataclasses import replace
 from numbers import Real
 from typing import TYPE_CHECKING, Any
@@ -13,7 +13,7 @@ import numpy as np
 
 from dmontage.errors import InputError
 from dmontage.mapping import TOL
-from dmontage.model import Drop, ImageRef, Images, OverlapPair, Skipped
+from dmontage.model import Drop, ImageRef, Images, Matching, OverlapPair, Skipped
 from dmontage.planner.photometry import on_one_scale
 from dmontage.planner.plan import MosaicPlan, human
 from dmontage.planner.rows import Footprint, footprints
@@ -35,7 +35,7 @@ UNITS = ("surface_brightness", "flux_per_pixel")
 CHUNK = 1024
 """Side of a mosaic chunk in pixels: 4 MB of float32, where the codec is fastest."""
 
-_WHOLE, _ALL = Drop(), Quality()
+_WHOLE, _ALL, _MATCHING = Drop(), Quality(), Matching()
 
 _WIDE_GAP = 1.05
 """Between drops, in output pixels: above 1 there are some that no drop of an image touches."""
@@ -58,6 +58,7 @@ def make_plan(
     quality: Quality = _ALL,
     companions: Mapping[ImageRef, Companions] | None = None,
     zero_point_out: float | None = None,
+    matching: Matching = _MATCHING,
     max_bytes: float = _MAX_BYTES,
 ) -> MosaicPlan:
     """Decide how ``images`` become a mosaic on ``grid``.
@@ -83,6 +84,8 @@ def make_plan(
         Maps, weights, scales and zero points of the images that have any.
     zero_point_out
         Zero point of the mosaic, where the images have theirs; by default their median (the lower of two).
+    matching
+        How backgrounds are matched, beside the model. With corrections that are given the model is "given".
     max_bytes
         Refuse a run whose product and store are larger.
 
@@ -124,7 +127,7 @@ def make_plan(
         rows=tuple(rows),
         pairs=tuple(_pairs(rows)),
         skipped=(*getattr(images, "skipped", ()), *missed),
-        background=background,
+        background="given" if matching.given is not None else background,
         combine=combine,
         weights=weights or ("area" if combine == "mean" else "none"),
         method=method,
@@ -136,6 +139,7 @@ def make_plan(
         quality=quality,
         companions=tuple(beside[row.image] for row in rows),
         zero_point=zero_point,
+        matching=matching,
     )
     _check_together(plan)
     plan = replace(plan, warnings=(*plan.warnings, *_background_warnings(plan)))
@@ -169,6 +173,11 @@ def _check_together(plan: MosaicPlan) -> None:
         )
     if plan.quality.min_weight and not plan.has_weight:
         raise InputError(f"min_weight {plan.quality.min_weight:g} needs weights of pixels: give a weight_map")
+    if plan.background in ("none", "given") and (plan.anchors or plan.locked):
+        raise InputError(f"anchors and locks have no meaning with background {plan.background!r}: leave them out")
+    both = sorted({*plan.matching.anchors} & {*plan.matching.locked})
+    if both:
+        raise InputError(f"image {both[0]!r} is both an anchor and locked: a locked image needs no anchor")
     if plan.quality.good_bits and not any(companions.mask for companions in plan.companions):
         raise InputError(f"good_bits {plan.quality.good_bits} needs bits: give a mask")
 
@@ -235,12 +244,9 @@ def _warnings(rows: Sequence[Footprint], unit: str) -> list[str]:
 
 def _background_warnings(plan: MosaicPlan) -> list[str]:
     """Where the match of backgrounds can do less than is asked for."""
-    if plan.background == "none":
+    if plan.background not in ("level", "plane"):
         return []
     out = []
-    n_cut = sum(n > 1 for n in Counter(plan.image_of).values())
-    if n_cut and plan.background == "plane":
-        out.append(f"{n_cut} images are cut by a seam or pole: their background is matched by a level, without slopes")
     gap = plan.gap
     if gap > _WIDE_GAP and plan.pairs:
         out.append(

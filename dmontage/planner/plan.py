@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from dmontage._version import __version__
+from dmontage.errors import InputError
 from dmontage.mapping import affordable_parts
-from dmontage.model import FWHM, Companions, Drop, ImageRef, OverlapPair, Skipped
+from dmontage.model import FWHM, Companions, Drop, ImageRef, Matching, OverlapPair, Skipped
 from dmontage.noise import correlation_factor
 from dmontage.planner.rows import row_digest
 from dmontage.quality import Quality
@@ -62,6 +63,11 @@ class MosaicPlan:
     """Of each row."""
     zero_point: float | None
     """Magnitude zero point of the mosaic; None where those of the images are not used."""
+    matching: Matching
+    """How backgrounds are matched, beside the model `background`."""
+    large_scale: float | None = None
+    """Predicted error of the background on the largest scales, in units of the noise of an input pixel, with slopes
+    as free as they can be; None where it was not asked for, or nothing is matched."""
 
     @cached_property
     def chunks(self) -> tuple[tuple[Window, tuple[int, ...]], ...]:
@@ -137,6 +143,26 @@ class MosaicPlan:
         """Of each row, the number of its image among `images`."""
         numbers = {image: k for k, image in enumerate(self.images)}
         return tuple(numbers[row.image] for row in self.rows)
+
+    @cached_property
+    def anchors(self) -> tuple[int, ...]:
+        """Numbers of the images whose mean correction is zero."""
+        return self._numbers("anchor", self.matching.anchors)
+
+    @cached_property
+    def locked(self) -> tuple[int, ...]:
+        """Numbers of the images that are not corrected."""
+        return self._numbers("lock", self.matching.locked)
+
+    def _numbers(self, option: str, names: Sequence[str]) -> tuple[int, ...]:
+        """Images by name, or by path; InputError for one that is none of the plan's."""
+        known = {key: k for k, image in enumerate(self.images) for key in (image.path, image.name)}
+        for name in names:
+            if name not in known:
+                raise InputError(
+                    f"{option} {name!r} is none of the {len(known) // 2} images on the grid: {self.images[0].name}, ..."
+                )
+        return tuple(dict.fromkeys(known[name] for name in names))
 
     @cached_property
     def sub_out(self) -> int:
@@ -263,10 +289,28 @@ class MosaicPlan:
             said.append(f"values times {min(scales):.4g} to {max(scales):.4g}")
         return [f"scale       {';  '.join(said)}"] if said else []
 
+    def _matching_lines(self) -> list[str]:
+        """What is asked of the match of backgrounds, and what it can tell at best."""
+        matching, lines = self.matching, []
+        said = [f"{word} {', '.join(names)}" for word, names in
+                (("anchored to", matching.anchors), ("locked", matching.locked)) if names]  # fmt: skip
+        if matching.solver != "direct":
+            said.append(f"solved by {matching.solver}")
+        if self.background == "plane" and matching.slope_prior != "auto":
+            said.append(f"prior of the slopes {matching.slope_prior} per degree")
+        if said:
+            lines.append(f"            {';  '.join(said)}")
+        if self.large_scale is not None:
+            lines.append(
+                f"            error on the largest scales at most {self.large_scale:.2g} of an input pixel's noise, "
+                "beyond a common gradient"
+            )
+        return lines
+
     def __str__(self) -> str:
         ny, nx = self.grid.shape
         n_sky = sum(row.method == "sky" for row in self.rows)
-        n_fit = len(self.pair_batches) if self.background != "none" else 0
+        n_fit = len(self.pair_batches) if self.background in ("level", "plane") else 0
         mpix = sum(image.grid.window.size for image in self.images) / 1e6
         depth = sum(row.window.size for row in self.rows) / self.grid.window.size
         lines = [
@@ -277,6 +321,7 @@ class MosaicPlan:
             f"error at most {self.error_bound:.1e} px",
             f"overlaps    {len(self.pairs)} pairs at most; mean depth {depth:.2f}",
             f"background  {self.background};  combine {self.combine}, weights {self.weights}",
+            *self._matching_lines(),
             *self._pixels_line(),
             *self._scale_line(),
             f"tasks       {len(self.row_batches)} project, {n_fit} fit, {len(self.chunk_batches)} coadd; "

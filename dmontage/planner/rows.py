@@ -40,6 +40,24 @@ class Footprint:
         return (mapping.bound if self.method == "plane" else mapping.edge) + mapping.rounding
 
     @property
+    def outline(self) -> tuple[tuple[float, float], ...]:
+        """Mosaic pixels (x, y) of the image's four corners, around it; of the window's where the map is cut."""
+        w = self.window
+        if self.mapping.cut:
+            x0, x1, y0, y1 = w.x0 - 0.5, w.x1 - 0.5, w.y0 - 0.5, w.y1 - 0.5
+            return (x0, y0), (x1, y0), (x1, y1), (x0, y1)
+        ny, nx = self.image.grid.shape
+        return tuple(self.mapping.at(x, y) for x, y in ((0, 0), (nx, 0), (nx, ny), (0, ny)))
+
+    @property
+    def middle(self) -> tuple[float, float]:
+        """Mosaic pixel (x, y) of the image's middle, be it beside the grid; of the window's where the map is cut."""
+        if self.mapping.cut:
+            return (self.window.x0 + self.window.x1 - 1) / 2, (self.window.y0 + self.window.y1 - 1) / 2
+        ny, nx = self.image.grid.shape
+        return self.mapping.at(nx // 2, ny // 2)
+
+    @property
     def digest(self) -> str:
         """Changes with everything that the projected row depends on."""
         text = f"{self.image.digest}|{self.window}|{self.method}|{self.mapping.to_dict()}"

@@ -1,9 +1,8 @@
-"""Differences of pairs: their sign, origin and model, and that a task returns what the body does."""
+"""Differences of pairs: their sign and origin, and that a task returns what the body does."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import pytest
@@ -39,23 +38,18 @@ def cut(parts: Row, w: Window, window: Window) -> Sums:
     return Sums(parts[0][at], parts[-1][at], parts[1][at], MIN_AREA)
 
 
-@pytest.mark.parametrize("model", ["plane", "level"])
-def test_a_difference_is_plus_minus_minus(model: Literal["plane", "level"]) -> None:
+def test_a_difference_is_plus_minus_minus() -> None:
     pair = OverlapPair(0, 1, WINDOWS[0] & WINDOWS[1])
     w = pair.window
-    fit = fit_pair(pair, cut(row(0), WINDOWS[0], w), cut(row(1), WINDOWS[1], w), model, 1.0)
+    fit = fit_pair(pair, cut(row(0), WINDOWS[0], w), cut(row(1), WINDOWS[1], w), 1.0)
     assert (fit.plus, fit.minus) == (0, 1)
     assert (fit.plane.x0, fit.plane.y0) == ((10 + 79) / 2, (40 + 59) / 2)
     # The well covered rim of either image lies inside the overlap by one pixel.
     level, slope_x, slope_y = PLANES[0] - PLANES[1]
     inner_x, inner_y = (11 + 78) / 2, (41 + 58) / 2
-    if model == "plane":
-        np.testing.assert_allclose([fit.plane.slope_x, fit.plane.slope_y], [slope_x, slope_y], atol=1e-6)
-        assert fit.plane.at(20.0, 45.0) == pytest.approx(level + 20 * slope_x + 45 * slope_y, abs=1e-4)
-        assert fit.n_kept == fit.n_pixels
-    else:
-        assert fit.plane.slope_x == fit.plane.slope_y == 0
-        assert fit.plane.level == pytest.approx(level + inner_x * slope_x + inner_y * slope_y, abs=1e-4)
+    np.testing.assert_allclose([fit.plane.slope_x, fit.plane.slope_y], [slope_x, slope_y], atol=1e-6)
+    assert fit.plane.at(20.0, 45.0) == pytest.approx(level + 20 * slope_x + 45 * slope_y, abs=1e-4)
+    assert fit.n_kept == fit.n_pixels
     assert fit.n_pixels == 18 * 68
     assert fit.median == pytest.approx(level + inner_x * slope_x + inner_y * slope_y, abs=0.05)
 
@@ -64,7 +58,7 @@ def test_correlated_pixels_count_for_fewer() -> None:
     """To (ν - 2)/ν of some 500 and 1000 degrees of freedom."""
     pair = OverlapPair(0, 1, WINDOWS[0] & WINDOWS[1])
     parts = [cut(row(i, 1.0), WINDOWS[i], pair.window) for i in (0, 1)]
-    white, alike = (np.array(fit_pair(pair, parts[0], parts[1], "plane", c).information) for c in (1.0, 2.25))
+    white, alike = (np.array(fit_pair(pair, parts[0], parts[1], c).information) for c in (1.0, 2.25))
     np.testing.assert_allclose(white / alike, 2.25, rtol=3e-3)
 
 
@@ -72,7 +66,7 @@ def test_without_pixels_in_common_there_is_no_fit() -> None:
     pair = OverlapPair(0, 1, Window(0, 5, 0, 5))
     nothing = np.zeros((5, 5), np.float32)
     none = Sums(nothing, nothing, nothing, MIN_AREA)
-    fit = fit_pair(pair, none, none, "plane", 1.0)
+    fit = fit_pair(pair, none, none, 1.0)
     assert fit.n_pixels == fit.n_kept == 0 and not np.any(fit.information)
 
 
@@ -93,14 +87,14 @@ def test_the_task_fits_what_the_body_fits(tmp_path: Path, weighted: bool, pixfra
         rows.append(sums if weighted else tuple(np.float32(mean) * part for part in (flux, area)))
         store.write_row(i, rows[-1], "00" * 32)
     pairs = [(0, 1), (0, 2), (1, 2)]
-    fits = fit_pairs(path, [(*pair, 1.3) for pair in pairs], "plane")
+    fits = fit_pairs(path, [(*pair, 1.3) for pair in pairs])
     for fit, (i, j) in zip(fits, pairs, strict=True):
         pair = OverlapPair(i, j, WINDOWS[i] & WINDOWS[j])
         limit = MIN_AREA if pixfrac == 1.0 else MIN_OF_DROPS * mean
         plus, minus = (cut(rows[k], WINDOWS[k], pair.window)._replace(min_area=limit) for k in (i, j))
-        assert fit == fit_pair(pair, plus, minus, "plane", 1.3)
+        assert fit == fit_pair(pair, plus, minus, 1.3)
         plus, minus = (cut(row(k, 0.5), WINDOWS[k], pair.window) for k in (i, j))
-        plain = fit_pair(pair, plus, minus, "plane", 1.3)
+        plain = fit_pair(pair, plus, minus, 1.3)
         assert fit.n_pixels == plain.n_pixels > 100
         assert fit.plane.level == pytest.approx(plain.plane.level, abs=1e-4)
-    assert fit_pairs(path, [(1, 2, 1.3), (0, 1, 1.3)], "plane") == [fits[2], fits[0]]
+    assert fit_pairs(path, [(1, 2, 1.3), (0, 1, 1.3)]) == [fits[2], fits[0]]

@@ -1,0 +1,107 @@
+"""Shares: what part each row has in the mosaic, summed over cells of it (level 4).
+
+The mosaic's pixel is Σ share·value over its contributors, the shares adding to 1, so an error of the rows' planes
+enters it as Σ share·error. Over a cell of pixels that is a few sums for each row, which no correction changes.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from dmontage.graph.coadd import MEDIAN_AREA
+from dmontage.store import Store
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from dmontage.graph.coadd import How
+    from dmontage.window import Window
+
+    Ints = NDArray[np.int64]
+
+__all__ = ["Cells", "share_sums"]
+
+
+class Cells(NamedTuple):
+    """Boxes of mosaic pixels between edges."""
+
+    ys: Ints
+    """Edges (ny + 1,), rising: cell j has the rows ys[j] to ys[j + 1] - 1."""
+    xs: Ints
+
+    def sums(self, values: NDArray[np.float64], window: Window) -> NDArray[np.float64]:
+        """(ny, nx) sums over the cells of what a window has of them."""
+        out = np.zeros((len(self.ys) - 1, len(self.xs) - 1))
+        edges = [
+            np.clip(all_edges, low, high) - low
+            for all_edges, low, high in ((self.ys, window.y0, window.y1), (self.xs, window.x0, window.x1))
+        ]
+        (first_y, last_y), (first_x, last_x) = (np.flatnonzero(np.diff(e) > 0)[[0, -1]] for e in edges)
+        at_y, at_x = edges[0][first_y : last_y + 1], edges[1][first_x : last_x + 1]
+        inside = values[: edges[0][-1], : edges[1][-1]]
+        part = np.add.reduceat(np.add.reduceat(inside, at_x, axis=1), at_y, axis=0)
+        out[first_y : last_y + 1, first_x : last_x + 1] = part
+        return out
+
+    @property
+    def middles(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Mosaic pixels y (ny,) and x (nx,) of the cells' middles."""
+        y, x = ((edges[:-1] + edges[1:] - 1) / 2 for edges in self)
+        return y, x
+
+
+def share_sums(
+    store_path: str, parts: Sequence[tuple[Window, tuple[int, ...], tuple[float, ...]]], how: How, cells: Cells
+) -> NDArray[np.float64]:
+    """Task: the rows' shares over cells, of what some windows (with their rows and these' weights) have of them.
+
+    Returns
+    -------
+    ndarray
+        (k, 6): cell's y and x, row, and the sums over the pixels of share, share·v and share·u, where u, v count
+        from the middle of the cell.
+    """
+    store = Store.open(store_path)
+    windows, nominal = store.windows(), store.nominal()
+    middle_y, middle_x = cells.middles
+    out = []
+    for window, rows, factors in parts:
+        weights = [
+            (row, _weights(store, row, windows[row], window, factor, how, float(nominal[row])))
+            for row, factor in zip(rows, factors or (1.0,) * len(rows), strict=True)
+            if windows[row] & window
+        ]
+        total = np.zeros(window.shape)
+        for row, weight in weights:
+            total[(windows[row] & window).relative_to(window).slices] += weight
+        for row, weight in weights:
+            common = windows[row] & window
+            whole = total[common.relative_to(window).slices]
+            share = np.divide(weight, whole, out=np.zeros_like(weight), where=whole > 0)
+            y, x = (np.arange(a, b, dtype=np.float64) for a, b in ((common.y0, common.y1), (common.x0, common.x1)))
+            level, by_y, by_x = (
+                cells.sums(values, common) for values in (share, share * y[:, None], share * x[None, :])
+            )
+            j, i = np.nonzero(level)
+            size = level[j, i]
+            moments = by_y[j, i] - size * middle_y[j], by_x[j, i] - size * middle_x[i]
+            out.append(np.stack([j, i, np.full(j.size, row), size, *moments], axis=1))
+    return np.concatenate([np.zeros((0, 6)), *out])
+
+
+def _weights(
+    store: Store, row: int, origin: Window, window: Window, factor: float, how: How, nominal: float
+) -> NDArray[np.float64]:
+    """What a row's pixels weigh in the mosaic; of a median's contributors each the same, or its weight."""
+    common = origin & window
+    names = [name for name in ("weight", "area") if name in store.sums]
+    *weights, area = (values.astype(np.float64) for values in store.read_row(row, origin, common, names))
+    weight = weights[0] if weights else area
+    used = (area > (MEDIAN_AREA * nominal if how.combine == "median" else 0.0)) & (weight > 0)
+    if how.weights != "area":
+        return used.astype(np.float64)
+    return np.where(used, np.ldexp(factor, store.exponent(row)) * weight, 0.0)

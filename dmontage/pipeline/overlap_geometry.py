@@ -1,0 +1,75 @@
+"""The geometry of overlaps, from the images' outlines: how much of an overlap there is, and who shares it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from dmontage.planner import MosaicPlan
+
+    Floats = NDArray[np.float64]
+    Ints = NDArray[np.int64]
+
+__all__ = ["Overlaps", "overlap_geometry"]
+
+_SIDE = 8
+"""Points along each side of an overlap's window at which it is looked at."""
+_BATCH = 512
+"""Pairs looked at at once."""
+
+
+class Overlaps(NamedTuple):
+    """Of the m pairs of a plan, sampled at 8 × 8 points of their windows."""
+
+    moments: Floats
+    """(m, 3, 3) Σ (1, u, v)ᵀ(1, u, v) over the pixels that both images cover; u, v from the window's middle."""
+    share: Floats
+    """(m,) mean of 2/depth over these, depth being the number of images there.
+
+    Σ over the pairs of n images of (d_ij − p_i + p_j)²/n is the sum of squares about their mean: weighted so, pairs
+    count the noise of each image once, and give the estimate and the covariance of a fit to the images themselves.
+    """
+
+
+def overlap_geometry(plan: MosaicPlan) -> Overlaps:
+    """Look at all overlaps of a plan."""
+    from scipy.sparse import coo_array
+
+    m, n = len(plan.pairs), len(plan.rows)
+    ends = np.array([(pair.plus, pair.minus) for pair in plan.pairs], np.int64).reshape(m, 2)
+    windows = np.array([(p.window.y0, p.window.y1, p.window.x0, p.window.x1) for p in plan.pairs], float).reshape(m, 4)
+    outlines = np.array([row.outline for row in plan.rows])
+    near = coo_array((np.ones(m), tuple(ends.T)), shape=(n, n)).tocsr()
+    near = near + near.T
+    t = (np.arange(_SIDE) + 0.5) / _SIDE - 0.5
+    moments, share = np.zeros((m, 3, 3)), np.ones(m)
+    for first in range(0, m, _BATCH):
+        part = slice(first, first + _BATCH)
+        plus, minus = ends[part].T
+        y0, y1, x0, x1 = windows[part].T
+        u, v = (np.broadcast_to(a, (len(plus), _SIDE, _SIDE)).reshape(len(plus), -1) for a in (
+            (x1 - x0)[:, None, None] * t, (y1 - y0)[:, None, None] * t[:, None]))  # fmt: skip
+        points = np.stack((u + ((x0 + x1 - 1) / 2)[:, None], v + ((y0 + y1 - 1) / 2)[:, None]), axis=-1)
+        both = _inside(points, outlines[plus]) & _inside(points, outlines[minus])
+        # What overlaps both may cover some of the overlap too.
+        pair, other = near[plus].multiply(near[minus]).nonzero()
+        depth = np.full(both.shape, 2.0)
+        np.add.at(depth, pair, _inside(points[pair], outlines[other]))
+        n_both = both.sum(axis=1)
+        share[part] = np.where(n_both > 0, (2 / depth * both).sum(axis=1) / np.maximum(n_both, 1), 1.0)
+        design = np.stack((np.ones_like(u), u, v), axis=-1) * both[:, :, None]
+        cell = (y1 - y0) * (x1 - x0) / _SIDE**2
+        moments[part] = cell[:, None, None] * np.swapaxes(design, 1, 2) @ design
+    return Overlaps(moments, share)
+
+
+def _inside(points: Floats, outlines: Floats) -> NDArray[np.bool_]:
+    """(k, p) which of the points (k, p, 2) lie in the convex quadrilaterals (k, 4, 2), of either direction."""
+    edges = np.roll(outlines, -1, axis=1) - outlines
+    to = points[:, :, None, :] - outlines[:, None, :, :]
+    side = edges[:, None, :, 0] * to[..., 1] - edges[:, None, :, 1] * to[..., 0]
+    return np.asarray((side >= 0).all(axis=-1) | (side <= 0).all(axis=-1))

@@ -1,0 +1,120 @@
+"""Uncertainty: how well the mosaic's background is known, over a window and as a map.
+
+The background over a window is a linear function of the corrections: the shares of the images in its pixels say which.
+Its variance follows from the covariance of the solve, the correlation between images included.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from dmontage.graph.shares import Cells
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from dmontage.background import Solution
+    from dmontage.pipeline.match import Match
+    from dmontage.window import Window
+
+    Floats = NDArray[np.float64]
+
+__all__ = ["ErrorMap", "cells_of", "error_map", "functionals", "one_cell", "plane_functionals"]
+
+_SIDE = 32
+"""Cells along the longer side of a map of errors."""
+_LEAST = 16
+"""Pixels along the side of a cell at the least."""
+
+
+class ErrorMap(NamedTuple):
+    """Standard errors of the mosaic's background, by cells."""
+
+    error: Floats
+    """(ny, nx) of the mean over each cell, once one plane over the whole mosaic is taken out; NaN where it is blank."""
+    total: Floats
+    """(ny, nx) in the stated gauge: with what is not known of a common gradient."""
+    cells: Cells
+
+    @property
+    def rms(self) -> float:
+        """Root mean square of `error` over the cells."""
+        return float(np.sqrt(np.nanmean(self.error**2))) if np.isfinite(self.error).any() else 0.0
+
+
+def cells_of(window: Window, side: int | None) -> Cells:
+    """Square cells, `side` pixels wide, over a window; some 32 along the longer side by default."""
+    side = side or max(-(-max(window.shape) // _SIDE), _LEAST)
+    ys, xs = (
+        np.unique(np.append(np.arange(low, high, side), high))
+        for low, high in ((window.y0, window.y1), (window.x0, window.x1))
+    )
+    return Cells(ys, xs)
+
+
+def one_cell(window: Window) -> Cells:
+    """A window as a single cell."""
+    return Cells(np.array([window.y0, window.y1]), np.array([window.x0, window.x1]))
+
+
+def functionals(match: Match, cells: Cells, sums: Floats) -> tuple[Any, Floats]:
+    """Mean corrections over cells as functions of the images' parameters.
+
+    Parameters
+    ----------
+    sums
+        What `dmontage.graph.shares.share_sums` gives, of all parts of the mosaic.
+
+    Returns
+    -------
+    g, covered
+        (cells, 3n) sparse, in row order of the cells, rows of blank ones empty; (cells,) covered pixels of each.
+    """
+    from scipy.sparse import csr_array
+
+    n_cells = (len(cells.ys) - 1) * (len(cells.xs) - 1)
+    j, i, row = sums[:, :3].astype(np.int64).T
+    size, by_y, by_x = sums[:, 3:].T
+    cell = j * (len(cells.xs) - 1) + i
+    covered = np.bincount(cell, size, minlength=n_cells).astype(np.float64)
+    image = np.array(match.plan.image_of)[row]
+    view = np.tile(np.eye(2, 3), (len(row), 1, 1)) if match.views is None else match.views[row]
+    middle_y, middle_x = cells.middles
+    at = np.stack((size * middle_x[i] + by_x, size * middle_y[j] + by_y), axis=1)
+    shift = view[:, :, 2] - match.frames[image, :2]
+    lever = (view[:, :, :2] @ at[:, :, None])[:, :, 0] + size[:, None] * shift
+    values = np.column_stack((size, lever)) / covered[cell, None]
+    columns = 3 * image[:, None] + np.arange(3)
+    rows = np.repeat(cell, 3)
+    return csr_array((values.ravel(), (rows, columns.ravel())), shape=(n_cells, 3 * len(match.frames))), covered
+
+
+def plane_functionals(g: Any, covered: Floats, cells: Cells) -> Floats:
+    """(3, 3n) level about mosaic pixel (0, 0) and slopes of the plane through the means over all covered cells."""
+    y, x = np.meshgrid(*cells.middles, indexing="ij")
+    known = covered > 0
+    design = np.column_stack([np.ones(known.sum()), x.ravel()[known], y.ravel()[known]])
+    centre = design[:, 1:].mean(axis=0)
+    design[:, 1:] -= centre
+    fit = np.zeros((3, g.shape[0]))
+    fit[:, known] = np.linalg.pinv(design)
+    fit[0] -= centre @ fit[1:]
+    return np.asarray((g.T @ fit.T).T)
+
+
+def error_map(solution: Solution, cells: Cells, g: Any, covered: Floats) -> ErrorMap:
+    """Standard errors of the background in each cell, from what `functionals` gives."""
+    y, x = np.meshgrid(*cells.middles, indexing="ij")
+    plane = plane_functionals(g, covered, cells)
+    known = np.flatnonzero(covered > 0)
+    total, error = np.full((2, y.size), np.nan)
+    if known.size:
+        design = np.column_stack([np.ones(known.size), x.ravel()[known], y.ravel()[known]])
+        of_plane = solution.known.covariance_times(plane.T)
+        square = solution.variance(g[known])
+        total[known] = np.sqrt(np.maximum(square, 0))
+        square += ((design @ (plane @ of_plane) - 2 * (g[known] @ of_plane)) * design).sum(axis=1)
+        error[known] = np.sqrt(np.maximum(square, 0))
+    return ErrorMap(error.reshape(y.shape), total.reshape(y.shape), cells)
