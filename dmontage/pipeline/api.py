@@ -69,7 +69,7 @@ def plan(
     strict
         Raise where an image would be skipped.
     **options
-        ``background``, ``combine``, ``weights``, ``method``, ``unit``, ``tol``, ``max_bytes``: see
+        ``background``, ``combine``, ``weights``, ``method``, ``unit``, ``tol``, ``margin``, ``max_bytes``: see
         `dmontage.planner.make_plan`.
     """
     wanted = Wanted(weight_map, mask, variance, image_weight)
@@ -119,7 +119,7 @@ def mosaic(
         What of the images counts, and how it is laid on the output: ``weight_map``, ``mask``, ``variance``,
         ``image_weight``, ``border``, ``polygons``, ``good_bits``, ``min_weight``, ``pixfrac``, ``kernel`` as for
         `dmontage.plan`; ``weights``, ``method``, ``unit``, ``tol``, ``max_bytes`` as for
-        `dmontage.planner.make_plan`.
+        `dmontage.planner.make_plan`; ``margin``, pixels beyond the grid that fits of overlaps use, likewise.
 
     Returns
     -------

@@ -28,7 +28,8 @@ class Footprint:
 
     image: ImageRef
     window: Window
-    """The pixels of the mosaic grid that it can reach, or one connected piece of them where its map is cut."""
+    """The pixels of the mosaic grid, and of the margin around it, that it can reach, or one connected piece of them
+    where its map is cut."""
     mapping: Mapping
     method: str
     """Kernel that projects it: "plane" or "sky"."""
