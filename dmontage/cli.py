@@ -73,6 +73,8 @@ _grid = _options(
 _how = _options(
     click.option("--background", type=click.Choice(["none", "level", "plane"]), default="plane", show_default=True,
                  help="Match the images by a level and two slopes each, by a level, or not."),
+    click.option("--margin", type=click.IntRange(min=0),
+                 help="Pixels beyond the grid that fits of overlaps use too.  [default: a quarter of an image]"),
     click.option("--combine", type=click.Choice(["mean", "median", "count"]), default="mean", show_default=True,
                  help="What becomes of a pixel that several images cover."),
     click.option("--weights", type=click.Choice(["area", "none"]), help="[default: area for mean, none for median]"),

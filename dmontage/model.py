@@ -147,9 +147,8 @@ class OverlapPair:
 
     @property
     def origin(self) -> tuple[float, float]:
-        """Mosaic pixel (x, y) that planes over the overlap are told about: the window's middle."""
-        w = self.window
-        return (w.x0 + w.x1 - 1) / 2, (w.y0 + w.y1 - 1) / 2
+        """Mosaic pixel (x, y) that planes over the overlap are told about."""
+        return self.window.middle
 
 
 @dataclass(frozen=True, slots=True)

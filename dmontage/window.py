@@ -67,6 +67,11 @@ class Window:
         return self.shift(-origin.y0, -origin.x0)
 
     @property
+    def middle(self) -> tuple[float, float]:
+        """Pixel coordinates (x, y) of its middle."""
+        return (self.x0 + self.x1 - 1) / 2, (self.y0 + self.y1 - 1) / 2
+
+    @property
     def slices(self) -> tuple[slice, slice]:
         """Index of the box in an array whose first pixel is (0, 0)."""
         return slice(self.y0, self.y1), slice(self.x0, self.x1)

@@ -397,6 +397,23 @@ def test_a_border_of_each_side(tmp_path: Path, survey: Survey) -> None:
         assert "is neither a whole number nor four" in call("plan", survey.folder, "--border", text, code=2).stderr
 
 
+def test_a_margin_about_the_grid(tmp_path: Path, survey: Survey) -> None:
+    """Of its own, by default, and none; the mosaic is that of the library."""
+    place = ("--center", "83.8 -5.4", "--size", "140 arcsec", "--scale", "2 arcsec")
+    said = "fits reach up to {} pixels beyond the grid"
+    for options, margin in (((), 20), (("--margin", "7"), 7), (("--background", "none", "--margin", 4), 4)):
+        assert said.format(margin) in call("plan", survey.folder, *place, *options).output
+    for options in (("--margin", "0"), ("--background", "none")):
+        assert "beyond the grid" not in call("plan", survey.folder, *place, *options).output
+    for text in ("-1", "1.5", "a"):
+        assert "'--margin'" in call("plan", survey.folder, "--margin", text, code=2).stderr
+    out = tmp_path / "m.fits"
+    call("mosaic", survey.folder, "-o", out, *place, "--margin", "31")
+    grid = Grid.from_header(fits.getheader(out))
+    assert grid.shape == (70, 70)
+    np.testing.assert_array_equal(fits.getdata(out), dm.mosaic(survey.folder, grid, margin=31).compute().data)
+
+
 @pytest.mark.parametrize(("option", "value"), [("--tol", "nan"), ("--max-bytes", "nan"), ("--max-bytes", "inf")])
 def test_numbers_that_are_none_are_refused(survey: Survey, option: str, value: str) -> None:
     assert f"{value} must be a number above 0" in call("plan", survey.folder, option, value, code=1).stderr

@@ -384,6 +384,17 @@ def test_an_image_off_the_grid_has_an_empty_footprint() -> None:
     assert not fit_mapping(make("SIN", lon=85.0), grid_out).footprint(grid_out)
 
 
+def test_a_footprint_goes_on_into_the_margin() -> None:
+    """As far as the image does; of a cut one nothing is known beyond the grid."""
+    image, grid = make("SIN", shape=(90, 110), CROTA2=33.0), make("TAN", shape=(40, 30))
+    mapping = fit_mapping(image, grid)
+    assert mapping.footprint(grid) == grid.window and mapping.footprint(grid, 7) == grid.window.pad(7)
+    assert mapping.extent is not None and mapping.footprint(grid, 10**6) == mapping.extent
+    seam, sky = make("TAN", lon=180.0, lat=10.0), make("CAR", lon=0.0, lat=0.0, shape=(180, 360), scale=3600.0)
+    cut = fit_mapping(seam, sky)
+    assert cut.extent is None and cut.footprint(sky, 7) == sky.window
+
+
 def test_the_pixel_ratio() -> None:
     assert fit_mapping(make(CROTA2=40.0), make(scale=0.5)).pixel_ratio == pytest.approx(2.0, rel=1e-5)
     assert fit_mapping(make(CDELT1=2 / 3600), make(scale=1.3)).pixel_ratio == pytest.approx(2**0.5 / 1.3, rel=1e-5)

@@ -58,19 +58,16 @@ def test_a_footprint_is_the_pixels_that_the_image_reaches(survey: Survey, images
 
 @pytest.mark.parametrize("shift", [(-200, 0), (170, 3), (0, 179.5), (150, 150)])
 def test_images_at_the_edge(shift: tuple[float, float]) -> None:
-    """Half on the grid, on it by a part of a pixel, and beside it; the row is cropped, the others are named."""
+    """Half on the grid, on it by a part of a pixel, and beside it: the others are named; a row ends with its margin."""
     inside, outside = at(0, 0, name="in.fits"), at(*shift, name="far.fits")
     x, y = (159.5 + shift[0], 159.5 + shift[1])
     reaches = x - 25 < 319.5 and x + 25 > -0.5 and y - 20 < 319.5
-    plan = make_plan([inside, outside], field_grid())
-    assert len(plan.rows) == 1 + reaches
-    assert [item.name for item in plan.skipped] == ([] if reaches else ["far.fits"])
-    for row in plan.rows:
-        assert row.window in survey_window()
-
-
-def survey_window() -> Window:
-    return field_grid().window
+    for margin in (0, 7):
+        plan = make_plan([inside, outside], field_grid(), margin=margin)
+        assert len(plan.rows) == 1 + reaches
+        assert [item.name for item in plan.skipped] == ([] if reaches else ["far.fits"])
+        for row in plan.rows:
+            assert row.window in field_grid().window.pad(margin)
 
 
 boxes = st.builds(

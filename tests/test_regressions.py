@@ -155,7 +155,38 @@ def test_an_image_across_the_seam_is_one_image(tmp_path: Path, background: str) 
         assert (made.summary.groups, made.summary.unpaired) == (1, ())
         for side in (data[:, :180], data[:, 180:]):
             np.testing.assert_allclose(side[np.isfinite(side)], 40, atol=0.05)
-    assert ("matched by a level, without slopes" in str(made.plan)) == (background == "plane")
+    assert made.summary.level_only == ()
+
+
+def test_slopes_are_matched_across_the_seam(tmp_path: Path) -> None:
+    """Each image is tilted in its own way; the one that RA = 0 cuts has one plane on the sky, seen from both sides."""
+    rng = np.random.default_rng(2)
+    y, x = np.mgrid[:50, :50] - 24.5
+    tilts = rng.uniform(-1, 1, (5, 2))  # towards east and north, per degree
+    for k, (east, north) in enumerate(tilts):
+        image = Grid.around(f"{8 * k - 16} 5", shape=(50, 50), scale="0.2 deg")
+        noisy = 10 * k + 0.2 * (-east * x + north * y) + 0.01 * rng.standard_normal(image.shape)
+        write_image(tmp_path / "raw" / f"i{k}.fits", noisy.astype(np.float32), image.to_header())
+    made = dm.mosaic(tmp_path / "raw", all_sky(0.5), tmp_path / "run.zarr")
+    found = made.corrections()
+    assert (len(made.plan.rows), made.summary.level_only, made.summary.rejected) == (6, (), ())
+    for name, truth in (("slope_east", tilts[:, 0]), ("slope_north", tilts[:, 1])):
+        common = np.array(found[name]) - truth  # a gradient common to all is beyond what overlaps tell
+        assert np.ptp(common) < 0.03 < 0.3 < np.ptp(truth)
+    assert np.nanmax(np.abs(made.medians_left())) < 0.01
+
+
+def test_an_image_over_the_pole_of_a_cylinder_has_a_level_only(tmp_path: Path) -> None:
+    """Its tangent plane is far from affine there, and the summary says so."""
+    rng = np.random.default_rng(3)
+    for k, place in enumerate(("0 90", "0 82", "90 82", "180 82", "270 82")):
+        image = Grid.around(place, shape=(50, 50), scale="0.2 deg")
+        noisy = 10 * k + 0.01 * rng.standard_normal(image.shape)
+        write_image(tmp_path / "raw" / f"i{k}.fits", noisy.astype(np.float32), image.to_header())
+    made = dm.mosaic(tmp_path / "raw", all_sky(0.5))
+    made.compute()
+    assert "i0.fits" in made.summary.level_only and "matched without slopes" in str(made.summary)
+    assert np.nanmax(np.abs(made.medians_left())) < 0.01
 
 
 def test_undefined_pixels_of_a_cut_image_count_once(tmp_path: Path) -> None:

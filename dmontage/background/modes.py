@@ -55,16 +55,17 @@ def large_scale(solution: Solution) -> LargeScale:
         return LargeScale(0, 0.0, (0.0, 0.0), ())
     images = np.flatnonzero(paired & (solution.components == np.bincount(solution.components[paired]).argmax()))
     xy = solution.centres[images]
-    extent = np.maximum(np.ptp(xy, axis=0), solution.frames[images, 2])
+    extent = np.ptp(xy, axis=0) + 2 * np.median(solution.frames[images, 2])
     scaled = 2 * (xy - xy.mean(axis=0)) / extent
     plane = np.column_stack([np.ones(len(images)), scaled])
+    n = len(solution.parameters)
+    slopes = solution.variance(_at_levels(np.linalg.pinv(plane)[1:], images, n))
+    gradient = tuple((2 * np.sqrt(np.maximum(slopes, 0))).tolist())
+    if len(images) < _MIN_IMAGES:
+        return LargeScale(len(images), 0.0, gradient, ())
     basis = np.linalg.qr(plane)[0]
-    fit = np.linalg.pinv(plane)
-    common = solution.variance(_at_levels(np.vstack([basis.T, fit[1:]]), images, len(solution.parameters)))
-    gradient = 2 * np.sqrt(np.maximum(common[3:], 0))
-    square = float(solution.covariances[images, 0, 0].sum() - common[:3].sum())
-    if len(images) < _MIN_IMAGES or square <= 0:
-        return LargeScale(len(images), 0.0, (float(gradient[0]), float(gradient[1])), ())
+    common = solution.variance(_at_levels(basis.T, images, n))
+    square = max(0.0, float(solution.covariances[images, 0, 0].sum() - common.sum()))
     values, vectors = _leading(solution, images, basis)
     modes = [
         Mode(_name(vector, scaled, basis), float(np.sqrt(value / len(images))), float(value / square))

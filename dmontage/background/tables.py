@@ -88,7 +88,8 @@ class PairTable:
     def rows(self, keep: NDArray[np.bool_]) -> PairTable:
         """The pairs marked in `keep`."""
         columns: list[Any] = [getattr(self, name) for name in self.__slots__]
-        return PairTable(*[None if column is None else column[keep] for column in columns])
+        chosen: list[Any] = [None if column is None else column[keep] for column in columns]
+        return PairTable(*chosen)
 
 
 def frame_table(images: Sequence[ImageFrame] | Floats) -> Floats:

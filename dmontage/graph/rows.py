@@ -169,7 +169,8 @@ def _sums(row: Footprint, beside: Companions, run: _Run) -> tuple[dict[str, NDAr
     if lost and row.mapping.cut:  # several rows meet them, or a part of them each: the same count for all
         omega = image.grid.solid_angle(image.grid.window)
         lost = int((np.isfinite(values) & ~np.isfinite(omega)).sum())
-    return sums, Mark(lost, exponent, not done.area.any())
+    on_grid = (row.window & run.grid.window).relative_to(row.window).slices  # the margin gives the mosaic nothing
+    return sums, Mark(lost, exponent, not done.area[on_grid].any())
 
 
 def _scaled(image: ImageRef, weights: NDArray[Any] | None, values: NDArray[Any]) -> tuple[NDArray[Any] | None, int]:

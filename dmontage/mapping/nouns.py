@@ -64,17 +64,28 @@ class Mapping:
         x_out, y_out = patch.in_numpy(np.array([x]), np.array([y]))
         return float(x_out[0, 0]), float(y_out[0, 0])
 
-    def footprint(self, grid: Grid) -> Window:
-        """The window of ``grid`` that the image can reach; all of it where the map is cut."""
+    @cached_property
+    def extent(self) -> Window | None:
+        """The output pixels that the image can reach, on the grid or beside it; None where the map does not tell."""
         if self.cut:
-            return grid.window
+            return None
         y0s, y1s, x0s, x1s = zip(*(patch.extent() for patch in self.patches), strict=True)
         margin = 1e-9 + self.error + (self.sagitta if self.bound > TOL else 0.0)
         box = Box(min(y0s) - margin, max(y1s) + margin, min(x0s) - margin, max(x1s) + margin)
         if not max(map(abs, box)) < 2.0**31:
-            return grid.window
+            return None
         ys, xs = ((math.floor(lo + 0.5), math.floor(hi + 0.5) + 1) for lo, hi in (box[:2], box[2:]))
-        return Window(*ys, *xs) & grid.window
+        return Window(*ys, *xs)
+
+    def footprint(self, grid: Grid, margin: int = 0) -> Window:
+        """The pixels of ``grid``, and of a margin around it, that the image can reach; all of the grid where it is cut.
+
+        Parameters
+        ----------
+        margin
+            Output pixels on each side of the grid.
+        """
+        return grid.window if self.extent is None else self.extent & grid.window.pad(margin)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain numbers for a table; `from_dict` gives the same bits back."""

@@ -102,7 +102,7 @@ def plan(
     strict
         Raise where an image would be skipped.
     **options
-        ``background``, ``combine``, ``weights``, ``method``, ``unit``, ``tol``, ``max_bytes``: see
+        ``background``, ``combine``, ``weights``, ``method``, ``unit``, ``tol``, ``margin``, ``max_bytes``: see
         `dmontage.planner.make_plan`.
     """
     wanted = Wanted(weight_map, mask, variance, image_weight, zero_point, flux_scale)
@@ -162,7 +162,7 @@ def mosaic(
         ``image_weight``, ``zero_point``, ``zero_point_out``, ``flux_scale``, ``border``, ``polygons``, ``good_bits``,
         ``min_weight``, ``pixfrac``, ``kernel``; how backgrounds are matched: ``slope_prior``, ``anchor``, ``lock``,
         ``solver``, ``corrections``; as for `dmontage.plan`; ``weights``, ``method``, ``unit``, ``tol``,
-        ``max_bytes`` as for `dmontage.planner.make_plan`.
+        ``margin``, ``max_bytes`` as for `dmontage.planner.make_plan`.
 
     Returns
     -------

@@ -173,7 +173,7 @@ def given_planes(match: Match) -> tuple[Floats, tuple[str, ...]]:
     seen = [i for i, image in enumerate(plan.image_of) if chosen[image] is not None]
     mine = [plane for plane in (chosen[plan.image_of[i]] for i in seen) if plane is not None]
     windows = [plan.rows[i].window for i in seen]
-    middles = np.array([((w.x0 + w.x1 - 1) / 2, (w.y0 + w.y1 - 1) / 2) for w in windows])
+    middles = np.array([w.middle for w in windows])
     origins = unit_vectors(*np.radians([(p.lon, p.lat) for p in mine]).T)
     steps = np.array([max(min(w.shape) / 4, 1.0) for w in windows])
     there = tangents(plan.grid, middles, origins, steps)

@@ -1,7 +1,8 @@
 """Match: from the overlaps of a plan's rows to the corrections of its images, and back to planes of rows.
 
-The solve speaks of images, the store of rows. An image has one plane, told in the mosaic's pixels about its middle; a
-row of an image that a seam cuts sees it through an affine map, by way of the tangent plane on the sky.
+The solve speaks of images, the store of rows. An image has one plane, told in the mosaic's pixels about the middle of
+its part on the grid; further rows of an image that a seam cuts see it through an affine map, by way of the tangent
+plane on the sky.
 """
 
 from __future__ import annotations
@@ -14,7 +15,8 @@ import numpy as np
 
 from dmontage.background import PairTable, Solution, solve
 from dmontage.grid.tangent import Tangents, offsets, sky_at, tangents
-from dmontage.pipeline.overlap_geometry import Overlaps, overlap_geometry
+from dmontage.pipeline.overlap_geometry import overlap_geometry
+from dmontage.sphere import rotate_frame
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,7 +24,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from dmontage.model import PlaneFit
-    from dmontage.planner import MosaicPlan
+    from dmontage.planner import Footprint, MosaicPlan
 
     Floats = NDArray[np.float64]
 
@@ -30,6 +32,8 @@ __all__ = ["Match", "pair_arguments"]
 
 _BENT = 0.05
 """Of half an image: a row in which the tangent plane departs further from an affine map has no slopes."""
+_MESH = 33
+"""Points along each side of an image that is cut, which tell where its parts lie."""
 
 
 def pair_arguments(plan: MosaicPlan) -> list[list[tuple[int, int, float]]]:
@@ -51,27 +55,33 @@ class Match:
     def main_rows(self) -> NDArray[np.int64]:
         """(n,) the largest row of each image."""
         main: dict[int, int] = {}
-        rows = self.plan.rows
         for i, image in enumerate(self.plan.image_of):
-            main[image] = max(main.get(image, i), i, key=lambda k: (rows[k].window.size, -k))
+            main[image] = max(main.get(image, i), i, key=lambda k: (self.boxes[k, 2:].prod(), -k))
         return np.array([main[image] for image in range(self.plan.n_images)], np.int64)
 
     @cached_property
-    def frames(self) -> Floats:
-        """(n, 3) x, y of the images' middles and half their sizes, mosaic pixels."""
-        out = []
-        for i in self.main_rows:
-            row = self.plan.rows[i]
-            side = max(row.window.shape)
-            if not row.mapping.cut:
-                side = max(row.image.grid.shape) * row.mapping.pixel_ratio
-            out.append((*row.middle, side / 2))
-        return np.array(out, float).reshape(-1, 3)
+    def boxes(self) -> Floats:
+        """(rows, 4) x, y of the middle of what each row covers, and its width and height; mosaic pixels."""
+        return np.array([self._box(row) for row in self.plan.rows], float).reshape(-1, 4)
+
+    def _box(self, row: Footprint) -> tuple[float, ...]:
+        """Of a row; where the map is cut, windows are whole blocks, and what the image covers of them is looked for."""
+        w, image = row.window, row.image.grid
+        if row.mapping.cut:
+            y, x = (np.linspace(-0.5, n - 0.5, _MESH) for n in image.shape)
+            sky = rotate_frame(image.sky(x[None, :], y[:, None]), image.frame, self.plan.grid.frame)
+            at = np.stack(self.plan.grid.pixel(sky), axis=-1).reshape(-1, 2)
+            at = at[(np.abs(at - w.middle) <= np.array(w.shape[::-1]) / 2).all(axis=1)]
+            if len(at) > 1:
+                low, high = at.min(axis=0), at.max(axis=0)
+                return (*((low + high) / 2), *np.maximum(high - low, 1.0))
+        return (*w.middle, w.shape[1], w.shape[0])
 
     @cached_property
-    def overlaps(self) -> Overlaps:
-        """The geometry of the pairs."""
-        return overlap_geometry(self.plan)
+    def frames(self) -> Floats:
+        """(n, 3) x, y of the middles of the images' main parts and half their sizes, mosaic pixels."""
+        boxes = self.boxes[self.main_rows]
+        return np.column_stack([boxes[:, :2], boxes[:, 2:].max(axis=1, initial=1.0) / 2])
 
     @cached_property
     def origins(self) -> Floats:
@@ -91,8 +101,7 @@ class Match:
             return None
         views = np.tile(np.eye(2, 3), (len(plan.rows), 1, 1))
         images = image_of[others]
-        middles = np.array([plan.rows[i].middle for i in others])
-        sizes = np.array([min(plan.rows[i].window.shape) for i in others], float)
+        middles, sizes = self.boxes[others, :2], self.boxes[others, 2:].min(axis=1)
         there = self._on_sky(middles, images, sizes)
         here = self._on_sky(self.frames[images, :2], images, self.frames[images, 2])
         with np.errstate(invalid="ignore"):
@@ -107,17 +116,15 @@ class Match:
 
     @cached_property
     def level_only(self) -> list[int]:
-        """Images of several rows that see no plane: the tangent plane is too far from affine in one of them."""
+        """Images that are cut and see no plane: the tangent plane is too far from affine in one of their rows."""
         plan = self.plan
-        cut = {image for i, image in enumerate(plan.image_of) if i not in set(self.main_rows.tolist())}
-        return sorted({image for i, image in enumerate(plan.image_of) if image in cut and self._is_bent(i, image)})
+        cut = [i for i, row in enumerate(plan.rows) if row.mapping.cut]
+        return sorted({plan.image_of[i] for i in cut if self._is_bent(i, plan.image_of[i])})
 
     def _is_bent(self, i: int, image: int) -> bool:
-        window = self.plan.rows[i].window
-        x, y = (np.linspace(a - 0.5, b - 0.5, 5) for a, b in ((window.x0, window.x1), (window.y0, window.y1)))
-        pixels = np.stack(np.meshgrid(x, y), axis=-1).reshape(-1, 2)
-        middle = np.array([self.plan.rows[i].middle])
-        about = self._on_sky(middle, np.array([image]), np.array([float(min(window.shape))]))
+        middle, sides = self.boxes[i, :2], self.boxes[i, 2:]
+        pixels = middle + np.stack(np.meshgrid(*np.linspace(-0.5, 0.5, 5)[None, :] * sides[:, None]), -1).reshape(-1, 2)
+        about = self._on_sky(middle[None], np.array([image]), sides.min(keepdims=True))
         true = offsets(sky_at(self.plan.grid, pixels), self.origins[image])
         affine = about.offset[0] + (pixels - middle) @ about.turn[0].T
         limit = _BENT * self.frames[image, 2] * self.plan.grid.scale
@@ -130,9 +137,9 @@ class Match:
         views = None
         if self.views is not None:
             views = np.stack((self.views[rows.plus], self.views[rows.minus]), axis=1)
-        return replace(
-            rows, plus=image_of[rows.plus], minus=image_of[rows.minus], share=self.overlaps.share, views=views
-        )
+        met = np.array([fit.n_pixels > 0 for fit in fits], bool)
+        share = overlap_geometry(self.plan, met).share
+        return replace(rows, plus=image_of[rows.plus], minus=image_of[rows.minus], share=share, views=views)
 
     def solve(self, fits: Sequence[PlaneFit]) -> Solution:
         """Corrections of the images, from the fitted differences of their rows."""
@@ -160,7 +167,7 @@ class Match:
             return planes
         seen = np.setdiff1d(np.arange(len(planes)), self.main_rows)
         turn, shift = self.views[seen, :, :2], self.views[seen, :, 2]
-        origins = np.array([self.plan.rows[i].middle for i in seen])
+        origins = self.boxes[seen, :2]
         at = (turn @ origins[:, :, None])[:, :, 0] + shift
         planes[seen, 0] = p[seen, 0] + (p[seen, 1:] * (at - centres[seen])).sum(axis=1)
         planes[seen, 1:3] = (p[seen, None, 1:] @ turn)[:, 0]

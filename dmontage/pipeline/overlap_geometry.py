@@ -35,15 +35,16 @@ class Overlaps(NamedTuple):
     """
 
 
-def overlap_geometry(plan: MosaicPlan) -> Overlaps:
-    """Look at all overlaps of a plan."""
+def overlap_geometry(plan: MosaicPlan, met: NDArray[np.bool_] | None = None) -> Overlaps:
+    """Look at all overlaps of a plan; only pairs that ``met`` in some pixel, (m,), tell who covers those of others."""
     from scipy.sparse import coo_array
 
     m, n = len(plan.pairs), len(plan.rows)
     ends = np.array([(pair.plus, pair.minus) for pair in plan.pairs], np.int64).reshape(m, 2)
     windows = np.array([(p.window.y0, p.window.y1, p.window.x0, p.window.x1) for p in plan.pairs], float).reshape(m, 4)
     outlines = np.array([row.outline for row in plan.rows])
-    near = coo_array((np.ones(m), tuple(ends.T)), shape=(n, n)).tocsr()
+    known = ends if met is None else ends[met]
+    near = coo_array((np.ones(len(known)), (known[:, 0], known[:, 1])), shape=(n, n)).tocsr()
     near = near + near.T
     t = (np.arange(_SIDE) + 0.5) / _SIDE - 0.5
     moments, share = np.zeros((m, 3, 3)), np.ones(m)

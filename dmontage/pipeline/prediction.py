@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from dmontage.pipeline.match import Match
+from dmontage.pipeline.overlap_geometry import overlap_geometry
 
 if TYPE_CHECKING:
     from dmontage.planner import MosaicPlan
@@ -44,19 +45,19 @@ def _predicted(plan: MosaicPlan, model: str) -> float:
     """In units of the noise of an input pixel."""
     from dmontage.background import PairTable, large_scale, solve
 
-    match = Match(plan)
+    match, overlaps = Match(plan), overlap_geometry(plan)
     m = len(plan.pairs)
     ends = np.array([(pair.plus, pair.minus) for pair in plan.pairs], np.int64).reshape(m, 2)
     ratio = np.array(plan.ratios)[ends].min(axis=1, initial=np.inf)
     # Input pixels in the overlap, half as many by the noise of a difference.
-    information = match.overlaps.moments * (0.5 * _EFFICIENCY * ratio**2)[:, None, None]
+    information = overlaps.moments * (0.5 * _EFFICIENCY * ratio**2)[:, None, None]
     image_of = np.array(plan.image_of)
     origins = np.array([pair.origin for pair in plan.pairs], float).reshape(m, 2)
     views = None if match.views is None else np.stack([match.views[ends[:, 0]], match.views[ends[:, 1]]], axis=1)
     table = PairTable(
         image_of[ends[:, 0]], image_of[ends[:, 1]], origins[:, 0],
         origins[:, 1], np.zeros((m, 3)), information,
-        match.overlaps.share, views,
+        overlaps.share, views,
     )  # fmt: skip
     return float(
         large_scale(

@@ -186,8 +186,7 @@ class Mosaic:
         if relative_to == "plane":
             cells = cells_of(self.grid.window, None)
             plane = plane_functionals(*self._background_over(cells), cells)
-            w = _window(window)
-            g = g.toarray() - np.array([[1.0, (w.x0 + w.x1 - 1) / 2, (w.y0 + w.y1 - 1) / 2]]) @ plane
+            g = g.toarray() - np.array([[1.0, *_window(window).middle]]) @ plane
         elif relative_to is not None:
             other, covered = self._background_over(one_cell(_window(relative_to)))
             if not covered.any():

@@ -2,6 +2,7 @@
 
 Pure: images and a grid in, a `MosaicPlan` out. It knows each image's windows on the mosaic grid and the kernel that its
 error bound allows, which pairs overlap, how tasks are batched, what is read and written, and refuses what cannot be.
+Windows of rows and pairs are in the grid's pixels, and may lie beyond its edge; chunks never do.
 """
 
 from dmontage.planner.make import BACKGROUNDS, CHUNK, COMBINES, METHODS, UNITS, check_words, make_plan, positive

@@ -14,6 +14,7 @@ import numpy as np
 from dmontage.errors import InputError
 from dmontage.mapping import TOL
 from dmontage.model import Drop, ImageRef, Images, Matching, OverlapPair, Skipped
+from dmontage.planner.margin import automatic_margin, check_margin, widened
 from dmontage.planner.photometry import on_one_scale
 from dmontage.planner.plan import MosaicPlan, human
 from dmontage.planner.rows import Footprint, footprints
@@ -59,6 +60,7 @@ def make_plan(
     companions: Mapping[ImageRef, Companions] | None = None,
     zero_point_out: float | None = None,
     matching: Matching = _MATCHING,
+    margin: int | None = None,
     max_bytes: float = _MAX_BYTES,
 ) -> MosaicPlan:
     """Decide how ``images`` become a mosaic on ``grid``.
@@ -86,14 +88,21 @@ def make_plan(
         Zero point of the mosaic, where the images have theirs; by default their median (the lower of two).
     matching
         How backgrounds are matched, beside the model. With corrections that are given the model is "given".
+    margin
+        Mosaic pixels beyond the grid, on each side, that the fits of overlaps use too: an image that touches the grid
+        with a corner has more than that corner to tell its plane. By default a quarter of the shorter side of the
+        median image as it lies on the grid; 0 with background "none". The mosaic gets no pixel of it: without a
+        background no bit changes, and an image that reaches the margin alone is skipped. Images that are projected on
+        the sphere end with the grid, since beyond the edge of a map of all the sky the same sky would come again.
+        Where images reach beyond the grid, runs of different margins share no store.
     max_bytes
         Refuse a run whose product and store are larger.
 
     Raises
     ------
     InputError
-        On a word that is none of these, when no image reaches the grid, when the run would be too large, or when
-        options contradict each other.
+        On a word or number that is none of these, when no image reaches the grid, when the run would be too large, or
+        when options contradict each other.
     """
     check_words(
         ("background", background, BACKGROUNDS),
@@ -103,6 +112,7 @@ def make_plan(
         ("weights", weights or "area", ("area", "none")),
     )
     tol, max_bytes = positive("tol", tol), positive("max_bytes", max_bytes)
+    check_margin(margin)
     if grid.tables:
         raise InputError(
             "the grid has a WCS that FITS cards alone do not hold (lookup tables, or an object): no mosaic's file can "
@@ -114,8 +124,8 @@ def make_plan(
     beside, zero_point = on_one_scale(flat, companions or {}, zero_point_out)
     cubes = [Skipped(image.name, _cube(image)) for image in images if image.planes]
     rows, missed = footprints(flat, grid, method, tol)
-    if drop.kernel == "gaussian":
-        rows = [_with_tails(row, grid, drop) for row in rows]
+    margin = automatic_margin(rows, background) if margin is None else int(margin)
+    rows = [widened(row, grid, margin, drop) for row in rows]
     missed = [*cubes, *missed]
     if not rows:
         if not missed:
@@ -135,6 +145,7 @@ def make_plan(
         tol=tol,
         warnings=tuple(_warnings(rows, unit)),
         chunk=CHUNK,
+        margin=margin,
         drop=drop,
         quality=quality,
         companions=tuple(beside[row.image] for row in rows),
@@ -144,7 +155,7 @@ def make_plan(
     _check_together(plan)
     plan = replace(plan, warnings=(*plan.warnings, *_background_warnings(plan)))
     if plan.bytes_store > max_bytes:
-        raise InputError(_too_large(plan.bytes_store, grid, max_bytes))
+        raise InputError(_too_large(plan.bytes_store, grid, max_bytes, beyond=plan.reaches_beyond))
     return plan
 
 
@@ -180,17 +191,6 @@ def _check_together(plan: MosaicPlan) -> None:
         raise InputError(f"image {both[0]!r} is both an anchor and locked: a locked image needs no anchor")
     if plan.quality.good_bits and not any(companions.mask for companions in plan.companions):
         raise InputError(f"good_bits {plan.quality.good_bits} needs bits: give a mask")
-
-
-def _with_tails(row: Footprint, grid: Grid, drop: Drop) -> Footprint:
-    """A row whose window holds the Gaussians' tails too: 3σ, by the largest pixels of the image and a quarter more.
-
-    Where the map is cut the window is made of whole blocks, and larger than what falls into it.
-    """
-    if row.mapping.cut:
-        return row
-    side = 1.25 * max(patch.pixel_ratio for patch in row.mapping.patches)
-    return replace(row, window=row.window.pad(drop.reach(side)) & grid.window)
 
 
 def _cube(image: ImageRef) -> str:
@@ -256,9 +256,10 @@ def _background_warnings(plan: MosaicPlan) -> list[str]:
     return out
 
 
-def _too_large(n_bytes: int, grid: Grid, limit: float) -> str:
+def _too_large(n_bytes: int, grid: Grid, limit: float, *, beyond: bool = False) -> str:
     ny, nx = grid.shape
+    less = "a smaller size, a larger scale or a smaller margin" if beyond else "a smaller size or a larger scale"
     return (
         f"the mosaic of {nx} x {ny} pixels needs {human(n_bytes)}, the limit is {human(limit)}; "
-        "choose a smaller size or a larger scale, or raise the limit (max_bytes, --max-bytes)"
+        f"choose {less}, or raise the limit (max_bytes, --max-bytes)"
     )

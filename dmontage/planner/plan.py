@@ -57,6 +57,8 @@ class MosaicPlan:
     warnings: tuple[str, ...]
     chunk: int
     """Side of the mosaic's chunks in pixels."""
+    margin: int
+    """Pixels beyond the grid, on each side, that rows on the plane may cover: for the fits of overlaps."""
     drop: Drop
     quality: Quality
     companions: tuple[Companions, ...]
@@ -75,9 +77,14 @@ class MosaicPlan:
         cut = (self.chunk, self.chunk)
         rows: dict[tuple[int, int], list[int]] = defaultdict(list)
         for i, row in enumerate(self.rows):
-            for index, _ in row.window.blocks(cut):
+            for index, _ in (row.window & self.grid.window).blocks(cut):
                 rows[index].append(i)
         return tuple((window, tuple(rows[index])) for index, window in self.grid.window.blocks(cut))
+
+    @cached_property
+    def reaches_beyond(self) -> bool:
+        """True when a row covers pixels beyond the grid."""
+        return any(row.window not in self.grid.window for row in self.rows)
 
     @property
     def row_batches(self) -> tuple[tuple[int, ...], ...]:
@@ -312,14 +319,15 @@ class MosaicPlan:
         n_sky = sum(row.method == "sky" for row in self.rows)
         n_fit = len(self.pair_batches) if self.background in ("level", "plane") else 0
         mpix = sum(image.grid.window.size for image in self.images) / 1e6
-        depth = sum(row.window.size for row in self.rows) / self.grid.window.size
+        depth = sum((row.window & self.grid.window).size for row in self.rows) / self.grid.window.size
+        beyond = f";  fits reach up to {self.margin} pixels beyond the grid" if self.reaches_beyond else ""
         lines = [
             f"mosaic      {nx} x {ny} pixels of {np.degrees(self.grid.scale) * 3600:.4g} arcsec, "
             f"{self.grid.kind} ({self.grid.frame.name})",
             f"images      {self.n_images} used, {mpix:.1f} Mpix; {len(self.skipped)} skipped",
             f"projection  {len(self.rows) - n_sky} on the plane, {n_sky} on the sphere; "
             f"error at most {self.error_bound:.1e} px",
-            f"overlaps    {len(self.pairs)} pairs at most; mean depth {depth:.2f}",
+            f"overlaps    {len(self.pairs)} pairs at most; mean depth {depth:.2f}{beyond}",
             f"background  {self.background};  combine {self.combine}, weights {self.weights}",
             *self._matching_lines(),
             *self._pixels_line(),

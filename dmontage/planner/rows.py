@@ -28,7 +28,8 @@ class Footprint:
 
     image: ImageRef
     window: Window
-    """The pixels of the mosaic grid that it can reach, or one connected piece of them where its map is cut."""
+    """The pixels of the mosaic grid, and of the margin around it, that it can reach, or one connected piece of them
+    where its map is cut."""
     mapping: Mapping
     method: str
     """Kernel that projects it: "plane" or "sky"."""
@@ -48,14 +49,6 @@ class Footprint:
             return (x0, y0), (x1, y0), (x1, y1), (x0, y1)
         ny, nx = self.image.grid.shape
         return tuple(self.mapping.at(x, y) for x, y in ((0, 0), (nx, 0), (nx, ny), (0, ny)))
-
-    @property
-    def middle(self) -> tuple[float, float]:
-        """Mosaic pixel (x, y) of the image's middle, be it beside the grid; of the window's where the map is cut."""
-        if self.mapping.cut:
-            return (self.window.x0 + self.window.x1 - 1) / 2, (self.window.y0 + self.window.y1 - 1) / 2
-        ny, nx = self.image.grid.shape
-        return self.mapping.at(nx // 2, ny // 2)
 
     @property
     def digest(self) -> str:

@@ -27,7 +27,7 @@ def noise(shape: tuple[int, int] = (80, 100)) -> NDArray[np.float32]:
 def row_of(folder: Path, values: NDArray[np.float32], grid: Grid, method: str = "auto", **place: float) -> Footprint:
     shape = values.shape[0], values.shape[1]
     write_image(folder / "a.fits", values, image_header(shape=shape, **place))
-    return make_plan(dm.scan(folder), grid, method=method).rows[0]
+    return make_plan(dm.scan(folder), grid, method=method, margin=0).rows[0]
 
 
 def run(row: Footprint, values: NDArray[np.float32], grid: Grid, window: Window) -> tuple[Floats, Floats]:
