@@ -15,7 +15,8 @@ Pixel values are surface brightness: a constant sky stays that constant, whateve
 Arrays are ``[y, x]``, pixel centres lie at integers, blank is NaN; sizes and scales are astropy Quantities or text.
 
 Levels: a module imports from lower levels only. 0 kernels, window, headers, sphere, polynomial, noise · 1 grid,
-quality · 2 mapping, model · 3 fits_files, store, planner, background · 4 graph · 5 pipeline · 6 view, demo · 7 cli.
+quality · 2 mapping, model · 3 fits_files, store, planner, background · 4 graph · 5 pipeline · 6 report, view, demo ·
+7 cli.
 """
 
 from __future__ import annotations
@@ -29,15 +30,19 @@ if TYPE_CHECKING:
     from dmontage.fits_files import scan
     from dmontage.grid import Grid
     from dmontage.pipeline import Mosaic, mosaic, plan, project
+    from dmontage.report import background_report
     from dmontage.window import Window
 
-__all__ = ["Grid", "InputError", "Mosaic", "Window", "__version__", "mosaic", "plan", "project", "scan"]
+__all__ = [
+    "Grid", "InputError", "Mosaic", "Window", "__version__", "background_report", "mosaic", "plan", "project", "scan",
+]  # fmt: skip
 
 _HOMES = {
     "Grid": "grid",
     "InputError": "errors",
     "Mosaic": "pipeline",
     "Window": "window",
+    "background_report": "report",
     "mosaic": "pipeline",
     "plan": "pipeline",
     "project": "pipeline",

@@ -30,6 +30,7 @@ LEVELS = {
     "background": 3,
     "graph": 4,
     "pipeline": 5,
+    "report": 6,
     "view": 6,
     "demo": 6,
     "montage": 6,

@@ -61,9 +61,9 @@ class PairTable:
 
     def __post_init__(self) -> None:
         m = self.plus.size
-        columns = (self.plus, self.minus, self.x0, self.y0, self.difference, self.information, self.share, self.views)
         shapes = [(m,)] * 4 + [(m, 3), (m, 3, 3), (m,), (m, 2, 2, 3)]
-        for name, column, shape in zip(self.__slots__, columns, shapes, strict=True):
+        for name, shape in zip(self.__slots__, shapes, strict=True):
+            column = getattr(self, name)
             if column is not None and column.shape != shape:
                 raise InputError(f"pair table of {m} rows: {name} has shape {column.shape}, want {shape}")
         optional = [a.reshape(m, a.size // max(m, 1)) for a in (self.share, self.views) if a is not None]

@@ -9,5 +9,6 @@ from dmontage.pipeline.image import project
 from dmontage.pipeline.products import product_paths
 from dmontage.pipeline.stages import Cutout, Mosaic, Pixels
 from dmontage.pipeline.summary import Summary
+from dmontage.pipeline.uncertainty import ErrorMap
 
-__all__ = ["Cutout", "Mosaic", "Pixels", "Summary", "mosaic", "plan", "product_paths", "project"]
+__all__ = ["Cutout", "ErrorMap", "Mosaic", "Pixels", "Summary", "mosaic", "plan", "product_paths", "project"]

@@ -54,8 +54,7 @@ def write_products(
 def _cards(plan: MosaicPlan, summary: Summary) -> list[list[tuple[str, Any, str]]]:
     """Cards of each product: its unit, and how it was made."""
     made = _provenance(plan, summary)
-    units = {row.image.bunit for row in plan.rows}
-    unit = units.pop() if len(units) == 1 and plan.combine != "count" else ""
+    unit = plan.bunit if plan.combine != "count" else ""
     has_zero_point = plan.zero_point is not None and plan.combine != "count"
     zero_point = [("MAGZP", plan.zero_point, "[mag] zero point of the mosaic")] * has_zero_point
     cards = [

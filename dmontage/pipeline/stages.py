@@ -151,7 +151,7 @@ class Mosaic:
         See `dmontage.pipeline.corrections.correction_table` for its columns; ``write_corrections`` makes a file of it,
         which ``corrections=`` of another mosaic applies without fitting.
         """
-        return correction_table(self._match, self._solved(), self._bunit)
+        return correction_table(self._match, self._solved(), self.plan.bunit)
 
     def write_corrections(self, path: str | Path) -> Self:
         """Write the corrections as an ECSV table."""
@@ -227,11 +227,6 @@ class Mosaic:
         with self._locked(), self.summary.timed("shares"):
             done = self._run("shares", share_sums, [(parts, self._how, cells) for parts in batches if parts])
         return functionals(self._match, cells, np.concatenate([np.zeros((0, 6)), *done]))
-
-    @property
-    def _bunit(self) -> str:
-        units = {row.image.bunit for row in self.plan.rows}
-        return units.pop() if len(units) == 1 else ""
 
     def discard_stale(self) -> None:
         """Delete a store that another run left behind at this one's place; a store of the same run is kept.

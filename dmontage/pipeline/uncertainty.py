@@ -36,6 +36,8 @@ class ErrorMap(NamedTuple):
     """(ny, nx) of the mean over each cell, once one plane over the whole mosaic is taken out; NaN where it is blank."""
     total: Floats
     """(ny, nx) in the stated gauge: with what is not known of a common gradient."""
+    correction: Floats
+    """(ny, nx) mean of what was taken out."""
     cells: Cells
 
     @property
@@ -109,7 +111,8 @@ def error_map(solution: Solution, cells: Cells, g: Any, covered: Floats) -> Erro
     y, x = np.meshgrid(*cells.middles, indexing="ij")
     plane = plane_functionals(g, covered, cells)
     known = np.flatnonzero(covered > 0)
-    total, error = np.full((2, y.size), np.nan)
+    total, error, correction = np.full((3, y.size), np.nan)
+    correction[known] = g[known] @ solution.parameters.ravel()
     if known.size:
         design = np.column_stack([np.ones(known.size), x.ravel()[known], y.ravel()[known]])
         of_plane = solution.known.covariance_times(plane.T)
@@ -117,4 +120,5 @@ def error_map(solution: Solution, cells: Cells, g: Any, covered: Floats) -> Erro
         total[known] = np.sqrt(np.maximum(square, 0))
         square += ((design @ (plane @ of_plane) - 2 * (g[known] @ of_plane)) * design).sum(axis=1)
         error[known] = np.sqrt(np.maximum(square, 0))
-    return ErrorMap(error.reshape(y.shape), total.reshape(y.shape), cells)
+    error, total, correction = (a.reshape(y.shape) for a in (error, total, correction))
+    return ErrorMap(error, total, correction, cells)

@@ -151,6 +151,12 @@ class MosaicPlan:
         numbers = {image: k for k, image in enumerate(self.images)}
         return tuple(numbers[row.image] for row in self.rows)
 
+    @property
+    def bunit(self) -> str:
+        """The images' BUNIT; empty where they differ or do not say."""
+        units = {row.image.bunit for row in self.rows}
+        return units.pop() if len(units) == 1 else ""
+
     @cached_property
     def anchors(self) -> tuple[int, ...]:
         """Numbers of the images whose mean correction is zero."""

@@ -1,0 +1,8 @@
+"""The command line: one command per stage and one for all (level 7). It computes nothing itself.
+
+What a command needs is imported when it runs, so that ``--help`` answers at once.
+"""
+
+from dmontage.cli.commands import main
+
+__all__ = ["main"]

@@ -1,0 +1,153 @@
+"""Options that commands share, and what they say."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from dmontage.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from dmontage.grid import Grid
+    from dmontage.model import Images
+
+__all__ = ["grid", "how", "inputs", "make_grid", "split", "strict"]
+
+
+def options(*each: Callable[..., Any]) -> Callable[..., Any]:
+    """Several options as one decorator, in the order given."""
+
+    def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
+        for option in reversed(each):
+            function = option(function)
+        return function
+
+    return decorate
+
+
+inputs = click.argument("inputs", nargs=-1, required=True, type=click.Path(path_type=Path))
+strict = click.option(
+    "--strict", is_flag=True, help="Stop at the first file that cannot be used, instead of skipping it."
+)
+grid = options(
+    click.option("--header", type=click.Path(path_type=Path), help="Template (.hdr) of the output grid."),
+    click.option("--center", help="'05h35m -5d23m', or degrees in the grid's frame: '83.8 -5.4'."),
+    click.option("--size", help="'1 deg', or width and height: '1 deg, 30 arcmin'."),
+    click.option("--scale", help="Side of a pixel: '1 arcsec'.  [default: that of the finest image]"),
+    click.option("--projection", help="FITS code: TAN, SIN, CAR, AIT, ...  [default: TAN]"),
+    click.option(
+        "--frame",
+        type=click.Choice(["icrs", "fk5", "fk4", "galactic", "supergalactic", "ecliptic"]),
+        help="[default: the images' own; with --center icrs]",
+    ),
+    click.option("--rotation", help="Turns the y axis from north (CROTA2).  [default: 0 deg]"),
+)  # fmt: skip
+how = options(
+    click.option("--background", type=click.Choice(["none", "level", "plane"]), default="plane", show_default=True,
+                 help="Match the images by a level and two slopes each, by a level, or not."),
+    click.option("--slope-prior", default="auto", show_default=True, callback=lambda _, __, text: _prior(text),
+                 help="Standard deviation of the slopes' prior, per degree; 'auto' from the overlaps, or 'none'."),
+    click.option("--anchor", multiple=True, metavar="IMAGE", help="Image whose correction is zero in the mean (again "
+                 "for more); of all images if not given."),
+    click.option("--lock", multiple=True, metavar="IMAGE", help="Image that is not corrected (again for more)."),
+    click.option("--solver", type=click.Choice(["direct", "relaxation"]), default="direct", show_default=True,
+                 help="Least squares, or the iteration of the Montage papers."),
+    click.option("--corrections", type=click.Path(path_type=Path), help="Table of corrections to apply, instead of "
+                 "matching."),
+    click.option("--margin", type=click.IntRange(min=0),
+                 help="Pixels beyond the grid that fits of overlaps use too.  [default: a quarter of an image]"),
+    click.option("--combine", type=click.Choice(["mean", "median", "count"]), default="mean", show_default=True,
+                 help="What becomes of a pixel that several images cover."),
+    click.option("--weights", type=click.Choice(["area", "none"]), help="[default: area for mean, none for median]"),
+    click.option("--method", type=click.Choice(["auto", "plane", "sky"]), default="auto", show_default=True,
+                 help="Overlaps on the plane where --tol allows it, or on the sphere."),
+    click.option("--unit", type=click.Choice(["surface_brightness", "flux_per_pixel"]), default="surface_brightness",
+                 show_default=True, help="What a pixel holds: brightness, or energy (counts), whose total is kept."),
+    click.option("--tol", type=click.FloatRange(min=0, min_open=True), default=1e-5, show_default=True,
+                 help="Tolerance of the projection in output pixels."),
+    click.option("--pixfrac", type=click.FloatRange(0, 1, min_open=True), default=1.0, show_default=True,
+                 help="Side of a drop in parts of its pixel (drizzle)."),
+    click.option("--kernel", type=click.Choice(["square", "point", "gaussian"]), default="square", show_default=True,
+                 help="How a drop is laid on the output."),
+    click.option("--border", default="0", show_default=True, callback=lambda _, __, text: _border(text),
+                 help="Pixels left out on each side of each image, or on 'LEFT,RIGHT,BOTTOM,TOP'."),
+    click.option("--weight-map", help="Weights of pixels: an EXTNAME ('WHT'), or an ending ('.weight.fits') of files "
+                 "beside the images."),
+    click.option("--mask", help="Bad pixels, named likewise: any value but 0."),
+    click.option("--variance", help="Variances of pixels, named likewise: the mosaic gets one too."),
+    click.option("--good-bits", type=click.IntRange(min=0), help="Sum of the bits of the mask that do no harm."),
+    click.option("--min-weight", type=click.FloatRange(min=0), default=0.0, help="Weights below it count as 0."),
+    click.option("--image-weight", metavar="KEYWORD", help="Header keyword with each image's weight (EXPTIME), or "
+                 "FILE:COLUMN of a table that has the images' file names too."),
+    click.option("--zero-point", metavar="KEYWORD", help="Magnitude zero point of each image (MAGZP), named likewise: "
+                 "values are brought to one."),
+    click.option("--zero-point-out", type=float, help="Zero point of the mosaic.  [default: the images' median]"),
+    click.option("--flux-scale", metavar="KEYWORD", help="Factor of each image's values, named likewise."),
+    click.option("--max-bytes", type=click.FloatRange(min=1), default=2.0**38, show_default="275 GB",
+                 help="Refuse a run whose store needs more."),
+)  # fmt: skip
+
+
+def _border(text: str) -> int | tuple[int, ...]:
+    """One number for all sides, or one for each."""
+    try:
+        sides = tuple(int(side) for side in text.split(","))
+    except ValueError as error:
+        raise click.BadParameter(f"{text!r} is neither a whole number nor four: LEFT,RIGHT,BOTTOM,TOP") from error
+    return sides[0] if len(sides) == 1 else sides
+
+
+def split(options: dict[str, Any]) -> Callable[[Images], Grid] | None:
+    """Take out of the options those that ask for a grid, if any; it is made once the images that count are known."""
+    names = ("header", "center", "size", "scale", "projection", "frame", "rotation")
+    wanted = {name: options.pop(name) for name in names}
+    return partial(make_grid, **wanted) if any(wanted.values()) else None
+
+
+def make_grid(
+    images: Images,
+    header: Path | None,
+    center: str | None,
+    size: str | None,
+    scale: str | None,
+    projection: str | None,
+    frame: str | None,
+    rotation: str | None,
+) -> Grid:
+    """The grid that the options ask for."""
+    from dmontage.grid import Grid
+
+    if header is not None:
+        if center or size or scale or projection or frame or rotation:
+            raise InputError(
+                "--header gives the whole grid: leave out --center, --size, --scale, --projection, --frame, --rotation"
+            )
+        return Grid.from_header(header)
+    projection, rotation = projection or "TAN", rotation or "0 deg"
+    if center is None and size is None:
+        return Grid.fit(images, scale, projection, frame, rotation)
+    if center is None or size is None:
+        raise InputError(
+            "a grid about a place needs both --center and --size; without either it is fitted to the images"
+        )
+    sides = [side.strip() for side in size.split(",")]
+    if scale is None:
+        scale = f"{min(image.grid.scale for image in images)} rad"
+    return Grid.around(
+        center, sides[0] if len(sides) == 1 else tuple(sides), scale, projection, frame or "icrs", rotation
+    )
+
+
+def _prior(text: str) -> float | str | None:
+    """A number, "auto", or None for "none"."""
+    if text in ("auto", "none"):
+        return None if text == "none" else text
+    try:
+        return float(text)
+    except ValueError as error:
+        raise click.BadParameter(f"{text!r} is neither a number nor 'auto' or 'none'") from error

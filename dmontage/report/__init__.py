@@ -1,0 +1,10 @@
+"""Report: what background matching did to the photometry, in text, JSON and a picture (level 6).
+
+`background_report` asks a mosaic for what it knows and measures again what the corrections leave on the pixels;
+`BackgroundReport` holds plain numbers; `picture` draws them. Whoever quotes a flux finds its systematic error here.
+"""
+
+from dmontage.report.make import background_report
+from dmontage.report.nouns import BackgroundReport, ImageLine, PairLine
+
+__all__ = ["BackgroundReport", "ImageLine", "PairLine", "background_report"]

@@ -1,0 +1,196 @@
+"""The report's nouns: plain numbers, and their text and JSON."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from dmontage.pipeline.prediction import ADVICE
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from dmontage.background import LargeScale
+    from dmontage.pipeline import ErrorMap
+    from dmontage.window import Window
+
+__all__ = ["BackgroundReport", "ImageLine", "PairLine"]
+
+_SHOWN = 60
+"""Pairs that the text lists; the JSON has all."""
+
+
+@dataclass(frozen=True, slots=True)
+class PairLine:
+    """One overlap, in the unit of the pixels."""
+
+    plus: str
+    minus: str
+    window: Window
+    n_pixels: int
+    kept: float
+    """Fraction of the pixels that the clipping kept."""
+    rms: float
+    """Noise of a difference pixel."""
+    before: float
+    """Median of plus - minus."""
+    after: float
+    """The same less the corrections, measured on the pixels."""
+    error: float
+    """Standard error of the difference, by the noise of independent input pixels; infinite where it is not known."""
+    t: float
+    """What is left of level and slopes over its error, the misfit included."""
+    rejected: bool
+    """It disagrees with the other overlaps, and had no part in the match."""
+    named: bool
+    """More is left than three errors and the tolerance."""
+
+
+@dataclass(frozen=True, slots=True)
+class ImageLine:
+    """One image's correction at its middle, with its standard error; the slopes are per degree."""
+
+    name: str
+    level: float
+    level_error: float
+    slope_east: float
+    slope_north: float
+    slope_east_error: float
+    slope_north_error: float
+    status: str
+
+
+@dataclass(frozen=True)
+class BackgroundReport:
+    """What background matching did, and how well the result is known. Print it; see `to_json`, `write`."""
+
+    model: str
+    unit: str
+    """Of the pixels; empty where the images do not say, or differ."""
+    gauge: str
+    solver: str
+    slope_prior: float | None
+    """Standard deviation of the slopes' prior, per degree; None without one."""
+    misfit: float
+    """Standard deviation of what the overlaps disagree by beyond their noise, as a level."""
+    noise: float
+    """Of an input pixel, from the overlaps' scatter in the median."""
+    tolerance: float
+    """What may be left of an overlap beyond three errors without its being named."""
+    pairs: tuple[PairLine, ...]
+    images: tuple[ImageLine, ...]
+    rms_before: float
+    """Root mean square of the pairs' medians."""
+    rms_after: float
+    large_scale: LargeScale | None
+    """None from a relaxation, which has no covariance."""
+    error_map: ErrorMap | None
+
+    @property
+    def named(self) -> tuple[PairLine, ...]:
+        """Pairs of which more is left than three errors and the tolerance; worst first."""
+        return tuple(sorted((pair for pair in self.pairs if pair.named), key=lambda pair: -abs(pair.after)))
+
+    @property
+    def rejected(self) -> tuple[PairLine, ...]:
+        """Pairs that had no part in the match."""
+        return tuple(pair for pair in self.pairs if pair.rejected)
+
+    @property
+    def advice(self) -> str:
+        """What to do where the largest scales are badly known; empty where they are not."""
+        scale = self.large_scale
+        if scale is None or not self.noise or scale.rms <= ADVICE * self.noise:
+            return ""
+        return (
+            f"the error on the largest scales is {scale.rms / self.noise:.2g} of the noise: match levels only "
+            "(background 'level'), or lock images that are known to be right"
+        )
+
+    def __str__(self) -> str:
+        unit = f" {self.unit}" if self.unit else ""
+        lines = [
+            f"background  {self.model}, {self.solver}; gauge: {self.gauge}",
+            f"noise       {self.noise:.4g}{unit} of an input pixel; overlaps disagree by {self.misfit:.3g} beyond it",
+        ]
+        if self.slope_prior is not None:
+            lines.append(f"prior       slopes of {self.slope_prior:.4g}{unit} per degree")
+        change = f"{self.rms_before:.4g} before, {self.rms_after:.4g} after"
+        lines.append(f"overlaps    {len(self.pairs)}; rms of the medians {change}")
+        lines += [f"  left      {p.plus} and {p.minus}: {p.after:.4g} ± {p.error:.2g}" for p in self.named]
+        lines += [
+            f"  rejected  {p.plus} and {p.minus}: {p.before:.4g} before, {p.after:.4g} after" for p in self.rejected
+        ]
+        lines += self._error_lines(unit)
+        return "\n".join([*lines, "", *self._pair_table()])
+
+    def _error_lines(self, unit: str) -> list[str]:
+        scale, errors = self.large_scale, self.error_map
+        if scale is None or errors is None:
+            return ["errors      a relaxation has none"]
+        sigma = f" ({errors.rms / self.noise:.2g} of the noise)" if self.noise else ""
+        x, y = scale.gradient
+        lines = [
+            f"errors      background known to {errors.rms:.3g}{unit} rms{sigma} beyond a plane, "
+            f"{_largest(errors.error):.3g} at the worst",
+            f"  gradient  of all images together known to {x:.3g} in x and {y:.3g}{unit} in y across the mosaic",
+        ]
+        lines += [f"  mode      {m.name}: {m.rms:.3g}{unit} rms, {m.share:.0%} of the error" for m in scale.modes]
+        return [*lines, f"  advice    {self.advice}"] if self.advice else lines
+
+    def _pair_table(self) -> list[str]:
+        order = sorted(self.pairs, key=lambda p: (not (p.named or p.rejected), -abs(p.after) if p.n_pixels else 0.0))
+        rows = [("plus", "minus", "pixels", "kept", "rms", "before", "after", "error", "t", "")]
+        for p in order[:_SHOWN]:
+            numbers = f"{p.rms:.3g}", f"{p.before:.4g}", f"{p.after:.3g}", f"{p.error:.2g}", f"{p.t:.1f}"
+            flag = "rejected" if p.rejected else "left" if p.named else ""
+            rows.append((p.plus, p.minus, str(p.n_pixels), f"{p.kept:.3f}", *numbers, flag))
+        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+        lines = []
+        for row in rows:
+            aligned = zip(row, widths, "<<>>>>>>><", strict=True)
+            texts = [f"{text:{side}{width}}" for text, width, side in aligned]
+            lines.append("  ".join(texts).rstrip())
+        return lines + ([f"... and {len(order) - _SHOWN} more, in the JSON"] if len(order) > _SHOWN else [])
+
+    def to_json(self) -> str:
+        """All of it as a JSON object; what is not known is null."""
+        table = asdict(self)
+        errors = self.error_map
+        if errors is not None:
+            table["error_map"] = {
+                "error": errors.error.tolist(), "total": errors.total.tolist(), "rms": errors.rms,
+                "correction": errors.correction.tolist(),
+                "y_edges": errors.cells.ys.tolist(), "x_edges": errors.cells.xs.tolist(),
+            }  # fmt: skip
+        if self.large_scale is not None:
+            scale = self.large_scale
+            table["large_scale"] = scale._asdict() | {"modes": [mode._asdict() for mode in scale.modes]}
+        return json.dumps(_plain(table | {"advice": self.advice}), indent=1)
+
+    def write(self, stem: Path) -> list[Path]:
+        """Write ``stem.txt``, ``stem.json`` and the picture ``stem.png``; their paths are returned."""
+        from dmontage.report.picture import write_picture
+
+        paths = [stem.with_name(f"{stem.name}.{suffix}") for suffix in ("txt", "json", "png")]
+        paths[0].write_text(f"{self}\n", encoding="utf-8")
+        paths[1].write_text(self.to_json(), encoding="utf-8")
+        write_picture(self, paths[2])
+        return paths
+
+
+def _largest(values: Any) -> float:
+    return float(np.nanmax(values)) if np.isfinite(values).any() else math.nan
+
+
+def _plain(value: Any) -> Any:
+    """What JSON knows: numbers that are not finite are null."""
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -1,0 +1,97 @@
+"""The report's picture: what was left between images before and after, what was taken out, and how well it is known."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from dmontage.report.nouns import BackgroundReport
+
+__all__ = ["write_picture"]
+
+_INCHES = 11.0
+
+
+def write_picture(report: BackgroundReport, path: Path) -> None:
+    """Write the picture as a PNG, aside first and then renamed; y is up, as FITS has it."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    windows = [pair.window for pair in report.pairs]
+    errors = report.error_map
+    x0, x1 = min((w.x0 for w in windows), default=0), max((w.x1 for w in windows), default=1)
+    y0, y1 = min((w.y0 for w in windows), default=0), max((w.y1 for w in windows), default=1)
+    if errors is not None:
+        x0, x1, y0, y1 = errors.cells.xs[0], errors.cells.xs[-1], errors.cells.ys[0], errors.cells.ys[-1]
+    height = float(np.clip(_INCHES * 0.84 * (y1 - y0) / (x1 - x0), 4.0, 16.0))
+    figure = Figure(figsize=(_INCHES, height), layout="constrained")
+    FigureCanvasAgg(figure)
+    panels = figure.subplots(2, 2)
+    unit = f" [{report.unit}]" if report.unit else ""
+    _differences(panels[0, 0], report, "before", f"differences of the overlaps before{unit}")
+    _differences(panels[0, 1], report, "after", f"… and after{unit}")
+    if errors is not None:
+        extent = (x0 - 0.5, x1 - 0.5, y0 - 0.5, y1 - 0.5)
+        _map(panels[1, 0], errors.correction, extent, "RdBu_r", f"background taken out{unit}", symmetric=True)
+        _map(panels[1, 1], errors.error, extent, "viridis", f"its standard error, beyond a plane{unit}")
+    else:
+        for panel in panels[1]:
+            panel.text(0.5, 0.5, "a relaxation has no errors", ha="center", transform=panel.transAxes)
+    for panel in panels.flat:
+        panel.set(
+            xlim=(x0 - 0.5, x1 - 0.5), ylim=(y0 - 0.5, y1 - 0.5), aspect="equal", xlabel="x [pix]", ylabel="y [pix]"
+        )
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        figure.savefig(part, format="png", dpi=110)
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _differences(panel: Axes, report: BackgroundReport, when: str, title: str) -> None:
+    """Each overlap's window in the colour of its median difference, the largest windows below."""
+    from matplotlib.collections import PatchCollection
+    from matplotlib.patches import Rectangle
+
+    pairs = sorted((p for p in report.pairs if p.n_pixels), key=lambda p: -p.window.size)
+    values = np.array([getattr(p, when) for p in pairs])
+    boxes = [Rectangle((p.window.x0 - 0.5, p.window.y0 - 0.5), *p.window.shape[::-1]) for p in pairs]
+    limit = float(np.abs(values).max(initial=0.0)) or 1.0
+    drawn = PatchCollection(boxes, cmap="RdBu_r", edgecolor="0.5", linewidth=0.3)
+    drawn.set_array(values)
+    drawn.set_clim(-limit, limit)
+    panel.add_collection(drawn)
+    for box, pair in zip(boxes, pairs, strict=True):
+        if pair.rejected or (pair.named and when == "after"):
+            panel.add_patch(Rectangle(box.get_xy(), box.get_width(), box.get_height(), fill=False, edgecolor="k"))
+    _bar(panel, drawn)
+    panel.set_title(title, fontsize="medium")
+
+
+def _map(
+    panel: Axes,
+    values: Any,
+    extent: tuple[float, float, float, float],
+    cmap: str,
+    title: str,
+    *,
+    symmetric: bool = False,
+) -> None:
+    drawn = panel.imshow(values, origin="lower", extent=extent, cmap=cmap, interpolation="nearest")
+    if symmetric and np.isfinite(values).any():
+        limit = float(np.nanmax(np.abs(values)))
+        drawn.set_clim(-limit, limit)
+    _bar(panel, drawn)
+    panel.set_title(title, fontsize="medium")
+
+
+def _bar(panel: Axes, drawn: Any) -> None:
+    figure: Any = panel.figure
+    figure.colorbar(drawn, ax=panel, shrink=0.85)
