@@ -20,14 +20,16 @@ if TYPE_CHECKING:
     from dmontage.window import Window
 
 __all__ = [
-    "FWHM", "KERNELS", "MAX_ZERO_POINT", "Companions", "Drop", "ImageRef", "Images", "Matching", "OverlapPair", "Plane",
-    "PlaneFit", "Skipped", "SkyPlane",
+    "FWHM", "KERNELS", "MAX_ZERO_POINT", "SOLVERS", "Companions", "Drop", "ImageRef", "Images", "Matching",
+    "OverlapPair", "Plane", "PlaneFit", "Skipped", "SkyPlane",
 ]  # fmt: skip
 
 FWHM = math.sqrt(8.0 * math.log(2.0))
 """Full width at half maximum of a Gaussian, in σ."""
 
 KERNELS = ("square", "point", "gaussian")
+
+SOLVERS = ("direct", "relaxation")
 
 MAX_ZERO_POINT = 90.0
 """Magnitudes of either sign that no zero point reaches, in any unit; ±99 and the like stand for none."""
@@ -232,6 +234,13 @@ class Matching:
     given: tuple[tuple[str, SkyPlane], ...] | None = None
     """Corrections by image name, to be applied as they are; None where they are to be found."""
 
+    def __post_init__(self) -> None:
+        prior = self.slope_prior
+        if self.solver not in SOLVERS:
+            raise InputError(f"solver {self.solver!r} is not one of {', '.join(SOLVERS)}")
+        if not (prior is None or prior == "auto" or (isinstance(prior, (int, float)) and 0 <= prior < math.inf)):
+            raise InputError(f"slope_prior {prior!r} is no standard deviation: give a number from 0 up, 'auto' or None")
+
 
 @dataclass(frozen=True, slots=True)
 class PlaneFit:
@@ -256,13 +265,13 @@ class PlaneFit:
 
     def to_row(self) -> list[float]:
         """All its numbers; `from_row` gives the same bits back."""
-        p, ((a, b, c), (_, d, e), (_, _, f)) = self.plane, self.information
+        p, information = self.plane, [number for row in self.information for number in row]
         pixels = [self.rms, self.median, self.n_pixels, self.n_kept]
-        return [self.plus, self.minus, p.level, p.slope_x, p.slope_y, p.x0, p.y0, a, b, c, d, e, f, *pixels]
+        return [self.plus, self.minus, p.level, p.slope_x, p.slope_y, p.x0, p.y0, *information, *pixels]
 
     @classmethod
     def from_row(cls, row: Sequence[float]) -> PlaneFit:
         """The inverse of `to_row`."""
-        plus, minus, level, slope_x, slope_y, x0, y0, a, b, c, d, e, f, rms, median, n_pixels, n_kept = row
-        plane, information = Plane(level, slope_x, slope_y, x0, y0), ((a, b, c), (b, d, e), (c, e, f))
+        plus, minus, level, slope_x, slope_y, x0, y0, a, b, c, d, e, f, g, h, i, rms, median, n_pixels, n_kept = row
+        plane, information = Plane(level, slope_x, slope_y, x0, y0), ((a, b, c), (d, e, f), (g, h, i))
         return cls(int(plus), int(minus), plane, information, rms, median, int(n_pixels), int(n_kept))

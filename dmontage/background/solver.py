@@ -16,6 +16,7 @@ from dmontage.background.robust import Robust, robust_fit
 from dmontage.background.solution import Remainders, Solution
 from dmontage.background.tables import PairTable, check_images, check_rows, frame_table, weights_of
 from dmontage.errors import InputError
+from dmontage.model import SOLVERS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,9 +26,7 @@ if TYPE_CHECKING:
     from dmontage.background.tables import Floats, ImageFrame
     from dmontage.model import PlaneFit
 
-__all__ = ["SOLVERS", "solve"]
-
-SOLVERS = ("direct", "relaxation")
+__all__ = ["solve"]
 
 
 def solve(

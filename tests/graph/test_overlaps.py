@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from surveys import SHAPE, image_header
 
 from dmontage.graph.overlaps import MIN_AREA, MIN_OF_DROPS, fit_pair, fit_pairs
+from dmontage.graph.project import Job, project
+from dmontage.grid import Grid
 from dmontage.kernels.plane_fit import Sums
+from dmontage.mapping import fit_mapping
 from dmontage.model import OverlapPair
+from dmontage.noise import correlation_factor
 from dmontage.store import Store
 from dmontage.window import Window
 
@@ -98,3 +104,35 @@ def test_the_task_fits_what_the_body_fits(tmp_path: Path, weighted: bool, pixfra
         assert fit.n_pixels == plain.n_pixels > 100
         assert fit.plane.level == pytest.approx(plain.plane.level, abs=1e-4)
     assert fit_pairs(path, [(1, 2, 1.3), (0, 1, 1.3)]) == [fits[2], fits[0]]
+
+
+def test_the_stated_errors_of_projected_images_are_right() -> None:
+    """C16: χ² of 500 overlaps of two noise images, projected from their own grids, with planes and 5 % of sources."""
+    rng, n = np.random.default_rng(5), 500
+    grid = Grid.from_header(image_header(scale=2.2), shape=(60, 70))
+    pair = OverlapPair(0, 1, Window(12, 48, 10, 60))
+    headers = [image_header(dx, dy, rotation=turn) for dx, dy, turn in ((0.3, -2.2, 11.0), (-3.1, 4.7, -23.0))]
+    jobs = []
+    for header in headers:
+        image = Grid.from_header(header, shape=SHAPE)
+        jobs.append(Job(image, grid, fit_mapping(image, grid), "plane"))
+    y, x = np.mgrid[pair.window.slices]
+    x0, y0 = pair.origin
+    truth = np.array([7.0, 0.02, -0.03])
+    plane = truth[0] + truth[1] * (x - x0) + truth[2] * (y - y0)
+    correlation = correlation_factor(1.1) ** 2
+    chi2 = np.empty(n)
+    for k in range(n):
+        sums = []
+        for job, added in zip(jobs, (plane, 0.0), strict=True):
+            values = rng.standard_normal(SHAPE)
+            hit = rng.random(SHAPE) < 0.02  # spread by projection over twice as many
+            values[hit] += rng.uniform(5, 500, hit.sum())
+            done = project(values, job, pair.window)
+            sums.append(Sums(done.flux + added * done.area, done.area, done.area, MIN_AREA))
+        fit = fit_pair(pair, sums[0], sums[1], correlation)
+        e = np.array([fit.plane.level, fit.plane.slope_x, fit.plane.slope_y]) - truth
+        chi2[k] = e @ np.array(fit.information) @ e
+    # The overlap's edge shares its input pixels with pixels outside: of order 2 / (side in input pixels).
+    assert abs(chi2.mean() / 3 - 1) < 3 * math.sqrt(2 / (3 * n)) + 2 / (36 * 1.1)
+    assert np.mean(chi2 < 7.815) == pytest.approx(0.95, abs=3 * math.sqrt(0.95 * 0.05 / n) + 0.01)

@@ -1,0 +1,321 @@
+"""Matching of backgrounds from files to mosaic: wishes, tables of corrections, stored fits, stated errors."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from astropy.table import Table
+from numpy.typing import NDArray
+from surveys import Survey, damage, image_header, make_survey, write_image
+
+import dmontage as dm
+from dmontage.errors import InputError
+from dmontage.grid import Grid
+from dmontage.model import PlaneFit, SkyPlane
+from dmontage.pipeline import Mosaic
+from dmontage.store import Store
+from dmontage.window import Window
+
+Floats = NDArray[np.float64]
+
+
+@pytest.fixture(scope="module")
+def survey(tmp_path_factory: pytest.TempPathFactory) -> Survey:
+    return make_survey(tmp_path_factory.mktemp("survey") / "raw", seed=3)
+
+
+@pytest.fixture(scope="module")
+def made(survey: Survey, tmp_path_factory: pytest.TempPathFactory) -> Mosaic:
+    mosaic = dm.mosaic(survey.folder, survey.grid, tmp_path_factory.mktemp("made") / "run.zarr")
+    mosaic.compute()
+    return mosaic
+
+
+# --- tables -------------------------------------------------------------------------------------------------------
+
+
+def test_corrections_of_a_table_give_the_same_mosaic(made: Mosaic, survey: Survey, tmp_path: Path) -> None:
+    """Through the sky and a file and back, without a fit: to the float32 of the product."""
+    made.write_corrections(tmp_path / "c.ecsv")
+    again = dm.mosaic(survey.folder, survey.grid, corrections=tmp_path / "c.ecsv")
+    np.testing.assert_allclose(again.compute().data, made.compute().data, rtol=1e-6)
+    assert "fit" not in again.summary.seconds and again.summary.uncorrected == () and again.fits == ()
+    table = Table.read(tmp_path / "c.ecsv")
+    assert table["file"].tolist() == [path.name for path in survey.paths]
+    assert set(table["status"]) == {"fitted"} and "zero mean" in table.meta["gauge"]
+    assert made.solution is not None
+    np.testing.assert_allclose(table["level_error"], made.solution.standard_errors[:, 0], rtol=1e-9)
+    assert list(tmp_path.iterdir()) == [tmp_path / "c.ecsv"]
+
+
+def test_slopes_of_a_table_are_those_put_in(made: Mosaic, survey: Survey) -> None:
+    """Towards east and north per degree; a gradient common to all, which no overlap tells, taken out of both."""
+    table = made.corrections()
+    for name, slope, sign in (("slope_east", 1, -1), ("slope_north", 2, 1)):
+        truth = sign * survey.planes[:, slope] * 3600 / 2.0
+        found, error = np.array(table[name]), np.array(table[f"{name}_error"])
+        # Images are turned by half a degree at most: a hundredth of either slope.
+        np.testing.assert_allclose(found - found.mean(), truth - truth.mean(), atol=0.02 * np.abs(truth).max() + 4 * 15)
+        assert (error > 0).all()
+
+
+@pytest.mark.parametrize("projection", ["SIN", "CAR"])
+def test_a_table_outlives_its_grid(made: Mosaic, survey: Survey, projection: str) -> None:
+    """On another projection, turned, with other pixels: the seams stay away."""
+    grid = Grid.around("83.8 -5.4", size="0.15 deg", scale="3 arcsec", projection=projection, rotation="25 deg")
+    raw, matched = (dm.mosaic(survey.folder, grid, **options).compute().data for options in (
+        {"background": "none"}, {"corrections": made.corrections()}))  # fmt: skip
+    fitted = dm.mosaic(survey.folder, grid).compute().data
+    y, x = np.indices(grid.shape)
+    design = np.column_stack([np.ones(x.size), x.ravel(), y.ravel()])
+
+    def beyond_a_plane(data: NDArray[np.float32]) -> float:
+        known = np.isfinite(data).ravel()
+        values = data.ravel()[known] - fitted.ravel()[known]
+        return float(np.std(values - design[known] @ np.linalg.lstsq(design[known], values)[0]))
+
+    assert beyond_a_plane(matched) < 0.1 and beyond_a_plane(raw) > 5
+
+
+def test_what_a_table_lacks_is_told(made: Mosaic, survey: Survey) -> None:
+    table = made.corrections()
+    partial = dm.mosaic(survey.folder, survey.grid, corrections=table[:4])
+    partial.compute()
+    assert partial.summary.uncorrected == tuple(path.name for path in survey.paths[4:])
+    assert "no correction was given" in str(partial.summary)
+    level = dm.mosaic(survey.folder, survey.grid, corrections={survey.paths[0].name: SkyPlane(83.8, -5.4, 7.0, 0, 0)})
+    none = dm.mosaic(survey.folder, survey.grid, background="none")
+    taken = none.compute().data - level.compute().data
+    window = none.plan.rows[0].window
+    assert np.nanmax(taken) == pytest.approx(7, abs=1e-4)
+    assert np.nanmax(np.abs(np.where(np.isin(taken, taken[window.slices]), 0, taken))) < 1e-4
+
+
+def _garbage(path: Path, table: Table) -> Any:
+    path.write_text("no table at all")
+    return path
+
+
+def _without(name: str) -> Callable[[Path, Table], Any]:
+    def change(path: Path, table: Table) -> Any:
+        table.remove_column(name)
+        return table
+
+    return change
+
+
+def _with(name: str, value: Any) -> Callable[[Path, Table], Any]:
+    def change(path: Path, table: Table) -> Any:
+        table[name][1] = value
+        return table
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (_garbage, "no table of corrections"),
+        (lambda path, table: path.with_name("none.ecsv"), "no table of corrections"),
+        (_without("level"), "no column 'level'"),
+        (_with("level", np.nan), "level is .*nan"),
+        (_with("dec", 91.0), "dec is .*91"),
+        (_with("file", "image00.fits"), "'image00.fits' twice"),
+        (lambda path, table: {"x.fits": SkyPlane(0, 0, 1, 0, 0)}, "none of the 6 images"),
+        (lambda path, table: {"image00.fits": SkyPlane(263.8, 5.4, 1, 1, 0)}, "too far from its origin"),
+    ],
+)
+def test_bad_tables_are_refused(
+    made: Mosaic, survey: Survey, tmp_path: Path, change: Callable[[Path, Table], Any], words: str
+) -> None:
+    source = change(tmp_path / "c.ecsv", made.corrections())
+    with pytest.raises(InputError, match=words):
+        dm.mosaic(survey.folder, survey.grid, corrections=source).compute()
+
+
+def test_images_of_one_name_are_told_apart(survey: Survey, tmp_path: Path) -> None:
+    for k in range(2):
+        header = image_header(30.0 * k)
+        write_image(tmp_path / f"night{k}" / "x.fits", np.full((80, 100), 5.0 + k, np.float32), header)
+    two = dm.mosaic(tmp_path, survey.grid)
+    table = two.corrections()
+    assert {Path(name).parent.name for name in table["file"]} == {"night0", "night1"}
+    np.testing.assert_allclose(
+        dm.mosaic(tmp_path, survey.grid, corrections=table).compute().data, two.compute().data, rtol=1e-6
+    )
+
+
+# --- wishes -------------------------------------------------------------------------------------------------------
+
+
+def test_locked_and_anchored_images_by_name(survey: Survey) -> None:
+    names = [path.name for path in survey.paths]
+    locked = dm.mosaic(survey.folder, survey.grid, lock=[names[1], names[4]])
+    locked.compute()
+    anchored = dm.mosaic(survey.folder, survey.grid, anchor=names[2])
+    anchored.compute()
+    assert locked.solution is not None and anchored.solution is not None
+    assert not locked.solution.parameters[[1, 4]].any() and locked.solution.parameters[[0, 2, 3, 5]].any(axis=1).all()
+    assert anchored.solution.level[2] == pytest.approx(0, abs=1e-9) and anchored.solution.level.any()
+    assert "2 locked images" in str(locked.summary) and "anchors" in str(anchored.summary)
+    assert f"locked {names[1]}, {names[4]}" in str(locked.plan) and f"anchored to {names[2]}" in str(anchored.plan)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"anchor": "nobody.fits"}, "anchor 'nobody.fits' is none of the 6 images"),
+        ({"lock": ["nobody.fits"]}, "lock 'nobody.fits' is none of the 6 images"),
+        ({"lock": "image00.fits", "anchor": "image00.fits"}, "both an anchor and locked"),
+        ({"lock": "image00.fits", "background": "none"}, "no meaning with background 'none'"),
+        ({"solver": "guess"}, "solver 'guess' is not one of direct, relaxation"),
+        ({"slope_prior": -1.0}, "slope_prior -1"),
+        ({"slope_prior": "wide"}, "slope_prior 'wide'"),
+    ],
+)
+def test_bad_wishes_are_refused_before_any_work(survey: Survey, options: dict[str, Any], words: str) -> None:
+    with pytest.raises(InputError, match=words):
+        dm.plan(survey.folder, survey.grid, **options)
+
+
+def test_a_prior_is_told_per_degree(survey: Survey) -> None:
+    made = dm.mosaic(survey.folder, survey.grid, slope_prior=36.0)
+    made.compute()
+    assert made.solution is not None and made.solution.tau is not None
+    assert made.solution.tau == pytest.approx(36.0 * 2.0 / 3600, rel=1e-6)
+
+
+def test_relaxation_matches_and_has_no_errors(survey: Survey) -> None:
+    relaxed = dm.mosaic(survey.folder, survey.grid, solver="relaxation")
+    relaxed.compute()
+    assert relaxed.solution is not None and (relaxed.solution.steps or 0) > 10
+    assert np.abs(relaxed.medians_left()).max() < 0.2
+    for ask in (lambda: relaxed.background_error(Window(100, 150, 100, 150)), relaxed.background_error_map):
+        with pytest.raises(InputError, match="solver='direct'"):
+            ask()
+    report = dm.background_report(relaxed)
+    assert report.large_scale is None and "a relaxation has none" in str(report)
+
+
+# --- stored fits --------------------------------------------------------------------------------------------------
+
+
+def test_another_model_fits_nothing_anew(survey: Survey, tmp_path: Path) -> None:
+    first = dm.mosaic(survey.folder, survey.grid, tmp_path / "run.zarr")
+    first.compute()
+    for options in ({"background": "level"}, {"slope_prior": 1.0}, {"lock": "image02.fits"}, {"background": "plane"}):
+        again = dm.mosaic(survey.folder, survey.grid, tmp_path / "run.zarr", **options)
+        data = again.compute().data
+        assert again.summary.fits_reused and "fit" not in again.summary.seconds and again.summary.reused == 6
+        assert again.fits == first.fits
+    np.testing.assert_array_equal(data, first.compute().data)
+
+
+def test_fits_of_other_rows_are_not_taken_up(survey: Survey, tmp_path: Path) -> None:
+    """A fit is true for the rows it was made from: of a run with a damaged image, for just that."""
+    folder = tmp_path / "raw"
+    make_survey(folder, seed=3)
+    damage(folder / "image03.fits")
+    broken = dm.mosaic(folder, survey.grid, tmp_path / "other.zarr")
+    broken.compute()
+    assert not broken.summary.fits_reused and len(broken.summary.skipped) == 1
+    again = dm.mosaic(folder, survey.grid, tmp_path / "other.zarr")
+    again.compute()
+    assert again.summary.fits_reused
+    assert Store.open(tmp_path / "other.zarr").fits("made from something else") is None
+
+
+def test_a_fit_is_a_row_of_numbers_and_back(made: Mosaic) -> None:
+    assert tuple(PlaneFit.from_row(np.array(fit.to_row()).tolist()) for fit in made.fits) == made.fits
+
+
+# --- stated errors ------------------------------------------------------------------------------------------------
+
+
+def brute_force(made: Mosaic, window: Window) -> Floats:
+    """(3n,) mean correction over a window as a function of the parameters, pixel by pixel from the stored areas."""
+    store = Store.open(str(made._path))
+    windows, n = store.windows(), made.plan.n_images
+    total, parts = np.zeros(window.shape), []
+    for row, origin in enumerate(windows):
+        common = origin & window
+        if common:
+            (area,) = store.read_row(row, origin, common, ("area",))
+            whole: Floats = np.zeros(window.shape)
+            whole[common.relative_to(window).slices] = area
+            total += whole
+            parts.append((row, whole))
+    g = np.zeros(3 * n)
+    y, x = np.mgrid[window.slices]
+    covered = total > 0
+    assert made.solution is not None
+    for row, mine in parts:
+        share = np.divide(mine, total, out=np.zeros_like(total), where=covered) / covered.sum()
+        x0, y0 = made.solution.centres[row]
+        g[3 * row : 3 * row + 3] = share.sum(), (share * (x - x0)).sum(), (share * (y - y0)).sum()
+    return g
+
+
+WINDOWS = (Window(150, 180, 140, 190), Window(60, 260, 40, 280), Window(100, 101, 120, 121))
+
+
+@pytest.mark.parametrize("window", WINDOWS)
+def test_the_error_over_a_window_is_that_of_its_pixels(made: Mosaic, window: Window) -> None:
+    assert made.solution is not None
+    g = brute_force(made, window)
+    error = made.background_error(window)
+    assert error == pytest.approx(float(np.sqrt(made.solution.variance(g[None])[0])), rel=1e-6)
+    other = WINDOWS[0].shift(-60, 10)
+    between = made.background_error(window, relative_to=other)
+    h = g - brute_force(made, other)
+    assert between == pytest.approx(float(np.sqrt(made.solution.variance(h[None])[0])), rel=1e-5)
+    assert made.background_error(window, relative_to=window) < 1e-6
+
+
+def test_the_map_has_the_errors_of_its_cells(made: Mosaic) -> None:
+    errors = made.background_error_map(side=100)
+    assert errors.error.shape == (4, 4) and errors.cells.ys.tolist() == [0, 100, 200, 300, 320]
+    for j, i in ((1, 1), (2, 0), (0, 2)):
+        cell = Window(100 * j, 100 * (j + 1), 100 * i, 100 * (i + 1))
+        assert errors.total[j, i] == pytest.approx(made.background_error(cell), rel=1e-6)
+    usual = made.background_error_map()
+    (ys, xs), (j, i) = usual.cells, (11, 9)
+    cell = Window(int(ys[j]), int(ys[j + 1]), int(xs[i]), int(xs[i + 1]))
+    assert usual.error[j, i] == pytest.approx(made.background_error(cell, relative_to="plane"), rel=1e-6)
+    data = made.compute().data
+    raw = dm.mosaic(made.plan.images, made.grid, background="none").compute().data
+    taken = np.nanmean((raw - data)[100:200, 100:200].astype(float))
+    assert errors.correction[1, 1] == pytest.approx(taken, abs=1e-3)
+    finite = np.isfinite(errors.error)
+    assert (errors.error[finite] <= errors.total[finite] * (1 + 1e-9)).all() and errors.rms > 0
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"combine": "median"}, {"weights": "none"}, {"image_weight": {f"image{k:02d}.fits": 1.0 + k for k in range(6)}}],
+)
+def test_errors_follow_the_shares_of_the_images(survey: Survey, options: dict[str, Any]) -> None:
+    """The correction that the shares predict is what was taken out of the pixels, however they were combined."""
+    made = dm.mosaic(survey.folder, survey.grid, **options)
+    errors = made.background_error_map(side=80)
+    raw = dm.mosaic(survey.folder, survey.grid, background="none", **options).compute().data
+    taken = (raw - made.compute().data).astype(float)
+    tolerance = 1.0 if options.get("combine") == "median" else 1e-3  # of two, the median is the mean
+    for j, i in ((1, 1), (1, 2), (2, 1)):
+        part = taken[80 * j : 80 * (j + 1), 80 * i : 80 * (i + 1)]
+        assert errors.correction[j, i] == pytest.approx(np.nanmean(part), abs=tolerance)
+
+
+def test_without_a_match_there_is_no_error(survey: Survey, made: Mosaic) -> None:
+    plain = dm.mosaic(survey.folder, survey.grid, background="none")
+    for ask in (plain.background_error_map, plain.corrections, plain.medians_left, lambda: dm.background_report(plain)):
+        with pytest.raises(InputError, match="matches nothing"):
+            ask()
+    with pytest.raises(InputError, match="no pixel with a value"):
+        made.background_error(Window(0, 4, 0, 4))
+    with pytest.raises(InputError, match="no pixel with a value to compare"):
+        made.background_error(WINDOWS[0], relative_to=Window(0, 4, 0, 4))
