@@ -15,14 +15,17 @@ units of each pair's own scatter was tried: such pairs then rule, and leave 1.7 
 about M42, whose images are not planes apart.) κ² is what makes χ² = Σ rᵀ W r equal to its expectation ν (Mandel &
 Paule), and zero unless χ² exceeds that by three of its standard deviations.
 
-**Rejection.** A first solution by least squares spreads a gross error over its neighbours, so where any t is large the
-solution is iterated with the weights of a Cauchy distribution, 1/(1 + (t/c)²), whose width c follows the median of t
-down: the majority rules. What then has t above the limit is left out, and listed. The last tie of an image to its group
-keeps a millionth of its weight: it gives the image a level, if a doubtful one, and bends nobody.
+**Rejection.** A first solution by least squares spreads a gross error over its neighbours, so where any t is large one
+of least absolute deviations, Σ t, is sought by iterated weights min(1, c/t): the majority rules. From there weights
+1/(1 + (t/b)²) take away what pull the gross ones have left. Such a solution goes through as many pairs as it has
+parameters for, so what t usually is, is told by the median of the others; five times that is too much. These pairs are
+left out, and listed, unless the misfit that is then found explains them. The last tie of an image to its group keeps a
+millionth of its weight: it gives the image a level, if a doubtful one, and bends nobody.
 
 References
 ----------
-Holland & Welsch 1977, Comm. Statist. A6, 813. Paule & Mandel 1982, J. Res. NBS 87, 377.
+Huber 1981, Robust Statistics, 7.8. Holland & Welsch 1977, Comm. Statist. A6, 813.
+Paule & Mandel 1982, J. Res. NBS 87, 377.
 """
 
 from __future__ import annotations
@@ -34,11 +37,9 @@ import numpy as np
 from dmontage.background.tables import ranks
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from numpy.typing import NDArray
 
-    from dmontage.background.tables import Floats, PairTable
+    from dmontage.background.tables import Floats, Ints, PairTable
 
     Flags = NDArray[np.bool_]
 
@@ -46,13 +47,17 @@ __all__ = ["Fitted", "Robust", "robust_fit"]
 
 _LIMIT = 5.0
 """Rejected above this many robust standard deviations."""
+_CORNER = 1.5
+"""c: weights fall from here on."""
 _WIDTH = 2.385
-"""c, in units of the usual t: 95 % efficient for Gaussian errors."""
+"""b, in units of the usual t: 95 % efficient for Gaussian errors."""
 _TIE = 1e-6
 """Weight of a pair that disagrees, but is the last one of an image."""
 _MEDIAN = 0.789
 """Median of χ² with three degrees of freedom, over three."""
-_ROUNDS, _STEPS = 8, 40
+_ROUNDS = 8
+_FIRST, _STEPS = 10, 30
+"""Steps towards least absolute deviations, and all steps at most."""
 
 
 class Fitted(Protocol):
@@ -95,56 +100,85 @@ def robust_fit(pairs: PairTable, w: Floats, frames: Floats, fit: Fit) -> Robust:
     """Fit the pairs of information `w` (m, 3, 3) to one another by `fit`, without those that disagree grossly."""
     rank = ranks(pairs, w, frames)
     share = np.ones(len(w)) if pairs.share is None else pairs.share
-    kept, misfit, sought = np.ones(len(w), bool), 0.0, False
-    weights = kept.astype(float)
-    for _ in range(_ROUNDS):
-        damped = _damping(w, misfit)
-        fitted = fit(share * damped * weights)
-        t = _t(fitted.residuals, w, damped, rank)
-        t[~kept] = _t_apart(fitted, w, damped, rank, ~kept)
-        found = Robust(fitted, kept, misfit, t)
-        if not sought and (t > _LIMIT * _usual(t)).any():
-            t, sought = _majority(t, lambda weights: _t(fit(weights).residuals, w, damped, rank), share * damped), True  # noqa: B023
-        kept = t <= _LIMIT * _usual(t[kept])
-        weights = np.where(kept, 1.0, _TIE * _tree(pairs, t, len(frames)))
-        if not np.array_equal(kept, found.kept):
-            continue
-        misfit = _misfit(fitted, w[kept], share[kept], rank[kept], kept, misfit)
-        if abs(misfit - found.misfit) <= 0.02 * misfit:
-            break
-    return found
+    problem = _Problem(w, share, rank, fit)
+    fitted = fit(share)
+    kept = np.ones(len(w), bool)
+    if not (problem.t(fitted, kept) > _LIMIT).any():
+        return problem.settled(kept, share, fitted)
+    t, kept = problem.majority(fitted)
+    ties = _TIE * share * _tree(pairs, t, len(frames))
+    found = problem.settled(kept, np.where(kept, share, ties))
+    explained = kept | (found.t <= _LIMIT)
+    return found if np.array_equal(explained, kept) else problem.settled(explained, np.where(explained, share, ties))
+
+
+class _Problem(NamedTuple):
+    """The pairs' information, shares and ranks, and how they are fitted."""
+
+    w: Floats
+    share: Floats
+    rank: Ints
+    fit: Fit
+
+    def settled(self, kept: Flags, weights: Floats, fitted: Fitted | None = None) -> Robust:
+        """The solution from the pairs kept, with the misfit that they show; a first one may be there already."""
+        misfit, fitted = 0.0, fitted or self.fit(weights)
+        for _ in range(_ROUNDS):
+            found = Robust(fitted, kept, misfit, self.t(fitted, kept, misfit))
+            misfit = self._misfit(found)
+            if abs(misfit - found.misfit) <= 0.02 * misfit:
+                break
+            fitted = self.fit(weights * _damping(self.w, misfit))
+        return found
+
+    def t(self, fitted: Fitted, kept: Flags, misfit: float = 0.0) -> Floats:
+        """(m,) of all pairs; those not kept have no part in the solution."""
+        w, r = self.w * _damping(self.w, misfit)[:, None, None], fitted.residuals
+        weighted = (w @ r[:, :, None])[:, :, 0]
+        if not kept.all():
+            apart = w[~kept]
+            inflated = np.eye(3) + fitted.predicted(~kept) @ apart
+            weighted[~kept] = (apart @ np.linalg.solve(inflated, r[~kept, :, None]))[:, :, 0]
+        return np.asarray(np.sqrt(np.maximum((r * weighted).sum(axis=1), 0.0) / np.maximum(self.rank, 1)))
+
+    def majority(self, fitted: Fitted) -> tuple[Floats, Flags]:
+        """(m,) t of all pairs about the solution of least absolute deviations, and which of them are not too large."""
+        everything = np.ones(len(self.w), bool)
+        free = min(fitted.n_effective / max(float(self.share @ self.rank), 1.0), 0.9)
+        t = self.t(fitted, everything)
+        for step in range(_STEPS):
+            before, usual = t, max(1.0, float(np.sqrt(np.quantile(t**2, 0.5 + 0.5 * free) / _MEDIAN)))
+            pull = _CORNER / np.maximum(t, _CORNER) if step < _FIRST else 1 / (1 + (t / (_WIDTH * usual)) ** 2)
+            t = self.t(self.fit(self.share * pull), everything)
+            if step > _FIRST and (np.abs(t - before) <= 0.05 * np.maximum(t, usual)).all():
+                break
+        return t, t <= _LIMIT * usual
+
+    def _misfit(self, found: Robust) -> float:
+        """κ² that makes the χ² of the pairs kept what it should be; 0 where it is not significantly larger without."""
+        kept = found.kept
+        w, r = self.w[kept], found.fitted.residuals[kept]
+        squares = self.share[kept] * np.einsum("ka,kab,kb->k", r, w, r)
+        expected = float(self.share[kept] @ self.rank[kept]) - found.fitted.n_effective
+        if expected < 1 or (found.misfit == 0 and squares.sum() < expected + 3 * np.sqrt(2 * expected)):
+            return 0.0
+
+        def excess(misfit: float) -> float:
+            return float((squares * _damping(w, misfit)).sum()) - expected
+
+        if excess(0.0) <= 0:
+            return 0.0
+        from scipy.optimize import brentq
+
+        high = 1.0
+        while excess(high) > 0 and high < 1e30:
+            high *= 4
+        return float(brentq(excess, 0.0, high, rtol=1e-6))
 
 
 def _damping(w: Floats, misfit: float) -> Floats:
     """(m,) what a misfit κ² leaves of the pairs' information."""
     return np.asarray(1 / (1 + misfit * w[:, 0, 0]))
-
-
-def _t(residuals: Floats, w: Floats, damping: Floats, rank: NDArray[np.int64]) -> Floats:
-    squares = np.einsum("ka,kab,kb->k", residuals, w, residuals)
-    return np.asarray(np.sqrt(np.maximum(squares, 0) * damping / np.maximum(rank, 1)))
-
-
-def _t_apart(fitted: Fitted, w: Floats, damping: Floats, rank: NDArray[np.int64], some: Flags) -> Floats:
-    """T of pairs that have no part in a solution."""
-    r, information = fitted.residuals[some], w[some] * damping[some, None, None]
-    weighted = information @ np.linalg.solve(np.eye(3) + fitted.predicted(some) @ information, r[:, :, None])
-    return np.asarray(np.sqrt(np.maximum((r * weighted[:, :, 0]).sum(axis=1), 0) / np.maximum(rank[some], 1)))
-
-
-def _usual(t: Floats) -> float:
-    """What t is in the median, over what it should be; 1 or more."""
-    return max(1.0, float(np.sqrt(np.median(t**2) / _MEDIAN))) if t.size else 1.0
-
-
-def _majority(t: Floats, refit: Callable[[Floats], Floats], weights: Floats) -> Floats:
-    """(m,) t of all pairs about a solution that large ones do not pull; ``refit`` gives it for weights (m,)."""
-    for _ in range(_STEPS):
-        usual = _usual(t)
-        t = refit(weights / (1 + (t / (_WIDTH * usual)) ** 2))
-        if _usual(t) > 0.99 * usual:
-            break
-    return t
 
 
 def _tree(pairs: PairTable, t: Floats, n: int) -> Flags:
@@ -161,23 +195,3 @@ def _tree(pairs: PairTable, t: Floats, n: int) -> Flags:
     flags = np.zeros(t.size, bool)
     flags[order[chosen]] = True
     return flags
-
-
-def _misfit(fitted: Fitted, w: Floats, share: Floats, rank: NDArray[np.int64], kept: Flags, before: float) -> float:
-    """κ² that makes the residuals' χ² what it should be; 0 where it is not significantly larger without."""
-    squares = share * np.einsum("ka,kab,kb->k", fitted.residuals[kept], w, fitted.residuals[kept])
-    expected = float(share @ rank) - fitted.n_effective
-    if expected < 1 or (before == 0 and squares.sum() < expected + 3 * np.sqrt(2 * expected)):
-        return 0.0
-
-    def excess(misfit: float) -> float:
-        return float((squares * _damping(w, misfit)).sum()) - expected
-
-    if excess(0.0) <= 0:
-        return 0.0
-    from scipy.optimize import brentq
-
-    high = 1.0
-    while excess(high) > 0 and high < 1e30:
-        high *= 4
-    return float(brentq(excess, 0.0, high, rtol=1e-6))
