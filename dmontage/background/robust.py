@@ -73,6 +73,11 @@ class Fitted(Protocol):
         ...
 
     @property
+    def n_free(self) -> int:
+        """Parameters that were solved for."""
+        ...
+
+    @property
     def n_effective(self) -> float:
         """Parameters that the differences fix: those of a prior count in part."""
         ...
@@ -159,8 +164,13 @@ class _Problem(NamedTuple):
         kept = found.kept
         w, r = self.w[kept], found.fitted.residuals[kept]
         squares = self.share[kept] * np.einsum("ka,kab,kb->k", r, w, r)
-        expected = float(self.share[kept] @ self.rank[kept]) - found.fitted.n_effective
-        if expected < 1 or (found.misfit == 0 and squares.sum() < expected + 3 * np.sqrt(2 * expected)):
+        n_equations, chi2 = float(self.share[kept] @ self.rank[kept]), float(squares.sum())
+        # That all parameters are free is quickly said; how many the prior fixes takes as long as the solution.
+        for count in (lambda: found.fitted.n_free, lambda: found.fitted.n_effective):
+            expected = n_equations - count()
+            if found.misfit == 0 and expected >= 1 and chi2 < expected + 3 * np.sqrt(2 * expected):
+                return 0.0
+        if expected < 1:
             return 0.0
 
         def excess(misfit: float) -> float:

@@ -156,14 +156,17 @@ class _Fitted:
         assert self.normal is not None
         return self.normal.of_differences(self.problem.system.rows(some))
 
+    @property
+    def n_free(self) -> int:
+        """Parameters that were solved for."""
+        return 0 if self.normal is None else self.normal.free.size
+
     @cached_property
     def n_effective(self) -> float:
         """Free parameters, less what of them the prior fixes."""
         normal = self.normal
-        if normal is None or not normal.free.size:
-            return 0.0
-        if not self.problem.tau:
-            return float(normal.free.size)
+        if normal is None or not normal.free.size or not self.problem.tau:
+            return float(self.n_free)
         each = np.arange(normal.free.size)
         by_prior = normal.factor.inverse_at(each, each) * normal.scale**2 * self.problem.penalty[normal.free]
         return float(normal.free.size - by_prior.sum())
