@@ -2,8 +2,9 @@
 
 Every image is moved by half of what its neighbours ask for in the mean, all images at once, until none moves any more.
 What a neighbour asks for is the fitted difference less what both were moved by already; the mean is the plane that fits
-all of an image's differences best. This is damped block Jacobi on the normal equations of `System`: it ends where the
-direct solution without a prior is, but a wave over k images takes some k² steps, or k⁴ with slopes.
+all of an image's differences best. Levels are moved first, and slopes with them after a quarter of the steps, or when
+the levels have come to rest: as in Montage. This is damped block Jacobi on the normal equations of `System`: it ends
+where the direct solution without a prior is, but a wave over k images takes some k² steps, or k⁴ with slopes.
 
 References
 ----------
@@ -35,6 +36,22 @@ def relax(
     free
         Positions among the 3n of the parameters that may change.
     """
+    p = np.zeros_like(system.unit)
+    steps, converged = 0, not free.size
+    for some, most in ((free[free % 3 == 0], max_steps // 4), (free, max_steps)):
+        half = _half_of_the_mean(system, w, some)
+        converged = not some.size
+        while not converged and steps < most:
+            asked = system.right(w, system.residuals(difference, p)).reshape(-1, 3, 1)
+            move = (half @ asked).ravel()
+            p += move
+            steps += 1
+            converged = bool(np.abs(move).max() <= tolerance)
+    return p, steps, converged
+
+
+def _half_of_the_mean(system: System, w: Floats, free: Ints) -> Floats:
+    """(n, 3, 3) from what an image is asked for in all to half of the plane that fits it best, in what may change."""
     n = system.unit.size // 3
     blocks = np.zeros((n, 3, 3))
     for side in (slice(0, 3), slice(3, 6)):
@@ -44,13 +61,5 @@ def relax(
     movable[free] = True
     flags = movable.reshape(n, 3)
     blocks *= flags[:, :, None] & flags[:, None, :]
-    # Half the mean; where differences do not fix a plane, the smallest one.
-    half = 0.5 * np.linalg.pinv(blocks, rcond=1e-10, hermitian=True)
-    p = np.zeros(3 * n)
-    for step in range(1, max_steps + 1):
-        asked = system.right(w, system.residuals(difference, p)).reshape(n, 3) * flags
-        move = (half @ asked[:, :, None]).ravel()
-        p += move
-        if np.abs(move).max(initial=0.0) <= tolerance:
-            return p, step, True
-    return p, max_steps, False
+    # Where differences do not fix a plane, the smallest one.
+    return 0.5 * np.asarray(np.linalg.pinv(blocks, rcond=1e-10, hermitian=True))

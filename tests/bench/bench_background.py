@@ -53,8 +53,8 @@ def mbgmodel(folder: Path, lattice: Lattice, table: PairTable) -> Floats:
     ]
     for i, (x, y, _) in enumerate(lattice.frames):
         images.append(f" {i:7d} {side:7d} {side:7d} {H - x:13.3f} {H - y:13.3f} {f'i{i}.fits':>15s} ")
-    names = "plus minus a b c crpix1 crpix2 xmin xmax ymin ymax xcenter ycenter npixel rms".split()
-    names += "boxx boxy boxwidth boxheight boxang".split()
+    names = ["plus", "minus", "a", "b", "c", "crpix1", "crpix2", "xmin", "xmax", "ymin", "ymax", "xcenter", "ycenter"]
+    names += ["npixel", "rms", "boxx", "boxy", "boxwidth", "boxheight", "boxang"]
     fits = ["".join(f"|{name:>16s}" for name in names) + "|"]
     width_x, width_y = (np.sqrt(12 * table.information[:, a, a] / table.information[:, 0, 0] + 1) for a in (1, 2))
     for k in range(len(table.plus)):
@@ -75,9 +75,9 @@ def mbgmodel(folder: Path, lattice: Lattice, table: PairTable) -> Floats:
         raise RuntimeError(done.stdout)
     rows = [line.split() for line in (folder / "corrections.tbl").read_text().splitlines() if not line.startswith("|")]
     level = np.full(n, np.nan)
-    for i, a, b, c in rows:
-        x, y = lattice.frames[int(i), :2]
-        level[int(i)] = float(a) * x + float(b) * y + float(c)
+    for row, a, b, c in rows:
+        x, y = lattice.frames[int(row), :2]
+        level[int(row)] = float(a) * x + float(b) * y + float(c)
     return level
 
 
