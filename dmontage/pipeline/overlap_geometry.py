@@ -58,8 +58,8 @@ def overlap_geometry(plan: MosaicPlan, met: NDArray[np.bool_] | None = None) -> 
         both = _inside(points, outlines[plus]) & _inside(points, outlines[minus])
         # What overlaps both may cover some of the overlap too.
         pair, other = near[plus].multiply(near[minus]).nonzero()
-        depth = np.full(both.shape, 2.0)
-        np.add.at(depth, pair, _inside(points[pair], outlines[other]))
+        covered = _inside(points[pair], outlines[other]).astype(np.float64)
+        depth = 2.0 + coo_array((np.ones(pair.size), (pair, np.arange(pair.size))), (len(plus), pair.size)) @ covered
         n_both = both.sum(axis=1)
         share[part] = np.where(n_both > 0, (2 / depth * both).sum(axis=1) / np.maximum(n_both, 1), 1.0)
         design = np.stack((np.ones_like(u), u, v), axis=-1) * both[:, :, None]
