@@ -444,3 +444,51 @@ def test_the_header_of_an_image_is_a_template(tmp_path: Path, survey: Survey) ->
     for name, message in (("x.hdr", "is no template"), ("absent.hdr", "no such file")):
         with pytest.raises(dm.InputError, match=message):
             Grid.from_header(tmp_path / name)
+
+
+# --- backgrounds --------------------------------------------------------------------------------------------------
+
+
+def test_report_and_corrections_end_to_end(tmp_path: Path, survey: Survey) -> None:
+    """Written beside the mosaic; the table gives the same mosaic again, without a fit."""
+    arguments = ("mosaic", survey.folder, "-o", tmp_path / "m.fits", "--report", tmp_path / "bg")
+    output = call(*arguments, "--write-corrections", tmp_path / "c.ecsv").output
+    assert names(tmp_path) == ["bg.json", "bg.png", "bg.txt", "c.ecsv", "m.fits", "m_area.fits"]
+    assert all(str(tmp_path / name) in output for name in names(tmp_path))
+    assert "overlaps    11; rms of the medians" in (tmp_path / "bg.txt").read_text()
+    assert len(json.loads((tmp_path / "bg.json").read_text())["images"]) == 6
+    again = call("mosaic", survey.folder, "-o", tmp_path / "n.fits", "--corrections", tmp_path / "c.ecsv").output
+    assert "overlaps" not in again
+    with fits.open(tmp_path / "m.fits") as first, fits.open(tmp_path / "n.fits") as second:
+        np.testing.assert_allclose(first[0].data, second[0].data, rtol=1e-6)
+        assert (first[0].header["BACKGRND"], second[0].header["BACKGRND"]) == ("plane", "given")
+
+
+def test_wishes_about_the_background(tmp_path: Path, survey: Survey) -> None:
+    output = call(
+        "mosaic", survey.folder, "-o", tmp_path / "m.fits", "--lock", "image00.fits", "--lock", "image05.fits",
+        "--slope-prior", "none",
+    ).output  # fmt: skip
+    assert "gauge     2 locked images in the one connected group" in output
+    relaxed = ("--solver", "relaxation", "--anchor", "image01.fits", "--background", "level")
+    output = call("plan", survey.folder, *relaxed).output
+    assert "anchored to image01.fits;  solved by relaxation" in output
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--anchor", "nobody.fits"), "anchor 'nobody.fits' is none of the 6 images"),
+        (("--slope-prior", "steep"), "neither a number nor 'auto' or 'none'"),
+        (("--corrections", "missing.ecsv"), "missing.ecsv is no table of corrections"),
+        (("--background", "none", "--report", "bg"), "matches nothing"),
+        (("--report", "nowhere/bg"), "nowhere"),
+    ],
+)
+def test_what_cannot_be_matched_is_refused_before_any_work(
+    tmp_path: Path, survey: Survey, monkeypatch: pytest.MonkeyPatch, options: tuple[str, ...], message: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    code = 2 if "steep" in options else 1
+    assert message in call("mosaic", survey.folder, "-o", "m.fits", *options, code=code).output
+    assert names(tmp_path) == []

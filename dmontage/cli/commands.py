@@ -186,6 +186,8 @@ def _make(
         check_writable(path, suffixes=None)
     store = workdir or output.with_name(f"{output.name}.run.zarr")
     decided = plan(images, grid, strict=strict, **chosen)
+    if (report or table) and not decided.is_matched:
+        raise InputError(f"background {decided.background!r} matches nothing: leave out --report, --write-corrections")
     if active_client() is None and (seconds := seconds_to_compile(decided)):
         click.echo(f"compiling the kernels (once after installation, about {seconds} s)", err=True)
     with _bars() as progress:

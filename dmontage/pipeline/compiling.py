@@ -36,7 +36,7 @@ def seconds_to_compile(plan: MosaicPlan) -> int:
         "sky": "sky" in methods,
         f"drops.list_{plan.drop.kernel}": any(listed) and ("plane" in methods or plan.drop.kernel != "square"),
         "deposit": any(listed),
-        "fit": plan.background != "none" and bool(plan.pairs),
+        "fit": plan.is_matched and bool(plan.pairs),
         "stack": plan.combine != "median",
         "stack.median": plan.combine == "median",
     }

@@ -27,7 +27,7 @@ def with_prediction(plan: MosaicPlan) -> MosaicPlan:
 
     Slopes are taken as free: how far a prior holds them down is known from the data only.
     """
-    if plan.background not in ("level", "plane") or plan.n_images < 2:
+    if not plan.is_matched or plan.n_images < 2:
         return plan
     error, warnings = _predicted(plan, plan.background), plan.warnings
     if error > ADVICE:

@@ -209,7 +209,7 @@ class Mosaic:
 
     def _solved(self) -> Solution:
         """The solution, found if need be; InputError where no background is matched."""
-        if self.plan.background not in ("level", "plane"):
+        if not self.plan.is_matched:
             raise InputError(f"background {self.plan.background!r} matches nothing here, so nothing is known of errors")
         with self._locked():
             self._rectify()

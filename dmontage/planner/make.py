@@ -184,7 +184,7 @@ def _check_together(plan: MosaicPlan) -> None:
         )
     if plan.quality.min_weight and not plan.has_weight:
         raise InputError(f"min_weight {plan.quality.min_weight:g} needs weights of pixels: give a weight_map")
-    if plan.background in ("none", "given") and (plan.anchors or plan.locked):
+    if not plan.is_matched and (plan.anchors or plan.locked):
         raise InputError(f"anchors and locks have no meaning with background {plan.background!r}: leave them out")
     both = sorted({*plan.matching.anchors} & {*plan.matching.locked})
     if both:
@@ -244,7 +244,7 @@ def _warnings(rows: Sequence[Footprint], unit: str) -> list[str]:
 
 def _background_warnings(plan: MosaicPlan) -> list[str]:
     """Where the match of backgrounds can do less than is asked for."""
-    if plan.background not in ("level", "plane"):
+    if not plan.is_matched:
         return []
     out = []
     gap = plan.gap

@@ -152,6 +152,11 @@ class MosaicPlan:
         return tuple(numbers[row.image] for row in self.rows)
 
     @property
+    def is_matched(self) -> bool:
+        """True where backgrounds are to be matched: neither left alone nor corrected by what was given."""
+        return self.background in ("level", "plane")
+
+    @property
     def bunit(self) -> str:
         """The images' BUNIT; empty where they differ or do not say."""
         units = {row.image.bunit for row in self.rows}
@@ -323,7 +328,7 @@ class MosaicPlan:
     def __str__(self) -> str:
         ny, nx = self.grid.shape
         n_sky = sum(row.method == "sky" for row in self.rows)
-        n_fit = len(self.pair_batches) if self.background in ("level", "plane") else 0
+        n_fit = len(self.pair_batches) if self.is_matched else 0
         mpix = sum(image.grid.window.size for image in self.images) / 1e6
         depth = sum((row.window & self.grid.window).size for row in self.rows) / self.grid.window.size
         beyond = f";  fits reach up to {self.margin} pixels beyond the grid" if self.reaches_beyond else ""
