@@ -1,14 +1,20 @@
 """The pipeline: scan, plan, project, fit, solve, coadd, write (level 5).
 
 `mosaic` decides everything and computes nothing; a `Mosaic` is a value with a store behind it. Its stages run
-when pixels are first asked for. Images that the store holds are not projected again; fit, solve and coadd run anew.
+when pixels are first asked for. Images that the store holds are not projected again, nor overlaps fitted; solve and
+coadd run anew.
+
+- `api` is what a user calls, `value` what is given: over `stages`, which run once each
+- `match` and `overlap_geometry` are between rows of the store and images of the solve; `corrections` are their tables
+- `prediction` says before, and `uncertainty` after, how well the background is known
+- `outcome`, `summary`, `products`, `compiling` tell and write what was done; `image` is the projection of one image
 """
 
 from dmontage.pipeline.api import mosaic, plan
 from dmontage.pipeline.image import project
 from dmontage.pipeline.products import product_paths
-from dmontage.pipeline.stages import Cutout, Mosaic, Pixels
 from dmontage.pipeline.summary import Summary
 from dmontage.pipeline.uncertainty import ErrorMap
+from dmontage.pipeline.value import Cutout, Mosaic, Pixels
 
 __all__ = ["Cutout", "ErrorMap", "Mosaic", "Pixels", "Summary", "mosaic", "plan", "product_paths", "project"]

@@ -13,7 +13,7 @@ from dmontage.grid import Grid
 from dmontage.model import Drop, ImageRef, Images, Matching
 from dmontage.pipeline.corrections import read_corrections
 from dmontage.pipeline.prediction import with_prediction
-from dmontage.pipeline.stages import Mosaic
+from dmontage.pipeline.value import Mosaic
 from dmontage.planner import MosaicPlan, make_plan
 from dmontage.quality import Quality
 

@@ -1,0 +1,238 @@
+"""The value that a user holds: a mosaic that is computed when it is asked for, and parts of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+import numpy as np
+
+from dmontage.errors import InputError
+from dmontage.fits_files import check_writable
+from dmontage.graph.coadd import coadd_chunk, coadd_chunks
+from dmontage.graph.lazy import lazy_mosaic
+from dmontage.graph.overlaps import medians_left
+from dmontage.graph.shares import Cells, share_sums
+from dmontage.grid import Grid
+from dmontage.pipeline.corrections import correction_table, write_table
+from dmontage.pipeline.products import product_paths, write_products
+from dmontage.pipeline.stages import Stages
+from dmontage.pipeline.uncertainty import ErrorMap, cells_of, error_map, functionals, one_cell, plane_functionals
+from dmontage.window import Window
+
+if TYPE_CHECKING:
+    import tempfile
+    from typing import Self
+
+    from numpy.typing import NDArray
+
+__all__ = ["Cutout", "Mosaic", "Pixels"]
+
+_kept: list[tempfile.TemporaryDirectory[str]] = []
+"""Temporary stores that lazy arrays read, kept until the process ends: an array outlives the Mosaic that gave it."""
+
+
+class Mosaic(Stages):
+    """A mosaic that is computed when it is asked for. Made by `mosaic`."""
+
+    def __repr__(self) -> str:
+        ny, nx = self.grid.shape
+        return f"<Mosaic {nx} x {ny} of {self.plan.n_images} images, {self.plan.background}, {self.plan.combine}>"
+
+    @property
+    def data(self) -> Any:
+        """Lazy dask array (ny, nx) of values. With background matching, the first use runs all but the coadd."""
+        return self._lazy()[0]
+
+    @property
+    def area(self) -> Any:
+        """Lazy dask array (ny, nx) of the summed covered fraction."""
+        return self._lazy()[1]
+
+    @property
+    def variance(self) -> Any:
+        """Lazy dask array (ny, nx) of the variance of the values, where the images have variances."""
+        if not self.plan.has_variance:
+            raise InputError("this mosaic has no variance: its images were given none (variance=)")
+        return self._lazy()[2]
+
+    def cutout(self, center: Any, size: Any) -> Cutout:
+        """The part within a box about a place on the sky; it costs what its own images cost.
+
+        Parameters
+        ----------
+        center, size
+            As for `Grid.around`.
+        """
+        return Cutout(self, self.grid.window_around(center, size))
+
+    def compute(self) -> Pixels:
+        """All pixels, in memory."""
+        return Cutout(self, self.grid.window).compute()
+
+    def write(self, path: str | Path) -> Self:
+        """Write the mosaic to ``path``, its area (steradian) to ``x_area.fits``, any variance to ``x_variance.fits``.
+
+        All are written aside and renamed when they are whole.
+        """
+        path = Path(path)
+        inputs = {Path(ref.path).resolve() for ref in self.plan.files}
+        for product in product_paths(path, self.plan):
+            check_writable(product)
+            if product.resolve() in inputs:
+                raise InputError(f"cannot write {product}: it is one of the images; name another file")
+        plan, chunks = self.plan, self.plan.chunks
+        with self._locked() as store:
+            self._rectify()
+            with self.summary.timed("coadd"):
+                tasks = [(window, rows, plan.factors_of(rows)) for window, rows in chunks]
+                batches = [([tasks[i] for i in batch], self._how) for batch in plan.chunk_batches]
+                self._run("coadd", coadd_chunks, batches)
+            with self.summary.timed("write"):
+                write_products(
+                    store, plan, self.summary, path, lambda done, total: self._progress("write", done, total)
+                )
+        self.summary.bytes_out = plan.bytes_out
+        return self
+
+    def corrections(self) -> Any:
+        """The corrections of all images as an astropy table: planes on the sky, with errors.
+
+        See `dmontage.pipeline.corrections.correction_table` for its columns; ``write_corrections`` makes a file of it,
+        which ``corrections=`` of another mosaic applies without fitting.
+        """
+        return correction_table(self._match, self._solved(), self.plan.bunit)
+
+    def write_corrections(self, path: str | Path) -> Self:
+        """Write the corrections as an ECSV table."""
+        write_table(self.corrections(), Path(path))
+        return self
+
+    def background_error(
+        self, window: Window | Cutout, relative_to: Window | Cutout | Literal["plane"] | None = None
+    ) -> float:
+        """Standard error of the background over a window: how wrong its mean may be because the images' levels are.
+
+        Times the solid angle of an aperture it is the systematic error of a flux. What single pixels' noise does is
+        not in it.
+
+        Parameters
+        ----------
+        window
+            Pixels of the mosaic, or a cutout.
+        relative_to
+            What the background is taken against. None: the stated gauge, with what is not known of a gradient common
+            to all images. Another window: the error of the difference of the two means, as for a source and the sky
+            beside it. "plane": after a plane through the whole mosaic's background was taken out.
+
+        Returns
+        -------
+        float
+            One standard deviation, in the unit of the pixels.
+        """
+        solution, (g, covered) = self._solved(), self._background_over(one_cell(_window(window)))
+        if not covered.any():
+            raise InputError(f"{_window(window)} has no pixel with a value: its background has no error")
+        if relative_to == "plane":
+            cells = cells_of(self.grid.window, None)
+            plane = plane_functionals(*self._background_over(cells), cells)
+            g = g.toarray() - np.array([[1.0, *_window(window).middle]]) @ plane
+        elif relative_to is not None:
+            other, covered = self._background_over(one_cell(_window(relative_to)))
+            if not covered.any():
+                raise InputError(f"{_window(relative_to)} has no pixel with a value to compare with")
+            g = g - other
+        return float(np.sqrt(max(0.0, float(solution.variance(g)[0]))))
+
+    def background_error_map(self, side: int | None = None) -> ErrorMap:
+        """Standard errors of the background over cells of ``side`` pixels (some 32 along the mosaic by default)."""
+        solution, cells = self._solved(), cells_of(self.grid.window, side)
+        return error_map(solution, cells, *self._background_over(cells))
+
+    def medians_left(self) -> tuple[float, ...]:
+        """Median difference of each pair of ``fits`` after the corrections, measured on the projected pixels."""
+        self._solved()
+        pairs = [(pair.plus, pair.minus) for pair in self.plan.pairs]
+        tasks = [([pairs[i] for i in batch], self.plan.background) for batch in self.plan.pair_batches]
+        with self._locked(), self.summary.timed("medians"):
+            return tuple(chain.from_iterable(self._run("medians", medians_left, tasks)))
+
+    def _background_over(self, cells: Cells) -> tuple[Any, NDArray[np.float64]]:
+        """Mean corrections over cells as functions of the images' parameters, and their covered pixels; kept."""
+        plan, key = self.plan, (cells.ys.tobytes(), cells.xs.tobytes())
+        if key in self._over:
+            return self._over[key]
+        window = Window(int(cells.ys[0]), int(cells.ys[-1]), int(cells.xs[0]), int(cells.xs[-1])) & self.grid.window
+        batches = [
+            [(chunk & window, rows, plan.factors_of(rows)) for chunk, rows in map(plan.chunks.__getitem__, batch)
+             if chunk & window] for batch in plan.chunk_batches
+        ]  # fmt: skip
+        with self._locked(), self.summary.timed("shares"):
+            done = self._run("shares", share_sums, [(parts, self._how, cells) for parts in batches if parts])
+        self._over[key] = functionals(self._match, cells, np.concatenate([np.zeros((0, 6)), *done]))
+        return self._over[key]
+
+    def _lazy(self) -> tuple[Any, ...]:
+        if self.plan.background == "none":
+            self._open()
+        else:
+            with self._locked():
+                self._rectify()
+        if self._temporary is not None and self._temporary not in _kept:
+            _kept.append(self._temporary)
+        projected = len(self._receipts) == len(self.plan.rows)
+        return lazy_mosaic(self._path, self.plan, projected=projected, strict=self._strict)
+
+    def _pixels(self, window: Window) -> Pixels:
+        """The pixels of a window; where no background is matched, only the images under it are projected."""
+        plan = self.plan
+        reach = [(chunk & window, rows) for chunk, rows in plan.chunks if chunk & window]
+        parts = [(part, tuple(i for i in rows if plan.rows[i].window & part)) for part, rows in reach]
+        with self._locked():
+            if plan.background == "none":
+                self._project(chain.from_iterable(rows for _, rows in parts))
+            else:
+                self._rectify()
+            with self.summary.timed("coadd"):
+                tasks = [(part, rows, plan.factors_of(rows), self._how) for part, rows in parts]
+                done = self._run("cutout", coadd_chunk, tasks)
+        layers = np.empty((3 if plan.has_variance else 2, *window.shape), np.float32)
+        for (part, _), values in zip(parts, done, strict=True):
+            layers[:, *part.relative_to(window).slices] = values
+        data, area, *variance = layers
+        return Pixels(data, area, self.grid.subgrid(window), *variance)
+
+
+def _window(part: Window | Cutout) -> Window:
+    return part.window if isinstance(part, Cutout) else part
+
+
+@dataclass(frozen=True)
+class Cutout:
+    """A window of a mosaic."""
+
+    mosaic: Mosaic
+    window: Window
+
+    @property
+    def grid(self) -> Grid:
+        """Its own WCS and shape."""
+        return self.mosaic.grid.subgrid(self.window)
+
+    def compute(self) -> Pixels:
+        """Its pixels, in memory; only its own images are projected where no background is matched."""
+        return self.mosaic._pixels(self.window)
+
+
+class Pixels(NamedTuple):
+    """Pixels in memory."""
+
+    data: NDArray[np.float32]
+    """(ny, nx) value, NaN where blank."""
+    area: NDArray[np.float32]
+    """(ny, nx) summed covered fraction."""
+    grid: Grid
+    variance: NDArray[np.float32] | None = None
+    """(ny, nx) of the value, without the correlation between neighbours that projection makes; None without any."""
