@@ -443,6 +443,21 @@ def test_what_no_plane_describes_enters_the_errors() -> None:
     assert 0.75 < np.mean(z2) < 1.25
 
 
+def test_steep_images_are_not_bent_by_the_others_prior() -> None:
+    """Slopes of 5 for two images of 36, 0.1 for the rest, and a misfit of 0.3: all are found within their errors."""
+    lattice, rng = Lattice(6), np.random.default_rng(31)
+    truth = lattice.planes(rng, slope=0.1 / H, wave=0)
+    truth[[14, 21], 1:] = np.array([[5.0, 3.0], [-4.0, 5.0]]) / H
+    shape = np.linalg.cholesky(np.linalg.inv(lattice.information) * lattice.information[:, :1, :1])
+    beyond = 0.3 * (shape @ rng.normal(size=(len(lattice.plus), 3, 1)))[:, :, 0]
+    found = solve(lattice.table(truth, lattice.noise(rng) + beyond), lattice.frames)
+    assert found.tau is not None and found.tau < 0.5 / H and found.remainders.kept.all()
+    assert found.misfit == pytest.approx(0.3, rel=0.2)
+    z = (found.parameters - truth)[[14, 21], 1:] / found.standard_errors[[14, 21], 1:]
+    assert np.abs(z).max() < 3.5
+    assert np.abs(found.parameters[[14, 21], 1:] - truth[[14, 21], 1:]).max() < 1.0 / H
+
+
 def test_stacks_count_their_noise_once() -> None:
     """n images on one another, all pairs: the error of a level is σ/√n_pix·√(1 - 1/n), not √(2/n) of that."""
     n, pixels, draws, rng = 12, 1e4, 300, np.random.default_rng(24)

@@ -15,6 +15,11 @@ units of each pair's own scatter was tried: such pairs then rule, and leave 1.7 
 about M42, whose images are not planes apart.) κ² is what makes χ² = Σ rᵀ W r equal to its expectation ν (Mandel &
 Paule), and zero unless χ² exceeds that by three of its standard deviations.
 
+**Steep images.** The prior on the slopes is that of the usual image. One that the overlaps give slopes beyond 3τ, as by
+a bright nebula's light in the instrument, is not usual: its own τ is a third of its slopes, iterated. Else the prior
+would bend it, and what it leaves would count as misfit, which lets the prior bend more (on a survey about M42 the
+overlaps were left with four times as much).
+
 **Rejection.** A first solution by least squares spreads a gross error over its neighbours, so where any t is large one
 of least absolute deviations, Σ t, is sought by iterated weights min(1, c/t): the majority rules. From there weights
 1/(1 + (t/b)²) take away what pull the gross ones have left. Such a solution goes through as many pairs as it has
@@ -55,7 +60,9 @@ _TIE = 1e-6
 """Weight of a pair that disagrees, but is the last one of an image."""
 _MEDIAN = 0.789
 """Median of χ² with three degrees of freedom, over three."""
-_ROUNDS = 8
+_STEEP = 3.0
+"""Slopes in τ above which an image is none of those that the prior speaks of."""
+_ROUNDS = 20
 _FIRST, _STEPS = 10, 30
 """Steps towards least absolute deviations, and all steps at most."""
 
@@ -73,6 +80,11 @@ class Fitted(Protocol):
         ...
 
     @property
+    def steepness(self) -> Floats:
+        """(n,) slopes of each image in standard deviations of their prior."""
+        ...
+
+    @property
     def n_free(self) -> int:
         """Parameters that were solved for."""
         ...
@@ -84,9 +96,9 @@ class Fitted(Protocol):
 
 
 class Fit(Protocol):
-    """Least squares with the pairs' weights (m,), 0 for those left out."""
+    """Least squares with the pairs' weights (m,), 0 for those left out, and the prior so much wider for images (n,)."""
 
-    def __call__(self, weights: Floats) -> Fitted: ...
+    def __call__(self, weights: Floats, width: Floats | None = None) -> Fitted: ...
 
 
 class Robust(NamedTuple):
@@ -128,12 +140,13 @@ class _Problem(NamedTuple):
     def settled(self, kept: Flags, weights: Floats, fitted: Fitted | None = None) -> Robust:
         """The solution from the pairs kept, with the misfit that they show; a first one may be there already."""
         misfit, fitted = 0.0, fitted or self.fit(weights)
+        width = np.ones(len(fitted.steepness))
         for _ in range(_ROUNDS):
-            found = Robust(fitted, kept, misfit, self.t(fitted, kept, misfit))
-            misfit = self._misfit(found)
-            if abs(misfit - found.misfit) <= 0.02 * misfit:
+            found, before = Robust(fitted, kept, misfit, self.t(fitted, kept, misfit)), width
+            misfit, width = self._misfit(found), np.maximum(1.0, fitted.steepness / _STEEP)
+            if abs(misfit - found.misfit) <= 0.02 * misfit and (np.abs(width - before) <= 0.05 * before).all():
                 break
-            fitted = self.fit(weights * _damping(self.w, misfit))
+            fitted = self.fit(weights * _damping(self.w, misfit), width)
         return found
 
     def t(self, fitted: Fitted, kept: Flags, misfit: float = 0.0) -> Floats:

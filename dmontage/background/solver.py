@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Literal
 
@@ -87,17 +87,20 @@ def solve(
     used = table.information[:, 0, 0] > 0
     pairs = table.rows(used)
     w, weight = weights_of(pairs.information)
-    relaxed = solver == "relaxation"
-    wanted = None if relaxed else slope_prior
-    tau = prior_of(pairs, w * weight, wanted) if model == "plane" else 0.0
     wishes = Wishes.of(len(frames), locked, anchors, level_only)
-    prior = None if is_negligible(tau, w * weight) else tau
-    problem = _Problem(pairs, w, weight, frames, prior, wishes)
-    if relaxed:
+    problem = _Problem(pairs, w, weight, frames, None if model == "plane" else 0.0, wishes)
+    if solver == "relaxation":
         found, steps, converged = _relaxed(problem, tolerance, max_steps)
-    else:
-        found, steps, converged = robust_fit(pairs, w * weight, frames, problem.fit), 0, True
-    return _solution(problem, found, _rows(~used), tau, steps if relaxed else None, converged)
+        return _solution(problem, found, _rows(~used), problem.tau, steps, converged)
+    tau = prior_of(pairs, w * weight, slope_prior) if model == "plane" else 0.0
+    found = problem.with_prior(tau).robust()
+    if found.misfit and tau and slope_prior == "auto":
+        # What pairs disagree by beyond their noise is in the differences of their slopes too. With the slopes free it is
+        # seen by itself; beside a prior that is to be found as well, the two would take each other's part.
+        misfit = problem.robust().misfit
+        tau = prior_of(pairs, w * (weight / (1 + misfit * w[:, :1, :1] * weight)), slope_prior)
+        found = problem.with_prior(tau).robust()
+    return _solution(problem, found, _rows(~used), tau)
 
 
 @dataclass(frozen=True)
@@ -112,31 +115,39 @@ class _Problem:
     tau: float | None
     wishes: Wishes
 
+    def with_prior(self, tau: float | None) -> _Problem:
+        """The same with another prior; one so wide that rounding hides it is none."""
+        return replace(self, tau=None if is_negligible(tau, self.w * self.weight) else tau)
+
+    def robust(self) -> Robust:
+        """The solution without the pairs that disagree."""
+        return robust_fit(self.pairs, self.w * self.weight, self.frames, self.fit)
+
     @cached_property
     def system(self) -> System:
         return System.of(self.pairs, self.frames)
 
-    @cached_property
-    def penalty(self) -> Floats:
-        """(3n,) of the prior."""
+    def penalty(self, width: Floats) -> Floats:
+        """(3n,) of the prior, τ being ``width`` (n,) times as wide for an image."""
         penalty = np.zeros((len(self.frames), 3))
         if self.tau:
-            penalty[:, 1:] = 1 / (self.weight * (self.tau * self.frames[:, 2:]) ** 2)
+            penalty[:, 1:] = 1 / (self.weight * (self.tau * width[:, None] * self.frames[:, 2:]) ** 2)
         return penalty.ravel()
 
     def groups(self, kept: NDArray[np.bool_]) -> Groups:
         return Groups.of(self.pairs.rows(kept), self.w[kept], self.frames, self.tau, self.wishes)
 
-    def fit(self, weights: Floats) -> _Fitted:
-        """Least squares, with what is left of the pairs' information by their weights (m,)."""
+    def fit(self, weights: Floats, width: Floats | None = None) -> _Fitted:
+        """Least squares with the pairs' weights (m,), and τ so much wider for each image (n,)."""
+        penalty = self.penalty(np.ones(len(self.frames)) if width is None else width)
         kept = weights > 0
         groups, system, w = self.groups(kept), self.system.rows(kept), self.w[kept] * weights[kept, None, None]
         difference, free = self.pairs.difference[kept], groups.free()
-        factor, scale = system.factored(w, self.penalty, free)
+        factor, scale = system.factored(w, penalty, free)
         normal = Normal(factor, scale, free, system.unit, self.weight, groups.gauge(self.frames))
         p = normal.solve(system.right(w, difference))
-        p += normal.solve(system.right(w, system.residuals(difference, p)) - self.penalty * p)
-        return _Fitted(self, groups, normal, p)
+        p += normal.solve(system.right(w, system.residuals(difference, p)) - penalty * p)
+        return _Fitted(self, groups, normal, p, penalty)
 
 
 @dataclass(frozen=True)
@@ -146,6 +157,7 @@ class _Fitted:
     normal: Normal | None
     p: Floats
     """(3n,) internal parameters, in no gauge."""
+    penalty: Floats
 
     @cached_property
     def residuals(self) -> Floats:
@@ -155,6 +167,14 @@ class _Fitted:
         """(k, 3, 3) covariances of what the solution says of some pairs' differences."""
         assert self.normal is not None
         return self.normal.of_differences(self.problem.system.rows(some))
+
+    @property
+    def steepness(self) -> Floats:
+        """(n,) slopes of each image in units of τ; 0 without a prior."""
+        if not self.problem.tau:
+            return np.zeros(len(self.problem.frames))
+        natural = (self.p * self.problem.system.unit).reshape(-1, 3)
+        return np.asarray(np.hypot(natural[:, 1], natural[:, 2]) / self.problem.tau)
 
     @property
     def n_free(self) -> int:
@@ -168,7 +188,7 @@ class _Fitted:
         if normal is None or not normal.free.size or not self.problem.tau:
             return float(self.n_free)
         each = np.arange(normal.free.size)
-        by_prior = normal.factor.inverse_at(each, each) * normal.scale**2 * self.problem.penalty[normal.free]
+        by_prior = normal.factor.inverse_at(each, each) * normal.scale**2 * self.penalty[normal.free]
         return float(normal.free.size - by_prior.sum())
 
 
@@ -178,7 +198,7 @@ def _relaxed(problem: _Problem, tolerance: float, max_steps: int) -> tuple[Robus
     # No image is pinned: the mean moves nowhere, since what one image is asked for its neighbour is asked against.
     free = groups.free(pinned=False)
     p, steps, converged = relax(problem.system, problem.w, problem.pairs.difference, free, tolerance, max_steps)
-    fitted = _Fitted(problem, groups, None, p)
+    fitted = _Fitted(problem, groups, None, p, np.zeros_like(p))
     return Robust(fitted, kept, 0.0, np.zeros(kept.size)), steps, converged
 
 
@@ -187,8 +207,8 @@ def _solution(
     found: Robust,
     unusable: tuple[int, ...],
     tau: float | None,
-    steps: int | None,
-    converged: bool,
+    steps: int | None = None,
+    converged: bool = True,
 ) -> Solution:
     fitted = found.fitted
     assert isinstance(fitted, _Fitted)
