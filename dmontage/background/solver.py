@@ -95,12 +95,22 @@ def solve(
     tau = prior_of(pairs, w * weight, slope_prior) if model == "plane" else 0.0
     found = problem.with_prior(tau).robust()
     if found.misfit and tau and slope_prior == "auto":
-        # What pairs disagree by beyond their noise is in the differences of their slopes too. With the slopes free it is
-        # seen by itself; beside a prior that is to be found as well, the two would take each other's part.
-        misfit = problem.robust().misfit
+        misfit = _misfit_of_free_slopes(problem, found)
         tau = prior_of(pairs, w * (weight / (1 + misfit * w[:, :1, :1] * weight)), slope_prior)
         found = problem.with_prior(tau).robust()
     return _solution(problem, found, _rows(~used), tau)
+
+
+def _misfit_of_free_slopes(problem: _Problem, found: Robust) -> float:
+    """κ² that the prior's estimate is to know of: what pairs disagree by is in the differences of their slopes too.
+
+    With the slopes free it is seen by itself; beside a prior that is to be found as well, the two would take each
+    other's part. Where free slopes are not determined, it is that of the solution with a prior.
+    """
+    try:
+        return problem.robust().misfit
+    except InputError:
+        return found.misfit
 
 
 @dataclass(frozen=True)
