@@ -9,7 +9,11 @@ import numpy as np
 from astropy.io import fits
 from numpy.typing import NDArray
 
+from dmontage.demo.judge_background import Blocks, measure_blocks
+from dmontage.demo.sky import pixel_arcsec
+from dmontage.demo.truth import Truth
 from dmontage.grid import Grid
+from dmontage.pipeline import Mosaic
 
 Floats = NDArray[np.float64]
 
@@ -91,3 +95,10 @@ def make_survey(
         paths.append(write_image(folder / f"image{k:02d}.fits", data.astype(np.float32), header))
         planes.append(plane)
     return Survey(folder, tuple(paths), np.array(planes), field_grid())
+
+
+def blocks_of(mosaic: Mosaic, truth: Truth, side: int) -> Blocks:
+    """What the judge measures of the blocks of a simulated survey's mosaic."""
+    wcs = mosaic.grid.wcs()
+    scale = pixel_arcsec(wcs)
+    return measure_blocks(mosaic.compute().data, wcs, truth, np.hypot(truth.seeing, scale / 2) / scale, scale, side)

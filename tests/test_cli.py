@@ -152,9 +152,11 @@ def test_zero_points_and_scales_end_to_end(tmp_path: Path, survey: Survey) -> No
     assert "give a zero_point" in call("plan", raw, "--zero-point-out", "20", code=1).stderr
 
 
-def test_demo_simulates_and_judges(tmp_path: Path) -> None:
-    output = call("demo", "--out", tmp_path / "demo", "--size", "0.1").output
+@pytest.mark.parametrize(("options", "clouds"), [((), 3), (("--nebula", "300"), 8)])
+def test_demo_simulates_and_judges(tmp_path: Path, options: tuple[str, ...], clouds: int) -> None:
+    output = call("demo", "--out", tmp_path / "demo", "--size", "0.1", *options).output
     assert ": ok (" in output and "FAILED" not in output
+    assert len(json.loads((tmp_path / "demo/raw/truth.json").read_text())["clouds"]) == clouds
     assert names(tmp_path / "demo") == ["mosaic.fits", "mosaic.png", "mosaic_area.fits", "raw", "verdict.json"]
     assert json.loads((tmp_path / "demo/verdict.json").read_text())["ok"] is True
 

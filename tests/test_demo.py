@@ -164,9 +164,45 @@ def test_emission_follows_its_formula(field: Truth) -> None:
     assert field.sky_background(field.ra + 180, -field.dec) == 0
 
 
+def test_nebula_is_all_that_a_nebula_changes(small: tuple[Path, Truth], tmp_path: Path) -> None:
+    folder, plain = small
+    truth = simulate(tmp_path, size_deg=0.06, seed=7, n_pixels=(256, 128), nebula=200.0)
+    assert truth == Truth.load(tmp_path)
+    assert replace(truth, clouds=plain.clouds) == plain and truth.clouds[: len(plain.clouds)] == plain.clouds
+    alone = replace(truth, stars=(Star(truth.ra, -truth.dec, 1.0),), clouds=truth.clouds[len(plain.clouds) :])
+    for image in truth.images:
+        with_it, without = (fits.getdata(place / image.name).astype(float) for place in (tmp_path, folder))
+        wcs = WCS(fits.getheader(folder / image.name))
+        np.testing.assert_allclose(
+            with_it - without,
+            np.where(np.isnan(without), np.nan, paint(alone, wcs, (256, 128), 3.0)),
+            rtol=0,
+            atol=3e-3,
+        )
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_nebula_is_bright_over_a_third_of_the_survey_and_centred_on_no_image(tmp_path: Path, seed: int) -> None:
+    side = 96
+    truth = simulate(tmp_path, size_deg=0.06, seed=seed, n_pixels=(side, side), nebula=200.0)
+    plain = simulate(tmp_path, size_deg=0.06, seed=seed, n_pixels=(side, side))
+    n = round(side * (3 * 0.9 + 1))  # four by four images
+    wcs = grid(truth, 1.0, n)
+    y, x = np.indices((n, n))
+    alone = replace(truth, clouds=truth.clouds[len(plain.clouds) :])
+    brightness = alone.sky_background(*wcs.all_pix2world(x, y, 0))
+    assert np.mean(brightness > 20) == pytest.approx(1 / 3, abs=0.03)
+    assert 200 < brightness.max() < 400
+    body = alone.clouds[0]
+    offsets = [np.hypot((body.ra - i.ra) * np.cos(np.radians(i.dec)), body.dec - i.dec) for i in truth.images]
+    assert min(offsets) * 3600 > 0.05 * side
+
+
 def test_unusable_requests_are_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"size_deg is 0\.0.*20"):
         simulate(tmp_path, size_deg=0.0)
+    with pytest.raises(InputError, match="nebula is -1"):
+        simulate(tmp_path, nebula=-1.0)
     with pytest.raises(InputError, match="64 pixels"):
         simulate(tmp_path, n_pixels=(512, 10))
     (tmp_path / "mine.fits").write_bytes(b"precious")

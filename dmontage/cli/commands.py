@@ -133,7 +133,8 @@ def mosaic(
     "--size", type=click.FloatRange(0.05, 5.0), default=1.0, show_default=True, help="Side of the field in degrees."
 )
 @click.option("--seed", type=int, default=1, show_default=True, help="Another number, another sky.")
-def demo(out: Path, size: float, seed: int) -> None:
+@click.option("--nebula", type=click.FloatRange(0), default=0.0, help="Peak of a nebula over a third of it.")
+def demo(out: Path, size: float, seed: int, nebula: float) -> None:
     """Simulate a survey of a known sky, mosaic it, and judge the mosaic against the truth."""
     from dmontage.demo.judge import judge
     from dmontage.demo.simulate import simulate
@@ -143,7 +144,7 @@ def demo(out: Path, size: float, seed: int) -> None:
     except OSError as error:
         raise InputError(f"cannot write {out}: {error.strerror}; choose another folder (--out)") from error
     click.echo(f"simulating  {size:g} x {size:g} deg of sky, seed {seed}, in {out / 'raw'}")
-    truth = simulate(out / "raw", size, seed)
+    truth = simulate(out / "raw", size, seed, nebula=nebula)
     images = _scan((out / "raw",), strict=True)
     made, _ = _make(images, None, out / "mosaic.fits", None, out / "mosaic.png", strict=True)
     click.echo(made.summary)

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     Array = NDArray[np.float64]
     Pixels = NDArray[np.floating[Any]]
 
-__all__ = ["Blocks", "check_background", "check_cover", "measure_blocks"]
+__all__ = ["Blocks", "check_background", "check_cover", "emission_kept", "measure_blocks", "without_plane"]
 
 _BLOCK = 64  # pixels
 _RUN = 4  # neighbouring blocks that a seam is followed along
@@ -48,7 +48,7 @@ _DRIFT_IMAGES = 45
 
 
 class Blocks(NamedTuple):
-    """Figures of each block (rows, columns)."""
+    """Figures of each block (rows, columns), the first at the mosaic's pixel (0, 0)."""
 
     residual: Array
     """Median of mosaic minus emission, NaN where less than half of a block can be used."""
@@ -58,7 +58,7 @@ class Blocks(NamedTuple):
     """Fraction of pixels that are not blank."""
 
 
-def measure_blocks(data: Pixels, wcs: WCS, truth: Truth, sigma_pix: float, scale: float) -> Blocks:
+def measure_blocks(data: Pixels, wcs: WCS, truth: Truth, sigma_pix: float, scale: float, side: int = _BLOCK) -> Blocks:
     """Figures of all blocks of a mosaic, in counts per raw pixel.
 
     One row of blocks is read at a time, so that the largest mosaic needs little memory.
@@ -71,6 +71,8 @@ def measure_blocks(data: Pixels, wcs: WCS, truth: Truth, sigma_pix: float, scale
         Of the stars on the mosaic, in its pixels.
     scale
         Side of a pixel, arcsec.
+    side
+        Of a block, pixels.
     """
     emission_at = background_spline(truth, wcs, data.shape)
     ra, dec, flux = np.array(truth.stars).T
@@ -79,20 +81,20 @@ def measure_blocks(data: Pixels, wcs: WCS, truth: Truth, sigma_pix: float, scale
     peak = flux / (2 * math.pi * (sigma_pix * scale) ** 2)
     radius = sigma_pix * np.sqrt(2 * np.log(np.maximum(peak / (0.02 * truth.noise), 1))) + 1
     ny, nx = data.shape
-    figures = np.full((3, -(-ny // _BLOCK), -(-nx // _BLOCK)), np.nan)
-    for i, y0 in enumerate(range(0, ny, _BLOCK)):
-        values = np.array(data[y0 : y0 + _BLOCK], dtype=np.float64)
+    figures = np.full((3, -(-ny // side), -(-nx // side)), np.nan)
+    for i, y0 in enumerate(range(0, ny, side)):
+        values = np.array(data[y0 : y0 + side], dtype=np.float64)
         emission = emission_at(np.arange(y0, y0 + len(values)), np.arange(nx))
         valid = np.isfinite(values)
         values -= emission
         usable = valid.copy()
         for k in np.flatnonzero((y + radius > y0) & (y - radius < y0 + len(values))):
             _mask_disc(usable, x[k], y[k] - y0, radius[k])
-        for j, x0 in enumerate(range(0, nx, _BLOCK)):
-            part = np.s_[:, x0 : x0 + _BLOCK]
+        for j, x0 in enumerate(range(0, nx, side)):
+            part = np.s_[:, x0 : x0 + side]
             use = usable[part]
             figures[2, i, j] = valid[part].mean()
-            if 2 * np.count_nonzero(use) >= _BLOCK**2:
+            if 2 * np.count_nonzero(use) >= side**2:
                 figures[:2, i, j] = np.median(values[part][use]), emission[part][use].mean()
     return Blocks(*figures)
 
@@ -131,11 +133,9 @@ def check_background(blocks: Blocks, truth: Truth, scale: float) -> list[Check]:
     median_noise = math.sqrt(math.pi / 2) * truth.noise / (_BLOCK * scale)
     drift = _DRIFT * truth.noise * math.sqrt(max(1, len(truth.images) / _DRIFT_IMAGES))
     flatness_limit = math.hypot(drift, median_noise)
-    flat = _without_plane(blocks.residual)
+    flat = without_plane(blocks.residual)
     seam_limit = max(_DRIFT * truth.noise, 5 * median_noise * math.sqrt(2 / _RUN))
-    emission = _without_plane(np.where(np.isfinite(flat), blocks.emission, np.nan))
-    spread = math.sqrt(np.nanmean(emission**2))
-    kept = 1 + float(np.nansum(flat * emission) / np.nansum(emission**2))
+    kept, spread = emission_kept(blocks)
     return [
         Check("background flatness, rms", math.sqrt(np.nanmean(flat**2)), 0.0, flatness_limit, "counts"),
         Check("largest seam", max(_largest_step(flat), _largest_step(flat.T)), 0.0, seam_limit, "counts"),
@@ -143,7 +143,17 @@ def check_background(blocks: Blocks, truth: Truth, scale: float) -> list[Check]:
     ]
 
 
-def _without_plane(values: Array) -> Array:
+def emission_kept(blocks: Blocks) -> tuple[float, float]:
+    """Part of the emission that the blocks have, by regression on its true shape, and that shape's rms in counts.
+
+    One plane is taken out of both.
+    """
+    flat = without_plane(blocks.residual)
+    emission = without_plane(np.where(np.isfinite(flat), blocks.emission, np.nan))
+    return 1 + float(np.nansum(flat * emission) / np.nansum(emission**2)), math.sqrt(np.nanmean(emission**2))
+
+
+def without_plane(values: Array) -> Array:
     """``values`` (rows, columns) minus their least-squares plane; NaN stays NaN."""
     rows, columns = np.indices(values.shape)
     terms = np.stack([np.ones(values.shape), columns, rows], axis=-1)

@@ -35,11 +35,15 @@ _FWHM = (2.5, 3.0)  # arcsec, the seeing of an image
 _STARS_PER_DEG2 = 2000
 _STAR_FLUX = (150.0, 2e5)  # counts; the faintest peaks at 17 times the noise of a pixel
 _STAR_SLOPE = 0.75  # N(> flux) ∝ flux^-slope, i.e. counts that grow by 0.3 dex a magnitude
+_REACH = 20.0  # arcsec past the images: a star beyond an edge still shines in
+_NEBULA = (0.38, 0.22)  # σ of its body over √area/2 of the survey: a third of that, knots included, is above peak/10
 _MAX_SIZE = 20.0  # degrees
 _MIN_SIDE = 64  # pixels
 
 
-def simulate(folder: Path, size_deg: float = 1.0, seed: int = 1, n_pixels: tuple[int, int] = (1024, 512)) -> Truth:
+def simulate(
+    folder: Path, size_deg: float = 1.0, seed: int = 1, n_pixels: tuple[int, int] = (1024, 512), nebula: float = 0.0
+) -> Truth:
     """Write the raw images of a simulated survey, and its truth, into ``folder``.
 
     Parameters
@@ -52,6 +56,9 @@ def simulate(folder: Path, size_deg: float = 1.0, seed: int = 1, n_pixels: tuple
         The same seed gives the same bits, each image from a random stream of its own.
     n_pixels
         (ny, nx) of one image, in 1 arcsec pixels.
+    nebula
+        Peak, in counts per pixel, of a nebula over a third of the survey, to which knots add; 0 for none. Nothing else
+        changes with it.
 
     Returns
     -------
@@ -61,15 +68,17 @@ def simulate(folder: Path, size_deg: float = 1.0, seed: int = 1, n_pixels: tuple
     Raises
     ------
     InputError
-        A size out of range, or a folder that holds other FITS files.
+        A size or a peak out of range, or a folder that holds other FITS files.
     """
     if not 0 < size_deg <= _MAX_SIZE:
         raise InputError(f"size_deg is {size_deg}; give a field above 0 and up to {_MAX_SIZE} degrees")
     if min(n_pixels) < _MIN_SIDE:
         raise InputError(f"n_pixels is {n_pixels}; an image needs {_MIN_SIDE} pixels or more on each side")
+    if not 0 <= nebula < math.inf:
+        raise InputError(f"nebula is {nebula}; give the peak of its brightness, 0 or more counts per pixel")
     sky_seed, *image_seeds = np.random.SeedSequence(seed).spawn(1 + math.prod(_layout(size_deg, n_pixels)))
     rngs = [np.random.default_rng(child) for child in image_seeds]
-    truth = _draw_truth(size_deg, seed, n_pixels, np.random.default_rng(sky_seed), rngs)
+    truth = _draw_truth(size_deg, seed, n_pixels, nebula, np.random.default_rng(sky_seed), rngs)
     folder.mkdir(parents=True, exist_ok=True)
     if strangers := {path.name for path in folder.glob("*.fits")} - {image.name for image in truth.images}:
         raise InputError(f"{folder} holds {len(strangers)} foreign FITS files ({min(strangers)}); name a new folder")
@@ -86,13 +95,17 @@ def _layout(size_deg: float, n_pixels: tuple[int, int]) -> tuple[int, int]:
 
 
 def _draw_truth(
-    size_deg: float, seed: int, n_pixels: tuple[int, int], rng: np.random.Generator, rngs: list[np.random.Generator]
+    size_deg: float,
+    seed: int,
+    n_pixels: tuple[int, int],
+    nebula: float,
+    rng: np.random.Generator,
+    rngs: list[np.random.Generator],
 ) -> Truth:
     rows, columns = _layout(size_deg, n_pixels)
     step_y, step_x = ((1 - _OVERLAP) * side for side in n_pixels)
-    # Stars and clouds reach 20 arcsec past the images, since a star beyond an edge still shines in.
     half_y, half_x = (
-        0.5 * ((n - 1) * (1 - _OVERLAP) + 1) * side + 20 for n, side in zip((rows, columns), n_pixels, strict=True)
+        0.5 * ((n - 1) * (1 - _OVERLAP) + 1) * side + _REACH for n, side in zip((rows, columns), n_pixels, strict=True)
     )
     images = []
     for index, image_rng in enumerate(rngs):
@@ -101,6 +114,9 @@ def _draw_truth(
         images.append(_draw_image(f"image-{index:04d}.fits", x, y, n_pixels, image_rng))
     stars = _draw_stars(half_x, half_y, rng)
     clouds = _draw_clouds(half_x, half_y, rng)
+    if nebula:
+        # Last, so that it takes no other's random numbers.
+        clouds += _draw_nebula(nebula, math.sqrt((half_x - _REACH) * (half_y - _REACH)), rng)
     return Truth(*_CENTRE, size_deg, seed, n_pixels, _NOISE, stars, clouds, tuple(images))
 
 
@@ -147,6 +163,21 @@ def _draw_clouds(half_x: float, half_y: float, rng: np.random.Generator) -> tupl
     ra, dec = _offset_positions(*_CENTRE, x, y)
     sigma_major, sigma_minor = (60 * FWHM_TO_SIGMA * width for width in (major, minor))
     columns = [ra, dec, peak, sigma_major, sigma_minor, rng.uniform(0, 180, count)]
+    return tuple(Cloud(*row) for row in np.stack(columns, axis=-1).tolist())
+
+
+def _draw_nebula(peak: float, half: float, rng: np.random.Generator) -> tuple[Cloud, ...]:
+    """A body over a third of a survey of side 2 ``half`` (arcsec), off its middle, and four knots along it."""
+    angle = rng.uniform(0, 180)
+    x, y = half * rng.uniform(0.05, 0.2, 2) * rng.choice((-1, 1), 2)
+    along = np.array([0, -0.5, -0.2, 0.2, 0.5]) * half + np.append(0, rng.uniform(-0.1, 0.1, 4)) * half
+    across = np.append(0, rng.uniform(-0.2, 0.2, 4)) * half
+    sin, cos = math.sin(math.radians(angle)), math.cos(math.radians(angle))
+    ra, dec = _offset_positions(*_CENTRE, x + along * sin + across * cos, y + along * cos - across * sin)
+    sigma_major = np.append(_NEBULA[0], rng.uniform(0.15, 0.25, 4)) * half
+    sigma_minor = np.append(_NEBULA[1], rng.uniform(0.12, 0.15, 4)) * half
+    peaks = peak * np.append(1, rng.uniform(0.1, 0.3, 4))
+    columns = [ra, dec, peaks, sigma_major, sigma_minor, np.append(angle, rng.uniform(0, 180, 4))]
     return tuple(Cloud(*row) for row in np.stack(columns, axis=-1).tolist())
 
 
