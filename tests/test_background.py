@@ -104,8 +104,8 @@ def test_noise_free_planes_are_found(k: int, origin: float) -> None:
     found = solve(table, lattice.frames, slope_prior=None)
     assert lattice.residual(found.parameters, truth) < 1e-6
     assert found.tau is None
-    assert found.remainders.rms("after") < 1e-9
-    assert found.remainders.rms("before") > 1
+    assert found.remainders.rms_after < 1e-9
+    assert found.remainders.rms_before > 1
     np.testing.assert_allclose(found.parameters.mean(axis=0), 0, atol=1e-9)
 
 

@@ -7,6 +7,7 @@ differences and back; `Normal` is what is left to keep: it solves, moves to the 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from dmontage.background.factor import Factor
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from dmontage.background.dissection import Front
     from dmontage.background.groups import Gauge
     from dmontage.background.tables import Floats, Ints, PairTable
 
@@ -26,7 +28,7 @@ BATCH = 256
 """Functionals solved for at once."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class System:
     """The equations of m pairs in the internal parameters of n images."""
 
@@ -61,7 +63,12 @@ class System:
 
     def rows(self, keep: NDArray[np.bool_]) -> System:
         """The equations of the pairs marked in `keep`."""
-        return System(self.index[keep], self.design[keep], self.unit, self.positions)
+        return self if keep.all() else System(self.index[keep], self.design[keep], self.unit, self.positions)
+
+    @cached_property
+    def fronts(self) -> list[Front]:
+        """The order in which the images' parameters are eliminated."""
+        return dissect(self.index[:, 0] // 3, self.index[:, 3] // 3, self.positions)
 
     def residuals(self, difference: Floats, p: Floats) -> Floats:
         """(m, 3) what internal parameters p leave of the fitted differences."""
@@ -89,8 +96,7 @@ class System:
         matrix = diags_array(scale) @ matrix @ diags_array(scale)
         ends = np.searchsorted(free, 3 * np.arange(n + 1))
         unknowns = np.split(np.arange(free.size), ends[1:-1]) if n else []
-        fronts = dissect(self.index[:, 0] // 3, self.index[:, 3] // 3, self.positions)
-        return Factor.of(matrix, fronts, unknowns), scale
+        return Factor.of(matrix, self.fronts, unknowns), scale
 
 
 @dataclass(frozen=True, slots=True)

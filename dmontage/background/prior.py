@@ -14,11 +14,7 @@ from dmontage.background.tables import DEFICIENT
 from dmontage.errors import InputError
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from dmontage.background.tables import PairTable
-
-    Floats = NDArray[np.float64]
+    from dmontage.background.tables import Floats, PairTable
 
 __all__ = ["is_negligible", "prior_of"]
 

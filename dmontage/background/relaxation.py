@@ -37,7 +37,7 @@ def relax(
         Positions among the 3n of the parameters that may change.
     """
     p = np.zeros_like(system.unit)
-    steps, converged = 0, not free.size
+    steps, converged = 0, True
     for some, most in ((free[free % 3 == 0], max_steps // 4), (free, max_steps)):
         half = _half_of_the_mean(system, w, some)
         converged = not some.size

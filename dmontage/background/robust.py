@@ -35,7 +35,7 @@ Paule & Mandel 1982, J. Res. NBS 87, 377.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -44,11 +44,12 @@ from dmontage.background.tables import ranks
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from dmontage.background.least_squares import Fitted, LeastSquares
     from dmontage.background.tables import Floats, Ints, PairTable
 
     Flags = NDArray[np.bool_]
 
-__all__ = ["Fitted", "Robust", "robust_fit"]
+__all__ = ["Robust", "robust_fit"]
 
 _LIMIT = 5.0
 """Rejected above this many robust standard deviations."""
@@ -62,43 +63,12 @@ _MEDIAN = 0.789
 """Median of χ² with three degrees of freedom, over three."""
 _STEEP = 3.0
 """Slopes in τ above which an image is none of those that the prior speaks of."""
+_CLOSE = 0.03
+"""Change of κ², of a width or of t below which they have come to rest: errors are known to two digits at best."""
 _ROUNDS = 20
+"""Of misfit and widths; they take some five."""
 _FIRST, _STEPS = 10, 30
 """Steps towards least absolute deviations, and all steps at most."""
-
-
-class Fitted(Protocol):
-    """A solution by least squares."""
-
-    @property
-    def residuals(self) -> Floats:
-        """(m, 3) what it leaves of all pairs' differences, also of those without weight."""
-        ...
-
-    def predicted(self, some: Flags) -> Floats:
-        """(k, 3, 3) covariances of what it says of the differences of some pairs."""
-        ...
-
-    @property
-    def steepness(self) -> Floats:
-        """(n,) slopes of each image in standard deviations of their prior."""
-        ...
-
-    @property
-    def n_free(self) -> int:
-        """Parameters that were solved for."""
-        ...
-
-    @property
-    def n_effective(self) -> float:
-        """Parameters that the differences fix: those of a prior count in part."""
-        ...
-
-
-class Fit(Protocol):
-    """Least squares with the pairs' weights (m,), 0 for those left out, and the prior so much wider for images (n,)."""
-
-    def __call__(self, weights: Floats, width: Floats | None = None) -> Fitted: ...
 
 
 class Robust(NamedTuple):
@@ -113,40 +83,41 @@ class Robust(NamedTuple):
     """(m,) of all pairs, with the misfit in their errors."""
 
 
-def robust_fit(pairs: PairTable, w: Floats, frames: Floats, fit: Fit) -> Robust:
-    """Fit the pairs of information `w` (m, 3, 3) to one another by `fit`, without those that disagree grossly."""
-    rank = ranks(pairs, w, frames)
+def robust_fit(problem: LeastSquares) -> Robust:
+    """Fit the pairs to one another, without those that disagree grossly."""
+    pairs, n = problem.pairs, len(problem.frames)
+    w = problem.w * problem.weight
     share = np.ones(len(w)) if pairs.share is None else pairs.share
-    problem = _Problem(w, share, rank, fit)
-    fitted = fit(share)
+    search = _Search(w, share, ranks(pairs, w, problem.frames), problem)
+    fitted = problem.fit(share)
     kept = np.ones(len(w), bool)
-    if not (problem.t(fitted, kept) > _LIMIT).any():
-        return problem.settled(kept, share, fitted)
-    t, kept = problem.majority(fitted)
-    ties = _TIE * share * _tree(pairs, t, len(frames))
-    found = problem.settled(kept, np.where(kept, share, ties))
+    if not (search.t(fitted, kept) > _LIMIT).any():
+        return search.settled(kept, share, fitted)
+    t, kept = search.majority(fitted)
+    ties = _TIE * share * _tree(pairs, t, n)
+    found = search.settled(kept, np.where(kept, share, ties))
     explained = kept | (found.t <= _LIMIT)
-    return found if np.array_equal(explained, kept) else problem.settled(explained, np.where(explained, share, ties))
+    return found if np.array_equal(explained, kept) else search.settled(explained, np.where(explained, share, ties))
 
 
-class _Problem(NamedTuple):
+class _Search(NamedTuple):
     """The pairs' information, shares and ranks, and how they are fitted."""
 
     w: Floats
     share: Floats
     rank: Ints
-    fit: Fit
+    problem: LeastSquares
 
     def settled(self, kept: Flags, weights: Floats, fitted: Fitted | None = None) -> Robust:
         """The solution from the pairs kept, with the misfit that they show; a first one may be there already."""
-        misfit, fitted = 0.0, fitted or self.fit(weights)
-        width = np.ones(len(fitted.steepness))
+        misfit, width = 0.0, np.ones(len(self.problem.frames))
         for _ in range(_ROUNDS):
+            fitted = fitted or self.problem.fit(weights * _damping(self.w, misfit), width)
             found, before = Robust(fitted, kept, misfit, self.t(fitted, kept, misfit)), width
             misfit, width = self._misfit(found), np.maximum(1.0, fitted.steepness / _STEEP)
-            if abs(misfit - found.misfit) <= 0.02 * misfit and (np.abs(width - before) <= 0.05 * before).all():
+            if abs(misfit - found.misfit) <= _CLOSE * misfit and (np.abs(width - before) <= _CLOSE * before).all():
                 break
-            fitted = self.fit(weights * _damping(self.w, misfit), width)
+            fitted = None
         return found
 
     def t(self, fitted: Fitted, kept: Flags, misfit: float = 0.0) -> Floats:
@@ -167,8 +138,8 @@ class _Problem(NamedTuple):
         for step in range(_STEPS):
             before, usual = t, max(1.0, float(np.sqrt(np.quantile(t**2, 0.5 + 0.5 * free) / _MEDIAN)))
             pull = _CORNER / np.maximum(t, _CORNER) if step < _FIRST else 1 / (1 + (t / (_WIDTH * usual)) ** 2)
-            t = self.t(self.fit(self.share * pull), everything)
-            if step > _FIRST and (np.abs(t - before) <= 0.05 * np.maximum(t, usual)).all():
+            t = self.t(self.problem.fit(self.share * pull), everything)
+            if step > _FIRST and (np.abs(t - before) <= _CLOSE * np.maximum(t, usual)).all():
                 break
         return t, t <= _LIMIT * usual
 
@@ -179,11 +150,10 @@ class _Problem(NamedTuple):
         squares = self.share[kept] * np.einsum("ka,kab,kb->k", r, w, r)
         n_equations, chi2 = float(self.share[kept] @ self.rank[kept]), float(squares.sum())
         # That all parameters are free is quickly said; how many the prior fixes takes as long as the solution.
-        for count in (lambda: found.fitted.n_free, lambda: found.fitted.n_effective):
-            expected = n_equations - count()
-            if found.misfit == 0 and expected >= 1 and chi2 < expected + 3 * np.sqrt(2 * expected):
-                return 0.0
-        if expected < 1:
+        if found.misfit == 0 and _is_usual(chi2, n_equations - found.fitted.n_free):
+            return 0.0
+        expected = n_equations - found.fitted.n_effective
+        if expected < 1 or (found.misfit == 0 and _is_usual(chi2, expected)):
             return 0.0
 
         def excess(misfit: float) -> float:
@@ -197,6 +167,11 @@ class _Problem(NamedTuple):
         while excess(high) > 0 and high < 1e30:
             high *= 4
         return float(brentq(excess, 0.0, high, rtol=1e-6))
+
+
+def _is_usual(chi2: float, expected: float) -> bool:
+    """True where χ² is within three of its standard deviations of what is expected, or below."""
+    return expected >= 1 and chi2 < expected + 3 * np.sqrt(2 * expected)
 
 
 def _damping(w: Floats, misfit: float) -> Floats:

@@ -28,23 +28,29 @@ class Remainders:
     minus: Ints
     before: Floats
     after: Floats
-    weights: Floats
-    """(m,) information of the levels."""
     kept: NDArray[np.bool_]
     """False for pairs that disagree with the rest, and were left out."""
     t: Floats
-    """What is left of level and slopes over its error, the misfit included; about 1, or less."""
+    """What is left of level and slopes over its error, the misfit included; about 1, or less. NaN from a relaxation."""
 
     @classmethod
     def of(cls, pairs: PairTable, after: Floats, kept: NDArray[np.bool_], t: Floats) -> Remainders:
         """What of `pairs` the corrections leave, `after` (m, 3)."""
-        return cls(pairs.plus, pairs.minus, pairs.difference[:, 0], after[:, 0], pairs.information[:, 0, 0], kept, t)
+        return cls(pairs.plus, pairs.minus, pairs.difference[:, 0], after[:, 0], kept, t)
 
-    def rms(self, when: str, *, weighted: bool = False) -> float:
-        """Root mean square "before" or "after", of the pairs that were kept; 0 without any."""
-        level = getattr(self, when)[self.kept]
-        weights = self.weights[self.kept] if weighted else None
-        return float(np.sqrt(np.average(level**2, weights=weights))) if level.size else 0.0
+    @property
+    def rms_before(self) -> float:
+        """Root mean square of the level differences of the pairs that were kept; 0 without any."""
+        return _rms(self.before[self.kept])
+
+    @property
+    def rms_after(self) -> float:
+        """The same of what the corrections leave."""
+        return _rms(self.after[self.kept])
+
+
+def _rms(values: Floats) -> float:
+    return float(np.sqrt(np.mean(values**2))) if values.size else 0.0
 
 
 @dataclass(frozen=True)

@@ -187,7 +187,7 @@ class Stages:
             f"{images[plus].name} and {images[minus].name}"
             for plus, minus, kept in zip(left.plus, left.minus, left.kept, strict=True) if not kept
         )  # fmt: skip
-        summary.rms_before, summary.rms_after = left.rms("before"), left.rms("after")
+        summary.rms_before, summary.rms_after = left.rms_before, left.rms_after
         told = {*self._outcome.failed, *self._outcome.empty}
         names = tuple(images[k].name for k in solution.unpaired if k not in told)
         summary.unpaired = names if summary.images > 1 else ()
