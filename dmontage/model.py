@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "FWHM", "KERNELS", "MAX_ZERO_POINT", "SOLVERS", "Companions", "Drop", "ImageRef", "Images", "Matching",
-    "OverlapPair", "Plane", "PlaneFit", "Skipped", "SkyPlane",
+    "OverlapPair", "Plane", "PlaneFit", "Skipped", "SkyPlane", "check_slope_prior", "check_solver",
 ]  # fmt: skip
 
 FWHM = math.sqrt(8.0 * math.log(2.0))
@@ -203,20 +203,20 @@ class Plane:
 
 @dataclass(frozen=True, slots=True)
 class SkyPlane:
-    """``level + east ξ + north η`` over the gnomonic coordinates (ξ, η), in radians, about a place on the sky (ICRS).
+    """``level + slope_east ξ + slope_north η`` over gnomonic coordinates (ξ, η), in radians, about a place (ICRS).
 
     It outlives the grid it was found on: a grid evaluates it by its own affine map there.
     """
 
-    lon: float
+    ra: float
     """Right ascension of the origin, degrees."""
-    lat: float
+    dec: float
     """Declination, degrees."""
     level: float
     """Value at the origin, in the unit of the pixels."""
-    east: float
+    slope_east: float
     """Change per radian towards the east."""
-    north: float
+    slope_north: float
     """Change per radian towards the north."""
 
 
@@ -235,11 +235,20 @@ class Matching:
     """Corrections by image name, to be applied as they are; None where they are to be found."""
 
     def __post_init__(self) -> None:
-        prior = self.slope_prior
-        if self.solver not in SOLVERS:
-            raise InputError(f"solver {self.solver!r} is not one of {', '.join(SOLVERS)}")
-        if not (prior is None or prior == "auto" or (isinstance(prior, (int, float)) and 0 <= prior < math.inf)):
-            raise InputError(f"slope_prior {prior!r} is no standard deviation: give a number from 0 up, 'auto' or None")
+        check_solver(self.solver)
+        check_slope_prior(self.slope_prior)
+
+
+def check_solver(solver: str) -> None:
+    """InputError for a word that is none of `SOLVERS`."""
+    if solver not in SOLVERS:
+        raise InputError(f"solver {solver!r} is not one of {', '.join(SOLVERS)}")
+
+
+def check_slope_prior(prior: float | str | None) -> None:
+    """InputError for what is neither a standard deviation, nor "auto", nor None."""
+    if not (prior is None or prior == "auto" or (isinstance(prior, (int, float)) and 0 <= prior < math.inf)):
+        raise InputError(f"slope_prior {prior!r} is no standard deviation: give a number from 0 up, 'auto' or None")
 
 
 @dataclass(frozen=True, slots=True)

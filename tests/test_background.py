@@ -581,6 +581,24 @@ def test_lattices_drift_as_they_are_known_to() -> None:
         assert 0.2 < free.modes[0].share < 1
 
 
+def test_the_largest_scales_are_those_of_dense_algebra() -> None:
+    """3 × 3 images, by 40 digits: what is left beyond a plane, the gradient, and the modes."""
+    lattice, rng = Lattice(3), np.random.default_rng(32)
+    table = lattice.table(np.zeros((9, 3)), lattice.noise(rng))
+    found = solve(table, lattice.frames, slope_prior=None)
+    _, covariance = dense_oracle(lattice, table, None)
+    levels, (x, y) = covariance[::3, ::3], found.centres.T
+    plane = np.column_stack([np.ones(9), x, y])
+    beyond = np.eye(9) - plane @ np.linalg.pinv(plane)
+    values = np.linalg.eigvalsh(beyond @ levels @ beyond)[::-1]
+    scale = large_scale(found)
+    assert scale.rms == pytest.approx(math.sqrt(values.sum() / 9), rel=1e-6)
+    np.testing.assert_allclose([mode.rms for mode in scale.modes], np.sqrt(values[: len(scale.modes)] / 9), rtol=1e-6)
+    slope = np.linalg.pinv(plane)[1]
+    across = np.ptp(x) + 2 * H
+    assert scale.gradient[0] == pytest.approx(math.sqrt(max(0.0, slope @ levels @ slope)) * across, abs=1e-6)
+
+
 def test_large_groups_have_the_modes_of_dense_algebra() -> None:
     """400 images take the iteration; the dense eigenvalues are a hundredth off at most."""
     lattice, rng = Lattice(20), np.random.default_rng(30)

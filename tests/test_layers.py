@@ -14,6 +14,7 @@ PACKAGE = Path(__file__).parent.parent / "dmontage"
 
 LEVELS = {
     "errors": -1,  # everybody may raise
+    "aside": 0,
     "window": 0,
     "headers": 0,
     "sphere": 0,

@@ -285,7 +285,7 @@ def test_an_entry_for_some(scaled: Scaled) -> None:
 
 
 def test_equal_zero_points_change_nothing(scaled: Scaled) -> None:
-    """Neither a bit nor a digest: stores of before are taken up."""
+    """Neither a bit nor a digest."""
     plain = dm.plan(scaled.plain, scaled.grid)
     plan = dm.plan(scaled.plain, scaled.grid, zero_point=dict.fromkeys(scaled.numbers, 20.3))
     assert plan.zero_point == 20.3 and plan.digest == plain.digest

@@ -137,3 +137,5 @@ def test_advice_is_given_where_the_largest_scales_are_not_known(report: Backgrou
     bad = LargeScale(9, 0.5 * report.noise, (1.0, 1.0), (Mode("a bowl", 0.4, 0.6),))
     vague = replace(report, large_scale=bad)
     assert "match levels only" in vague.advice and f"advice    {vague.advice}" in str(vague)
+    level = replace(vague, model="level")
+    assert "match levels" not in level.advice and "lock images" in level.advice

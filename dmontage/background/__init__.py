@@ -40,9 +40,19 @@ prior, a group that is not connected through its other pairs gets levels only, a
 planes do not describe is measured instead, as the misfit, and enters the stated errors.
 """
 
-from dmontage.background.modes import LargeScale, Mode, large_scale
+from dmontage.background.modes import LargeScale, Mode, error_beyond_a_plane, large_scale
 from dmontage.background.solution import Remainders, Solution
 from dmontage.background.solver import solve
 from dmontage.background.tables import ImageFrame, PairTable
 
-__all__ = ["ImageFrame", "LargeScale", "Mode", "PairTable", "Remainders", "Solution", "large_scale", "solve"]
+__all__ = [
+    "ImageFrame",
+    "LargeScale",
+    "Mode",
+    "PairTable",
+    "Remainders",
+    "Solution",
+    "error_beyond_a_plane",
+    "large_scale",
+    "solve",
+]

@@ -15,11 +15,13 @@ if TYPE_CHECKING:
     from dmontage.background.solution import Solution
     from dmontage.background.tables import Floats, Ints
 
-__all__ = ["LargeScale", "Mode", "large_scale"]
+__all__ = ["LargeScale", "Mode", "error_beyond_a_plane", "large_scale"]
 
 _DENSE = 300
 """Images up to which the covariance is written out; larger ones are met by Lanczos's iteration."""
 _N_MODES = 5
+_ALIKE = 0.5
+"""Correlation from which on a mode has the name of a shape."""
 _MIN_IMAGES = 4
 """Three levels are a plane: nothing is left of them."""
 
@@ -47,34 +49,62 @@ class LargeScale(NamedTuple):
     """The largest, falling."""
 
 
+class _Group(NamedTuple):
+    """The largest connected group."""
+
+    images: Ints
+    scaled: Floats
+    """(k, 2) the images' middles, from -1 to 1 over what the group covers."""
+    basis: Floats
+    """(k, 3) an orthonormal basis of planes over the middles."""
+
+    @classmethod
+    def of(cls, solution: Solution) -> _Group:
+        paired = np.ones(len(solution.parameters), bool)
+        paired[list(solution.unpaired)] = False
+        sizes = np.bincount(solution.components[paired], minlength=1)
+        images = np.flatnonzero(paired & (solution.components == sizes.argmax()))
+        if not images.size:
+            return cls(images, np.zeros((0, 2)), np.zeros((0, 3)))
+        xy = solution.centres[images]
+        extent = np.ptp(xy, axis=0) + 2 * np.median(solution.frames[images, 2])
+        scaled = 2 * (xy - xy.mean(axis=0)) / extent
+        return cls(images, scaled, np.linalg.qr(np.column_stack([np.ones(len(images)), scaled]))[0])
+
+
+def error_beyond_a_plane(solution: Solution) -> float:
+    """Root mean square error of the levels at the images' middles, once a common plane is taken out."""
+    return _beyond_a_plane(solution, _Group.of(solution))
+
+
+def _beyond_a_plane(solution: Solution, group: _Group) -> float:
+    images = group.images
+    if len(images) < _MIN_IMAGES:
+        return 0.0
+    common = solution.variance(_at_levels(group.basis.T, images, len(solution.parameters)))
+    return float(np.sqrt(max(0.0, solution.covariances[images, 0, 0].sum() - common.sum()) / len(images)))
+
+
 def large_scale(solution: Solution) -> LargeScale:
     """What the overlaps hardly constrain in a direct solution."""
-    paired = np.ones(len(solution.parameters), bool)
-    paired[list(solution.unpaired)] = False
-    if not paired.any():
+    group = _Group.of(solution)
+    images, scaled = group.images, group.scaled
+    if not images.size:
         return LargeScale(0, 0.0, (0.0, 0.0), ())
-    images = np.flatnonzero(paired & (solution.components == np.bincount(solution.components[paired]).argmax()))
-    xy = solution.centres[images]
-    extent = np.ptp(xy, axis=0) + 2 * np.median(solution.frames[images, 2])
-    scaled = 2 * (xy - xy.mean(axis=0)) / extent
     plane = np.column_stack([np.ones(len(images)), scaled])
-    n = len(solution.parameters)
-    slopes = solution.variance(_at_levels(np.linalg.pinv(plane)[1:], images, n))
+    slopes = solution.variance(_at_levels(np.linalg.pinv(plane)[1:], images, len(solution.parameters)))
     gradient = tuple((2 * np.sqrt(np.maximum(slopes, 0))).tolist())
-    if len(images) < _MIN_IMAGES:
-        return LargeScale(len(images), 0.0, gradient, ())
-    basis = np.linalg.qr(plane)[0]
-    common = solution.variance(_at_levels(basis.T, images, n))
-    square = max(0.0, float(solution.covariances[images, 0, 0].sum() - common.sum()))
-    values, vectors = _leading(solution, images, basis)
+    rms = _beyond_a_plane(solution, group)
+    if not rms:
+        return LargeScale(len(images), rms, gradient, ())
+    values, vectors = _leading(solution, images, group.basis)
+    squares = len(images) * rms**2
     modes = [
-        Mode(_name(vector, scaled, basis), float(np.sqrt(value / len(images))), float(value / square))
+        Mode(_name(vector, scaled, group.basis), float(np.sqrt(value / len(images))), float(value / squares))
         for value, vector in zip(values, vectors.T, strict=True)
         if value > 0
     ]
-    return LargeScale(
-        len(images), np.sqrt(square / len(images)), (float(gradient[0]), float(gradient[1])), tuple(modes)
-    )
+    return LargeScale(len(images), rms, gradient, tuple(modes))
 
 
 def _at_levels(values: Floats, images: Ints, n: int) -> Any:
@@ -124,8 +154,8 @@ def _name(vector: Floats, scaled: Floats, basis: Floats) -> str:
         "an S along y": y**3,
         "a bowl along x that turns over along y": x**2 * y,
         "a bowl along y that turns over along x": y**2 * x,
-        "a W along x": x**4 - 0.857 * x**2,
-        "a W along y": y**4 - 0.857 * y**2,
+        "a W along x": x**4 - 6 / 7 * x**2,  # Legendre's polynomial, but for a constant
+        "a W along y": y**4 - 6 / 7 * y**2,
     }
     likeness = {}
     for name, shape in shapes.items():
@@ -133,4 +163,4 @@ def _name(vector: Floats, scaled: Floats, basis: Floats) -> str:
         norm = float(np.linalg.norm(rest))
         likeness[name] = abs(float(vector @ rest)) / norm if norm > 1e-9 * len(rest) else 0.0
     best = max(likeness, key=lambda name: likeness[name])
-    return best if likeness[best] > 0.5 else "a shorter wave"
+    return best if likeness[best] > _ALIKE else "a shorter wave"

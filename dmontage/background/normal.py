@@ -49,8 +49,8 @@ class System:
         origin = np.stack((pairs.x0, pairs.y0), axis=1)
         for side, (image, sign) in enumerate(((pairs.plus, 1.0), (pairs.minus, -1.0))):
             at, turn = origin, np.eye(2)
-            if pairs.views is not None:
-                turn, shift = pairs.views[:, side, :, :2], pairs.views[:, side, :, 2]
+            if pairs.affines is not None:
+                turn, shift = pairs.affines[:, side, :, :2], pairs.affines[:, side, :, 2]
                 at = (turn @ origin[:, :, None])[:, :, 0] + shift
             half = frames[image, 2:]
             part = design[:, :, 3 * side : 3 * side + 3]

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from dmontage.background.tables import DEFICIENT
-from dmontage.errors import InputError
+from dmontage.model import check_slope_prior
 
 if TYPE_CHECKING:
     from dmontage.background.tables import Floats, PairTable
@@ -24,15 +24,10 @@ _NEGLIGIBLE = 1e-12
 
 def prior_of(pairs: PairTable, information: Floats, wanted: float | str | None) -> float | None:
     """Prior standard deviation of the slopes, per pixel; the information is capped, in the unit of the pairs."""
+    check_slope_prior(wanted)
     if wanted is None:
         return None
-    if isinstance(wanted, str):
-        if wanted != "auto":
-            raise InputError(f"slope_prior {wanted!r} is not known; give 'auto', None or a number")
-        return _slope_spread(pairs, information)
-    if not 0 <= wanted < np.inf:
-        raise InputError(f"slope_prior {wanted} is not a standard deviation; give 0 or more, or None for no prior")
-    return float(wanted)
+    return _slope_spread(pairs, information) if isinstance(wanted, str) else float(wanted)
 
 
 def is_negligible(tau: float | None, information: Floats) -> bool:

@@ -14,7 +14,7 @@ from dmontage.background.robust import Robust, robust_fit
 from dmontage.background.solution import Remainders, Solution
 from dmontage.background.tables import PairTable, check_images, check_rows, frame_table, weights_of
 from dmontage.errors import InputError
-from dmontage.model import SOLVERS
+from dmontage.model import check_solver
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -80,8 +80,7 @@ def solve(
     check_rows(table, len(frames))
     for name, some in (("level_only", level_only), ("locked", locked), ("anchors", anchors)):
         check_images(name, some, len(frames))
-    if solver not in SOLVERS:
-        raise InputError(f"solver {solver!r} is not one of {', '.join(SOLVERS)}")
+    check_solver(solver)
     used = table.information[:, 0, 0] > 0
     pairs = table.rows(used)
     w, weight = weights_of(pairs.information)

@@ -55,7 +55,7 @@ class PairTable:
     """(m,) part of the information that other pairs do not repeat, above 0 and at most 1; None where it is all of it.
     Where n images lie on one another, their n (n - 1)/2 pairs share the noise of n: each says 2/n of what it seems to.
     """
-    views: Floats | None = None
+    affines: Floats | None = None
     """(m, 2, 2, 3) affine maps from mosaic pixels about the origin to the pixels of plus's, and of minus's, plane; None
     where all of these are the mosaic's own. They differ for images that a seam cuts into several windows."""
 
@@ -66,7 +66,7 @@ class PairTable:
             column = getattr(self, name)
             if column is not None and column.shape != shape:
                 raise InputError(f"pair table of {m} rows: {name} has shape {column.shape}, want {shape}")
-        optional = [a.reshape(m, a.size // max(m, 1)) for a in (self.share, self.views) if a is not None]
+        optional = [a.reshape(m, a.size // max(m, 1)) for a in (self.share, self.affines) if a is not None]
         numbers = np.column_stack((self.x0, self.y0, self.difference, self.information.reshape(m, 9), *optional))
         bad = ~np.isfinite(numbers).all(axis=1) | (self.information[:, 0, 0] < 0) | (self.plus == self.minus)
         if bad.any():

@@ -11,7 +11,7 @@ import click
 
 from dmontage._version import __version__
 from dmontage.cli import options
-from dmontage.cli.options import make_grid, split
+from dmontage.cli.options import make_grid, take_grid
 from dmontage.errors import InputError
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ def plan_command(inputs: tuple[Path, ...], strict: bool, **chosen: Any) -> None:
     """Show what a mosaic would take: images, pairs, tasks, memory, bytes. Computes nothing."""
     from dmontage.pipeline import plan
 
-    grid = split(chosen)
+    grid = take_grid(chosen)
     click.echo(plan(_scan(inputs, strict), grid, strict=strict, **chosen))
 
 
@@ -114,7 +114,7 @@ def mosaic(
     """Make a mosaic of files and folders: project, match backgrounds, coadd, write."""
     from dmontage.pipeline import product_paths
 
-    grid = split(chosen)
+    grid = take_grid(chosen)
     images = _scan(inputs, strict)
     with _cluster(scheduler):
         made, more = _make(images, grid, output, workdir, png, report, write_corrections, strict=strict, **chosen)
@@ -177,13 +177,13 @@ def _make(
     from dmontage.graph.drive import active_client
     from dmontage.pipeline import Mosaic, plan
     from dmontage.pipeline.compiling import seconds_to_compile
-    from dmontage.report import background_report
+    from dmontage.report import background_report, report_paths
 
     check_writable(output)
     if png is not None:
         check_writable(png, suffixes=(".png",))
-    more = [] if report is None else [report.with_name(f"{report.name}.{end}") for end in ("txt", "json", "png")]
-    for path in [*more, *([table] if table else [])]:
+    more = [*(report_paths(report) if report else []), *([table] if table else [])]
+    for path in more:
         check_writable(path, suffixes=None)
     store = workdir or output.with_name(f"{output.name}.run.zarr")
     decided = plan(images, grid, strict=strict, **chosen)
@@ -201,7 +201,6 @@ def _make(
                 background_report(made).write(report)
             if table is not None:
                 made.write_corrections(table)
-                more.append(table)
         except BaseException:
             if made.summary.seconds:  # else the store was refused, and is somebody else's
                 click.echo(f"the work so far is kept in {store}: the same command again goes on from there", err=True)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from dmontage.grid import Grid
     from dmontage.model import Images
 
-__all__ = ["grid", "how", "inputs", "make_grid", "split", "strict"]
+__all__ = ["grid", "how", "inputs", "make_grid", "strict", "take_grid"]
 
 
 def options(*each: Callable[..., Any]) -> Callable[..., Any]:
@@ -52,8 +52,8 @@ how = options(
                  help="Match the images by a level and two slopes each, by a level, or not."),
     click.option("--slope-prior", default="auto", show_default=True, callback=lambda _, __, text: _prior(text),
                  help="Standard deviation of the slopes' prior, per degree; 'auto' from the overlaps, or 'none'."),
-    click.option("--anchor", multiple=True, metavar="IMAGE", help="Image whose correction is zero in the mean (again "
-                 "for more); of all images if not given."),
+    click.option("--anchor", multiple=True, metavar="IMAGE", help="Image whose correction is zero, or of several "
+                 "(again) the mean; that of all images if none is named."),
     click.option("--lock", multiple=True, metavar="IMAGE", help="Image that is not corrected (again for more)."),
     click.option("--solver", type=click.Choice(["direct", "relaxation"]), default="direct", show_default=True,
                  help="Least squares, or the iteration of the Montage papers."),
@@ -102,7 +102,7 @@ def _border(text: str) -> int | tuple[int, ...]:
     return sides[0] if len(sides) == 1 else sides
 
 
-def split(options: dict[str, Any]) -> Callable[[Images], Grid] | None:
+def take_grid(options: dict[str, Any]) -> Callable[[Images], Grid] | None:
     """Take out of the options those that ask for a grid, if any; it is made once the images that count are known."""
     names = ("header", "center", "size", "scale", "projection", "frame", "rotation")
     wanted = {name: options.pop(name) for name in names}

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from dmontage.aside import aside
 from dmontage.errors import InputError
 
 if TYPE_CHECKING:
@@ -100,10 +101,10 @@ class Truth:
     def save(self, folder: Path) -> Path:
         """Write ``truth.json`` into ``folder``, aside first and then renamed; its path is returned."""
         path = folder / TRUTH_NAME
-        part = path.with_suffix(".part")
         tables = {name: [row._asdict() for row in getattr(self, name)] for name in ("stars", "clouds", "images")}
-        part.write_text(json.dumps(asdict(self) | tables, indent=1), encoding="utf-8")
-        return part.replace(path)
+        with aside(path) as part:
+            part.write_text(json.dumps(asdict(self) | tables, indent=1), encoding="utf-8")
+        return path
 
     @classmethod
     def load(cls, folder: Path) -> Truth:

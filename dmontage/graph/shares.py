@@ -12,6 +12,7 @@ import numpy as np
 
 from dmontage.graph.coadd import MEDIAN_AREA
 from dmontage.store import Store
+from dmontage.window import Window
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from dmontage.graph.coadd import How
-    from dmontage.window import Window
 
     Ints = NDArray[np.int64]
 
@@ -35,7 +35,7 @@ class Cells(NamedTuple):
 
     def sums(self, values: NDArray[np.float64], window: Window) -> NDArray[np.float64]:
         """(ny, nx) sums over the cells of what a window has of them."""
-        out = np.zeros((len(self.ys) - 1, len(self.xs) - 1))
+        out = np.zeros(self.shape)
         edges = [
             np.clip(all_edges, low, high) - low
             for all_edges, low, high in ((self.ys, window.y0, window.y1), (self.xs, window.x0, window.x1))
@@ -48,10 +48,20 @@ class Cells(NamedTuple):
         return out
 
     @property
+    def shape(self) -> tuple[int, int]:
+        """(ny, nx)."""
+        return len(self.ys) - 1, len(self.xs) - 1
+
+    @property
+    def window(self) -> Window:
+        """All that they cover."""
+        return Window(int(self.ys[0]), int(self.ys[-1]), int(self.xs[0]), int(self.xs[-1]))
+
+    @property
     def middles(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Mosaic pixels y (ny,) and x (nx,) of the cells' middles."""
-        y, x = ((edges[:-1] + edges[1:] - 1) / 2 for edges in self)
-        return y, x
+        """Mosaic pixels x (nx,) and y (ny,) of the cells' middles."""
+        x, y = ((edges[:-1] + edges[1:] - 1) / 2 for edges in (self.xs, self.ys))
+        return x, y
 
 
 def share_sums(
@@ -67,7 +77,7 @@ def share_sums(
     """
     store = Store.open(store_path)
     windows, nominal = store.windows(), store.nominal()
-    middle_y, middle_x = cells.middles
+    middle_x, middle_y = cells.middles
     out = []
     for window, rows, factors in parts:
         weights = [

@@ -20,11 +20,11 @@ __all__ = ["Tangents", "offsets", "sky_at", "tangents"]
 
 
 class Tangents(NamedTuple):
-    """The affine maps from a grid's pixels, near some of them, to tangent planes: offset + turn (pixel - its own)."""
+    """Affine maps from a grid's pixels, near some of them, to tangent planes: offset + jacobian (pixel - its own)."""
 
     offset: Floats
     """(k, 2) tangent coordinates of the pixels, radians."""
-    turn: Floats
+    jacobian: Floats
     """(k, 2, 2) radians per pixel: rows are east and north, columns x and y."""
 
 
@@ -56,5 +56,5 @@ def tangents(grid: Grid, pixels: Floats, origins: Floats, steps: Floats) -> Tang
     """
     moves = steps[:, None, None] * np.array([[0, 0], [1, 0], [-1, 0], [0, 1], [0, -1]])
     at = offsets(sky_at(grid, pixels[:, None, :] + moves), origins[:, None, :])
-    turn = np.stack([at[:, 1] - at[:, 2], at[:, 3] - at[:, 4]], axis=-1) / (2 * steps[:, None, None])
-    return Tangents(at[:, 0], turn)
+    jacobian = np.stack([at[:, 1] - at[:, 2], at[:, 3] - at[:, 4]], axis=-1) / (2 * steps[:, None, None])
+    return Tangents(at[:, 0], jacobian)

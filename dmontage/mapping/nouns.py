@@ -58,7 +58,7 @@ class Mapping:
         """Side of an input pixel in output pixels (mean over the patches); NaN where the map is cut."""
         return float(np.mean([patch.pixel_ratio for patch in self.patches])) if self.patches else math.nan
 
-    def at(self, x: int, y: int) -> tuple[float, float]:
+    def corner(self, x: int, y: int) -> tuple[float, float]:
         """Output (x, y) of the corner before pixel (x, y) of the input; the map must not be cut."""
         patch = next(p for p in self.patches if p.window.x0 <= x <= p.window.x1 and p.window.y0 <= y <= p.window.y1)
         x_out, y_out = patch.in_numpy(np.array([x]), np.array([y]))

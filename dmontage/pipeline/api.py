@@ -91,7 +91,7 @@ def plan(
         Standard deviation of the zero-mean prior that keeps the slopes of background "plane" down, in the unit of the
         pixels per degree; "auto" takes it from the data; None has no prior.
     anchor
-        Name of an image, or several, whose mean correction is zero, where it is zero in the mean over all otherwise.
+        Name of an image, or several, whose mean correction is zero; that of all images if none is named.
     lock
         Names of images that are not corrected at all: the others are fitted to them.
     solver

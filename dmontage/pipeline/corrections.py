@@ -7,7 +7,6 @@ the slopes towards east and north per degree; errors where they are known. It ou
 from __future__ import annotations
 
 import math
-import os
 from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from dmontage._version import __version__
+from dmontage.aside import aside
 from dmontage.errors import InputError
 from dmontage.grid.tangent import tangents
 from dmontage.model import SkyPlane
@@ -36,22 +36,7 @@ __all__ = ["correction_table", "given_planes", "read_corrections", "write_table"
 _COLUMNS = ("file", "ra", "dec", "level", "slope_east", "slope_north")
 
 
-def sky_planes(match: Match, solution: Solution) -> list[SkyPlane | None]:
-    """Of all images; None for one whose plane has no origin on the sky."""
-    frames, origins = match.frames, match.origins
-    turn = tangents(match.plan.grid, frames[:, :2], origins, np.maximum(frames[:, 2] / 2, 1.0)).turn
-    lon, lat = lonlat(origins)
-    planes: list[SkyPlane | None] = []
-    for k, (level, *slopes) in enumerate(solution.parameters.tolist()):
-        if not np.isfinite(turn[k]).all():
-            planes.append(None)
-            continue
-        east, north = np.linalg.solve(turn[k].T, slopes).tolist()
-        planes.append(SkyPlane(float(lon[k]), float(lat[k]), level, east, north))
-    return planes
-
-
-def correction_table(match: Match, solution: Solution, unit: str) -> Table:
+def correction_table(match: Match, solution: Solution) -> Table:
     """The corrections of a plan's images, to be subtracted, with their errors.
 
     Columns: file, ra, dec (ICRS, degrees), level, slope_east, slope_north (per degree), their standard errors
@@ -59,38 +44,35 @@ def correction_table(match: Match, solution: Solution, unit: str) -> Table:
     """
     from astropy.table import Table
 
-    planes, images = sky_planes(match, solution), match.plan.images
-    for image, plane in zip(images, planes, strict=True):
-        if plane is None:
-            raise InputError(f"{image.name}: its middle is off the sky of the grid, so its correction has no origin")
-    numbers = np.array([(p.lon, p.lat, p.level, *np.radians((p.east, p.north))) for p in planes if p]).reshape(-1, 5)
+    to_sky, images, unit = _to_sky(match), match.plan.images, match.plan.bunit or "of the pixels"
+    values = (to_sky @ solution.parameters[:, :, None])[:, :, 0]
+    errors = np.full(values.shape, np.nan)
+    if solution.normal is not None:
+        covariance = to_sky @ solution.covariances @ np.swapaxes(to_sky, 1, 2)
+        errors = np.sqrt(np.maximum(np.einsum("kaa->ka", covariance), 0.0))
     alike = Counter(image.name for image in images)
-    table = Table(
-        {"file": [image.path if alike[image.name] > 1 else image.name for image in images]}
-        | dict(zip(_COLUMNS[1:], numbers.T, strict=True))
-        | dict(zip([f"{name}_error" for name in _COLUMNS[3:]], _errors(match, solution).T, strict=True))
-        | {"group": solution.components, "status": _status(solution)}
-    )
-    for name in ("level", "level_error"):
-        table[name].description = f"unit: {unit or 'of the pixels'}"
-    for name in ("slope_east", "slope_north", "slope_east_error", "slope_north_error"):
-        table[name].description = f"unit: {unit or 'of the pixels'} per degree"
+    files = [image.path if alike[image.name] > 1 else image.name for image in images]
+    numbers = np.column_stack([*lonlat(match.sky_origins), values, errors])
+    names = [*_COLUMNS[1:], *(f"{name}_error" for name in _COLUMNS[3:])]
+    table = Table({"file": files} | dict(zip(names, numbers.T, strict=True)))
+    table["group"], table["status"] = solution.components, _status(solution)
+    for name in names[2:]:
+        table[name].description = f"unit: {unit}{' per degree' * name.startswith('slope')}"
     table.meta = {"creator": f"dmontage {__version__}", "gauge": solution.gauge, "frame": "icrs"}
     return table
 
 
-def _errors(match: Match, solution: Solution) -> Floats:
-    """(n, 3) standard errors of level, and of the slopes per degree."""
-    n = len(solution.parameters)
-    if solution.normal is None:
-        return np.full((n, 3), np.nan)
-    frames = match.frames
-    turn = tangents(match.plan.grid, frames[:, :2], match.origins, np.maximum(frames[:, 2] / 2, 1.0)).turn
-    to_sky = np.zeros((n, 3, 3))
-    to_sky[:, 0, 0] = 1
-    to_sky[:, 1:, 1:] = np.radians(np.swapaxes(np.linalg.inv(turn), 1, 2))
-    covariance = to_sky @ solution.covariances @ np.swapaxes(to_sky, 1, 2)
-    return np.asarray(np.sqrt(np.maximum(np.einsum("kaa->ka", covariance), 0)))
+def _to_sky(match: Match) -> Floats:
+    """(n, 3, 3) from level and slopes per mosaic pixel to level and slopes per degree towards east and north."""
+    jacobian = match.tangents.jacobian
+    lost = ~np.isfinite(jacobian).all(axis=(1, 2))
+    if lost.any():
+        name = match.plan.images[int(np.argmax(lost))].name
+        raise InputError(f"{name}: its middle is off the sky of the grid, so its correction has no origin")
+    out = np.zeros((len(jacobian), 3, 3))
+    out[:, 0, 0] = 1.0
+    out[:, 1:, 1:] = np.radians(np.swapaxes(np.linalg.inv(jacobian), 1, 2))  # per radian, and so much less per degree
+    return out
 
 
 def _status(solution: Solution) -> list[str]:
@@ -105,14 +87,8 @@ def _status(solution: Solution) -> list[str]:
 
 def write_table(table: Table, path: Path) -> None:
     """Write a table as ECSV, aside first and then renamed."""
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
+    with aside(path) as part:
         table.write(part, format="ascii.ecsv", overwrite=True)
-        part.replace(path)
-    except OSError as error:
-        raise InputError(f"cannot write {path}: {error.strerror}; choose another place") from error
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def read_corrections(source: str | Path | Table | Mapping[str, SkyPlane]) -> tuple[tuple[str, SkyPlane], ...]:
@@ -137,16 +113,15 @@ def read_corrections(source: str | Path | Table | Mapping[str, SkyPlane]) -> tup
         planes = [(str(row["file"]), _sky_plane(row)) for row in source]
     else:
         planes = list(source.items())
-    names = [name for name, _ in planes]
-    twice = {name for name in names if names.count(name) > 1} if len(set(names)) < len(names) else set()
+    twice = [name for name, count in Counter(name for name, _ in planes).items() if count > 1]
     if twice:
         raise InputError(f"the table of corrections has {min(twice)!r} twice; keep one of its rows")
     return tuple(planes)
 
 
 def _sky_plane(row: Any) -> SkyPlane:
-    lon, lat, level, east, north = (_number(row, name) for name in _COLUMNS[1:])
-    return SkyPlane(lon, lat, level, math.degrees(east), math.degrees(north))
+    ra, dec, level, east, north = (_number(row, name) for name in _COLUMNS[1:])
+    return SkyPlane(ra, dec, level, math.degrees(east), math.degrees(north))  # per degree, and so much more per radian
 
 
 def _number(row: Any, name: str) -> float:
@@ -174,18 +149,18 @@ def given_planes(match: Match) -> tuple[Floats, tuple[str, ...]]:
     mine = [plane for plane in (chosen[plan.image_of[i]] for i in seen) if plane is not None]
     windows = [plan.rows[i].window for i in seen]
     middles = np.array([w.middle for w in windows])
-    origins = unit_vectors(*np.radians([(p.lon, p.lat) for p in mine]).T)
+    origins = unit_vectors(*np.radians([(p.ra, p.dec) for p in mine]).T)
     steps = np.array([max(min(w.shape) / 4, 1.0) for w in windows])
     there = tangents(plan.grid, middles, origins, steps)
-    slopes = np.array([(p.east, p.north) for p in mine])
+    slopes = np.array([(p.slope_east, p.slope_north) for p in mine])
     planes[seen, 0] = np.array([p.level for p in mine])
     planes[seen, 3:] = middles
     tilted = slopes.any(axis=1)
-    lost = tilted & ~(np.isfinite(there.turn).all(axis=(1, 2)) & np.isfinite(there.offset).all(axis=1))
+    lost = tilted & ~(np.isfinite(there.jacobian).all(axis=(1, 2)) & np.isfinite(there.offset).all(axis=1))
     if lost.any():
         name = plan.rows[seen[int(np.argmax(lost))]].image.name
         raise InputError(f"the correction of {name} has slopes, but its image lies too far from its origin to see them")
     at = np.array(seen)[tilted]
     planes[at, 0] += (slopes[tilted] * there.offset[tilted]).sum(axis=1)
-    planes[at, 1:3] = (slopes[tilted, None, :] @ there.turn[tilted])[:, 0]
+    planes[at, 1:3] = (slopes[tilted, None, :] @ there.jacobian[tilted])[:, 0]
     return planes, tuple(image.name for image, plane in zip(plan.images, chosen, strict=True) if plane is None)

@@ -38,10 +38,8 @@ _MESH = 33
 
 def pair_arguments(plan: MosaicPlan) -> list[list[tuple[int, int, float]]]:
     """Per batch: (plus, minus, what projection enlarges the covariance by) of each pair."""
-    ratio = plan.ratios
-    # The coarser image's noise is the more correlated: it rules how many differences are independent.
-    coarser = [(p.plus, p.minus, min(ratio[p.plus], ratio[p.minus])) for p in plan.pairs]
-    pairs = [(plus, minus, plan.correlation(least) ** 2) for plus, minus, least in coarser]
+    correlations = [plan.correlation(ratio) ** 2 for ratio in plan.pair_ratios]
+    pairs = [(p.plus, p.minus, factor) for p, factor in zip(plan.pairs, correlations, strict=True)]
     return [[pairs[i] for i in batch] for batch in plan.pair_batches]
 
 
@@ -84,35 +82,39 @@ class Match:
         return np.column_stack([boxes[:, :2], boxes[:, 2:].max(axis=1, initial=1.0) / 2])
 
     @cached_property
-    def origins(self) -> Floats:
+    def sky_origins(self) -> Floats:
         """(n, 3) ICRS unit vectors of the planes' origins."""
         return sky_at(self.plan.grid, self.frames[:, :2])
 
-    def _on_sky(self, pixels: Floats, images: NDArray[np.int64], sizes: Floats) -> Tangents:
-        """Tangent planes of some images about pixels (k, 2) of windows of some sizes (k,)."""
-        return tangents(self.plan.grid, pixels, self.origins[images], np.maximum(sizes / 4, 1.0))
+    @cached_property
+    def tangents(self) -> Tangents:
+        """The tangent planes of all images about their origins."""
+        return self._tangents(self.frames[:, :2], np.arange(len(self.frames)), self.frames[:, 2])
+
+    def _tangents(self, pixels: Floats, images: NDArray[np.int64], sizes: Floats) -> Tangents:
+        """Tangent planes of some images about pixels (k, 2), over regions of some sizes (k,)."""
+        return tangents(self.plan.grid, pixels, self.sky_origins[images], np.maximum(sizes / 4, 1.0))
 
     @cached_property
-    def views(self) -> Floats | None:
-        """(rows, 2, 3) affine maps from the mosaic's pixels to those of the image's plane; None for identity all."""
+    def affines(self) -> Floats | None:
+        """(rows, 2, 3) maps from the mosaic's pixels to those of the image's plane; None where all are identities."""
         plan, image_of = self.plan, np.array(self.plan.image_of)
         others = np.setdiff1d(np.arange(len(plan.rows)), self.main_rows)
         if not others.size:
             return None
-        views = np.tile(np.eye(2, 3), (len(plan.rows), 1, 1))
+        affines = np.tile(np.eye(2, 3), (len(plan.rows), 1, 1))
         images = image_of[others]
         middles, sizes = self.boxes[others, :2], self.boxes[others, 2:].min(axis=1)
-        there = self._on_sky(middles, images, sizes)
-        here = self._on_sky(self.frames[images, :2], images, self.frames[images, 2])
+        there = self._tangents(middles, images, sizes)
         with np.errstate(invalid="ignore"):
-            back = np.linalg.inv(here.turn)
-        turn = back @ there.turn
-        shift = self.frames[images, :2] + (back @ (there.offset - here.offset)[:, :, None])[:, :, 0]
-        views[others, :, :2] = turn
-        views[others, :, 2] = shift - (turn @ middles[:, :, None])[:, :, 0]
-        # Where there is no tangent plane there is a level only, which takes no view.
-        views[~np.isfinite(views).all(axis=(1, 2))] = np.eye(2, 3)
-        return views
+            back = np.linalg.inv(self.tangents.jacobian[images])
+        turn = back @ there.jacobian
+        shift = self.frames[images, :2] + (back @ (there.offset - self.tangents.offset[images])[:, :, None])[:, :, 0]
+        affines[others, :, :2] = turn
+        affines[others, :, 2] = shift - (turn @ middles[:, :, None])[:, :, 0]
+        # Where there is no tangent plane there is a level only, which takes no map.
+        affines[~np.isfinite(affines).all(axis=(1, 2))] = np.eye(2, 3)
+        return affines
 
     @cached_property
     def level_only(self) -> list[int]:
@@ -123,50 +125,53 @@ class Match:
 
     def _is_bent(self, i: int, image: int) -> bool:
         middle, sides = self.boxes[i, :2], self.boxes[i, 2:]
-        pixels = middle + np.stack(np.meshgrid(*np.linspace(-0.5, 0.5, 5)[None, :] * sides[:, None]), -1).reshape(-1, 2)
-        about = self._on_sky(middle[None], np.array([image]), sides.min(keepdims=True))
-        true = offsets(sky_at(self.plan.grid, pixels), self.origins[image])
-        affine = about.offset[0] + (pixels - middle) @ about.turn[0].T
+        mesh = np.meshgrid(*(sides[:, None] * np.linspace(-0.5, 0.5, 5)))
+        pixels = middle + np.stack(mesh, axis=-1).reshape(-1, 2)
+        about = self._tangents(middle[None], np.array([image]), sides.min(keepdims=True))
+        true = offsets(sky_at(self.plan.grid, pixels), self.sky_origins[image])
+        affine = about.offset[0] + (pixels - middle) @ about.jacobian[0].T
         limit = _BENT * self.frames[image, 2] * self.plan.grid.scale
         return not bool((np.abs(true - affine) <= limit).all())
 
-    def table(self, fits: Sequence[PlaneFit]) -> PairTable:
-        """The fits of the plan's pairs, in their order, between images."""
+    def between_images(self, rows: PairTable, share: Floats) -> PairTable:
+        """A table of pairs of rows as one of pairs of images."""
         image_of = np.array(self.plan.image_of)
-        rows = PairTable.of(fits)
-        views = None
-        if self.views is not None:
-            views = np.stack((self.views[rows.plus], self.views[rows.minus]), axis=1)
-        met = np.array([fit.n_pixels > 0 for fit in fits], bool)
-        share = overlap_geometry(self.plan, met).share
-        return replace(rows, plus=image_of[rows.plus], minus=image_of[rows.minus], share=share, views=views)
+        affines = None
+        if self.affines is not None:
+            affines = np.stack((self.affines[rows.plus], self.affines[rows.minus]), axis=1)
+        return replace(rows, plus=image_of[rows.plus], minus=image_of[rows.minus], share=share, affines=affines)
 
-    def solve(self, fits: Sequence[PlaneFit]) -> Solution:
-        """Corrections of the images, from the fitted differences of their rows."""
-        plan, matching = self.plan, self.plan.matching
-        prior = matching.slope_prior
-        if isinstance(prior, (int, float)):
-            prior = float(prior) * float(np.degrees(plan.grid.scale))
+    def solved(self, table: PairTable, model: str, prior: float | str | None, solver: str = "direct") -> Solution:
+        """Corrections of the images from a table of their pairs; the prior per mosaic pixel."""
         return solve(
-            self.table(fits),
+            table,
             self.frames,
-            cast("Literal['plane', 'level']", plan.background),
+            cast("Literal['plane', 'level']", model),
             cast("Any", prior),
             level_only=self.level_only,
-            locked=plan.locked,
-            anchors=plan.anchors,
-            solver=matching.solver,
+            locked=self.plan.locked,
+            anchors=self.plan.anchors,
+            solver=solver,
         )
+
+    def solve(self, fits: Sequence[PlaneFit]) -> Solution:
+        """Corrections of the images, from the fitted differences of the plan's pairs, in their order."""
+        plan, prior = self.plan, self.plan.matching.slope_prior
+        if isinstance(prior, (int, float)):
+            prior = prior * plan.degrees_per_pixel
+        share = overlap_geometry(plan, np.array([fit.n_pixels > 0 for fit in fits], bool)).share
+        table = self.between_images(PairTable.of(fits), share)
+        return self.solved(table, plan.background, prior, plan.matching.solver)
 
     def row_planes(self, parameters: Floats) -> Floats:
         """(rows, 5) level, slope_x, slope_y, x0, y0 of the rows, from the images' (n, 3) level, slope_x, slope_y."""
         image_of = np.array(self.plan.image_of)
         p, centres = parameters[image_of], self.frames[image_of, :2]
         planes = np.hstack([p, centres])
-        if self.views is None:
+        if self.affines is None:
             return planes
         seen = np.setdiff1d(np.arange(len(planes)), self.main_rows)
-        turn, shift = self.views[seen, :, :2], self.views[seen, :, 2]
+        turn, shift = self.affines[seen, :, :2], self.affines[seen, :, 2]
         origins = self.boxes[seen, :2]
         at = (turn @ origins[:, :, None])[:, :, 0] + shift
         planes[seen, 0] = p[seen, 0] + (p[seen, 1:] * (at - centres[seen])).sum(axis=1)

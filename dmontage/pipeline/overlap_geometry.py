@@ -25,6 +25,10 @@ _BATCH = 512
 class Overlaps(NamedTuple):
     """Of the m pairs of a plan, sampled at 8 × 8 points of their windows."""
 
+    ends: Ints
+    """(m, 2) rows plus and minus."""
+    origins: Floats
+    """(m, 2) x, y of the windows' middles."""
     moments: Floats
     """(m, 3, 3) Σ (1, u, v)ᵀ(1, u, v) over the pixels that both images cover; u, v from the window's middle."""
     share: Floats
@@ -41,20 +45,19 @@ def overlap_geometry(plan: MosaicPlan, met: NDArray[np.bool_] | None = None) -> 
 
     m, n = len(plan.pairs), len(plan.rows)
     ends = np.array([(pair.plus, pair.minus) for pair in plan.pairs], np.int64).reshape(m, 2)
-    windows = np.array([(p.window.y0, p.window.y1, p.window.x0, p.window.x1) for p in plan.pairs], float).reshape(m, 4)
+    sides = np.array([pair.window.shape for pair in plan.pairs], float).reshape(m, 2)
     outlines = np.array([row.outline for row in plan.rows])
     known = ends if met is None else ends[met]
     near = coo_array((np.ones(len(known)), (known[:, 0], known[:, 1])), shape=(n, n)).tocsr()
     near = near + near.T
+    origins = np.array([pair.origin for pair in plan.pairs], float).reshape(m, 2)
     t = (np.arange(_SIDE) + 0.5) / _SIDE - 0.5
     moments, share = np.zeros((m, 3, 3)), np.ones(m)
     for first in range(0, m, _BATCH):
         part = slice(first, first + _BATCH)
-        plus, minus = ends[part].T
-        y0, y1, x0, x1 = windows[part].T
-        u, v = (np.broadcast_to(a, (len(plus), _SIDE, _SIDE)).reshape(len(plus), -1) for a in (
-            (x1 - x0)[:, None, None] * t, (y1 - y0)[:, None, None] * t[:, None]))  # fmt: skip
-        points = np.stack((u + ((x0 + x1 - 1) / 2)[:, None], v + ((y0 + y1 - 1) / 2)[:, None]), axis=-1)
+        (plus, minus), (height, width) = ends[part].T, sides[part].T
+        u, v = width[:, None] * np.tile(t, _SIDE), height[:, None] * np.repeat(t, _SIDE)
+        points = np.stack((u, v), axis=-1) + origins[part, None]
         both = _inside(points, outlines[plus]) & _inside(points, outlines[minus])
         # What overlaps both may cover some of the overlap too.
         pair, other = near[plus].multiply(near[minus]).nonzero()
@@ -63,9 +66,9 @@ def overlap_geometry(plan: MosaicPlan, met: NDArray[np.bool_] | None = None) -> 
         n_both = both.sum(axis=1)
         share[part] = np.where(n_both > 0, (2 / depth * both).sum(axis=1) / np.maximum(n_both, 1), 1.0)
         design = np.stack((np.ones_like(u), u, v), axis=-1) * both[:, :, None]
-        cell = (y1 - y0) * (x1 - x0) / _SIDE**2
+        cell = height * width / _SIDE**2
         moments[part] = cell[:, None, None] * np.swapaxes(design, 1, 2) @ design
-    return Overlaps(moments, share)
+    return Overlaps(ends, origins, moments, share)
 
 
 def _inside(points: Floats, outlines: Floats) -> NDArray[np.bool_]:

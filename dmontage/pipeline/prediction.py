@@ -13,9 +13,9 @@ from dmontage.pipeline.overlap_geometry import overlap_geometry
 if TYPE_CHECKING:
     from dmontage.planner import MosaicPlan
 
-__all__ = ["ADVICE", "with_prediction"]
+__all__ = ["advice", "with_prediction"]
 
-ADVICE = 0.2
+_WORTH_ADVICE = 0.2
 """Of the noise of an input pixel: an error on the largest scales above it calls for advice."""
 
 _EFFICIENCY = 0.97
@@ -29,46 +29,25 @@ def with_prediction(plan: MosaicPlan) -> MosaicPlan:
     """
     if not plan.is_matched or plan.n_images < 2:
         return plan
-    error, warnings = _predicted(plan, plan.background), plan.warnings
-    if error > ADVICE:
-        say = f"the overlaps leave an error of up to {error:.2g} of the noise on the largest scales"
-        if plan.background == "plane":
-            level = _predicted(plan, "level")
-            say += f": match levels only (background 'level': {level:.2g}), or lock images that are known to be right"
-        else:
-            say += ": lock images that are known to be right"
-        warnings = (*warnings, say)
-    return replace(plan, large_scale=error, warnings=warnings)
-
-
-def _predicted(plan: MosaicPlan, model: str) -> float:
-    """In units of the noise of an input pixel."""
-    from dmontage.background import PairTable, large_scale, solve
+    from dmontage.background import PairTable, error_beyond_a_plane
 
     match, overlaps = Match(plan), overlap_geometry(plan)
-    m = len(plan.pairs)
-    ends = np.array([(pair.plus, pair.minus) for pair in plan.pairs], np.int64).reshape(m, 2)
-    ratio = np.array(plan.ratios)[ends].min(axis=1, initial=np.inf)
     # Input pixels in the overlap, half as many by the noise of a difference.
-    information = overlaps.moments * (0.5 * _EFFICIENCY * ratio**2)[:, None, None]
-    image_of = np.array(plan.image_of)
-    origins = np.array([pair.origin for pair in plan.pairs], float).reshape(m, 2)
-    views = None if match.views is None else np.stack([match.views[ends[:, 0]], match.views[ends[:, 1]]], axis=1)
-    table = PairTable(
-        image_of[ends[:, 0]], image_of[ends[:, 1]], origins[:, 0],
-        origins[:, 1], np.zeros((m, 3)), information,
-        overlaps.share, views,
-    )  # fmt: skip
-    return float(
-        large_scale(
-            solve(
-                table,
-                match.frames,
-                "level" if model == "level" else "plane",
-                None,
-                level_only=match.level_only,
-                locked=plan.locked,
-                anchors=plan.anchors,
-            )
-        ).rms
-    )
+    n_input = 0.5 * _EFFICIENCY * np.array(plan.pair_ratios) ** 2
+    information = overlaps.moments * n_input[:, None, None]
+    (plus, minus), (x0, y0) = overlaps.ends.T, overlaps.origins.T
+    rows = PairTable(plus, minus, x0, y0, np.zeros((len(plus), 3)), information)
+    table = match.between_images(rows, overlaps.share)
+    error = error_beyond_a_plane(match.solved(table, plan.background, None))
+    said = advice(error, plan.background)
+    return replace(plan, large_scale=error, warnings=(*plan.warnings, *([said] if said else [])))
+
+
+def advice(error: float, model: str) -> str:
+    """What to do about an error on the largest scales, in units of an input pixel's noise; empty where it is small."""
+    if error <= _WORTH_ADVICE:
+        return ""
+    remedy = "match levels only (background 'level'), or lock images that are known to be right"
+    if model == "level":
+        remedy = "lock images that are known to be right"
+    return f"the overlaps leave an error of {error:.2g} of the noise on the largest scales: {remedy}"

@@ -6,6 +6,7 @@ Its variance follows from the covariance of the solve, the correlation between i
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -76,17 +77,17 @@ def functionals(match: Match, cells: Cells, sums: Floats) -> tuple[Any, Floats]:
     """
     from scipy.sparse import csr_array
 
-    n_cells = (len(cells.ys) - 1) * (len(cells.xs) - 1)
+    n_cells = math.prod(cells.shape)
     j, i, row = sums[:, :3].astype(np.int64).T
     size, by_y, by_x = sums[:, 3:].T
-    cell = j * (len(cells.xs) - 1) + i
+    cell = j * cells.shape[1] + i
     covered = np.bincount(cell, size, minlength=n_cells).astype(np.float64)
     image = np.array(match.plan.image_of)[row]
-    view = np.tile(np.eye(2, 3), (len(row), 1, 1)) if match.views is None else match.views[row]
-    middle_y, middle_x = cells.middles
+    affine = np.tile(np.eye(2, 3), (len(row), 1, 1)) if match.affines is None else match.affines[row]
+    middle_x, middle_y = cells.middles
     at = np.stack((size * middle_x[i] + by_x, size * middle_y[j] + by_y), axis=1)
-    shift = view[:, :, 2] - match.frames[image, :2]
-    lever = (view[:, :, :2] @ at[:, :, None])[:, :, 0] + size[:, None] * shift
+    shift = affine[:, :, 2] - match.frames[image, :2]
+    lever = (affine[:, :, :2] @ at[:, :, None])[:, :, 0] + size[:, None] * shift
     values = np.column_stack((size, lever)) / covered[cell, None]
     columns = 3 * image[:, None] + np.arange(3)
     rows = np.repeat(cell, 3)
@@ -94,10 +95,12 @@ def functionals(match: Match, cells: Cells, sums: Floats) -> tuple[Any, Floats]:
 
 
 def plane_functionals(g: Any, covered: Floats, cells: Cells) -> Floats:
-    """(3, 3n) level about mosaic pixel (0, 0) and slopes of the plane through the means over all covered cells."""
-    y, x = np.meshgrid(*cells.middles, indexing="ij")
+    """(3, 3n) level about mosaic pixel (0, 0) and slopes of the plane through the means over all covered cells.
+
+    ``g`` (cells, 3n) and ``covered`` (cells,) are what `functionals` gives.
+    """
     known = covered > 0
-    design = np.column_stack([np.ones(known.sum()), x.ravel()[known], y.ravel()[known]])
+    design = _design(cells, known)
     centre = design[:, 1:].mean(axis=0)
     design[:, 1:] -= centre
     fit = np.zeros((3, g.shape[0]))
@@ -106,19 +109,23 @@ def plane_functionals(g: Any, covered: Floats, cells: Cells) -> Floats:
     return np.asarray((g.T @ fit.T).T)
 
 
+def _design(cells: Cells, some: Any) -> Floats:
+    """(k, 3) rows 1, x, y of some cells' middles."""
+    x, y = (a.ravel()[some] for a in np.meshgrid(*cells.middles))
+    return np.column_stack([np.ones(x.size), x, y])
+
+
 def error_map(solution: Solution, cells: Cells, g: Any, covered: Floats) -> ErrorMap:
     """Standard errors of the background in each cell, from what `functionals` gives."""
-    y, x = np.meshgrid(*cells.middles, indexing="ij")
-    plane = plane_functionals(g, covered, cells)
     known = np.flatnonzero(covered > 0)
-    total, error, correction = np.full((3, y.size), np.nan)
+    total, error, correction = np.full((3, covered.size), np.nan)
     correction[known] = g[known] @ solution.parameters.ravel()
     if known.size:
-        design = np.column_stack([np.ones(known.size), x.ravel()[known], y.ravel()[known]])
+        plane, design = plane_functionals(g, covered, cells), _design(cells, known)
         of_plane = solution.known.covariance_times(plane.T)
         square = solution.variance(g[known])
         total[known] = np.sqrt(np.maximum(square, 0))
         square += ((design @ (plane @ of_plane) - 2 * (g[known] @ of_plane)) * design).sum(axis=1)
         error[known] = np.sqrt(np.maximum(square, 0))
-    error, total, correction = (a.reshape(y.shape) for a in (error, total, correction))
+    error, total, correction = (a.reshape(cells.shape) for a in (error, total, correction))
     return ErrorMap(error, total, correction, cells)

@@ -103,7 +103,7 @@ class Mosaic(Stages):
         See `dmontage.pipeline.corrections.correction_table` for its columns; ``write_corrections`` makes a file of it,
         which ``corrections=`` of another mosaic applies without fitting.
         """
-        return correction_table(self._match, self._solved(), self.plan.bunit)
+        return correction_table(self._match, self._solved())
 
     def write_corrections(self, path: str | Path) -> Self:
         """Write the corrections as an ECSV table."""
@@ -152,7 +152,10 @@ class Mosaic(Stages):
         return error_map(solution, cells, *self._background_over(cells))
 
     def medians_left(self) -> tuple[float, ...]:
-        """Median difference of each pair of ``fits`` after the corrections, measured on the projected pixels."""
+        """Median difference of each pair of ``fits`` after the corrections, measured on the projected pixels.
+
+        In the unit of the pixels; NaN where a pair has no pixel in which both images are well covered.
+        """
         self._solved()
         pairs = [(pair.plus, pair.minus) for pair in self.plan.pairs]
         tasks = [([pairs[i] for i in batch], self.plan.background) for batch in self.plan.pair_batches]
@@ -164,7 +167,7 @@ class Mosaic(Stages):
         plan, key = self.plan, (cells.ys.tobytes(), cells.xs.tobytes())
         if key in self._over:
             return self._over[key]
-        window = Window(int(cells.ys[0]), int(cells.ys[-1]), int(cells.xs[0]), int(cells.xs[-1])) & self.grid.window
+        window = cells.window & self.grid.window
         batches = [
             [(chunk & window, rows, plan.factors_of(rows)) for chunk, rows in map(plan.chunks.__getitem__, batch)
              if chunk & window] for batch in plan.chunk_batches

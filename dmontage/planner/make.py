@@ -244,16 +244,12 @@ def _warnings(rows: Sequence[Footprint], unit: str) -> list[str]:
 
 def _background_warnings(plan: MosaicPlan) -> list[str]:
     """Where the match of backgrounds can do less than is asked for."""
-    if not plan.is_matched:
+    if not (plan.is_matched and plan.pairs and plan.gap > _WIDE_GAP):
         return []
-    out = []
-    gap = plan.gap
-    if gap > _WIDE_GAP and plan.pairs:
-        out.append(
-            f"drops leave gaps of {gap:.2g} pixels of the grid: two images meet in few pixels of their overlaps, or in "
-            "none, and backgrounds may go unmatched (the summary names them); choose a larger pixfrac or scale"
-        )
-    return out
+    return [
+        f"drops leave gaps of {plan.gap:.2g} pixels of the grid: two images meet in few pixels of their overlaps, or "
+        "in none, and backgrounds may go unmatched (the summary names them); choose a larger pixfrac or scale"
+    ]
 
 
 def _too_large(n_bytes: int, grid: Grid, limit: float, *, beyond: bool = False) -> str:

@@ -108,6 +108,17 @@ class MosaicPlan:
         sides = {row.image: row.image.grid.scale for row in self.rows}
         return tuple(scale / sides[row.image] for row in self.rows)
 
+    @cached_property
+    def pair_ratios(self) -> tuple[float, ...]:
+        """Of each pair the smaller ratio, the coarser image's: its noise rules how many differences are independent."""
+        ratios = self.ratios
+        return tuple(min(ratios[pair.plus], ratios[pair.minus]) for pair in self.pairs)
+
+    @property
+    def degrees_per_pixel(self) -> float:
+        """Side of the mosaic's middle pixel, degrees."""
+        return math.degrees(self.grid.scale)
+
     @property
     def nominal(self) -> tuple[float, ...]:
         """Area of an output pixel that each row covers as well as its drops can: less than 1 where they leave gaps."""

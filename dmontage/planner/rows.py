@@ -48,7 +48,7 @@ class Footprint:
             x0, x1, y0, y1 = w.x0 - 0.5, w.x1 - 0.5, w.y0 - 0.5, w.y1 - 0.5
             return (x0, y0), (x1, y0), (x1, y1), (x0, y1)
         ny, nx = self.image.grid.shape
-        return tuple(self.mapping.at(x, y) for x, y in ((0, 0), (nx, 0), (nx, ny), (0, ny)))
+        return tuple(self.mapping.corner(x, y) for x, y in ((0, 0), (nx, 0), (nx, ny), (0, ny)))
 
     @property
     def digest(self) -> str:
@@ -82,8 +82,7 @@ def footprints(
 def row_digest(row: Footprint, beside: Companions) -> str:
     """Changes with the files and the scale that a projected row depends on; not with the factor, for the coadd."""
     maps = ["" if ref is None else ref.digest for ref in beside.maps]
-    scale = [] if beside.scale == 1.0 else [repr(float(beside.scale))]
-    return hashlib.sha256("|".join([row.digest, *maps, *scale]).encode()).hexdigest()
+    return hashlib.sha256("|".join([row.digest, *maps, repr(float(beside.scale))]).encode()).hexdigest()
 
 
 def kernel_for(mapping: Mapping, method: str, tol: float, name: str) -> str:

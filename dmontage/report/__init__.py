@@ -5,6 +5,6 @@
 """
 
 from dmontage.report.make import background_report
-from dmontage.report.nouns import BackgroundReport, ImageLine, PairLine
+from dmontage.report.nouns import BackgroundReport, ImageLine, PairLine, report_paths
 
-__all__ = ["BackgroundReport", "ImageLine", "PairLine", "background_report"]
+__all__ = ["BackgroundReport", "ImageLine", "PairLine", "background_report", "report_paths"]

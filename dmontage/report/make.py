@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import fields
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["background_report"]
 
 _ERRORS = 3.0
+"""Standard errors that may be left of a pair, and the tolerance."""
 _TOLERANCE = 0.1
 """Of the noise of a difference pixel: no eye, and hardly a measurement, tells a step of that size."""
 
@@ -47,11 +49,12 @@ def background_report(mosaic: Mosaic, tolerance: float | None = None) -> Backgro
     direct = solution.normal is not None
     tau = solution.tau if plan.background == "plane" else None
     return BackgroundReport(
+        window=plan.grid.window,
         model=plan.background,
         unit=plan.bunit,
         gauge=solution.gauge,
         solver=plan.matching.solver,
-        slope_prior=None if tau is None else tau / float(np.degrees(plan.grid.scale)),
+        slope_prior=None if tau is None else tau / plan.degrees_per_pixel,
         misfit=solution.misfit,
         noise=_noise(mosaic),
         tolerance=tolerance,
@@ -71,24 +74,24 @@ def _rms(values: list[float]) -> float:
 def _noise(mosaic: Mosaic) -> float:
     """σ of an input pixel: what a projected difference scatters by, less what projection took off."""
     plan = mosaic.plan
-    ratio = plan.ratios
     each = [
-        fit.rms / math.sqrt(2.0) * plan.correlation(r) * r
-        for fit in mosaic.fits
-        if fit.n_pixels and (r := min(ratio[fit.plus], ratio[fit.minus]))
+        fit.rms / math.sqrt(2.0) * plan.correlation(ratio) * ratio
+        for fit, ratio in zip(mosaic.fits, plan.pair_ratios, strict=True)
+        if fit.n_pixels
     ]
     return float(np.median(each)) if each else 0.0
 
 
 def _pair_lines(mosaic: Mosaic, left: tuple[float, ...], tolerance: float) -> tuple[PairLine, ...]:
-    assert mosaic.solution is not None
-    remainders, rows = mosaic.solution.remainders, mosaic.plan.rows
-    usable = [fit.information[0][0] > 0 for fit in mosaic.fits]
-    place = np.cumsum(usable) - 1
+    solution, rows = mosaic.solution, mosaic.plan.rows
+    assert solution is not None
+    used = np.delete(np.arange(len(left)), solution.unusable)
+    t, rejected = np.full(len(left), np.nan), np.zeros(len(left), bool)
+    t[used], rejected[used] = solution.remainders.t, ~solution.remainders.kept
     lines = []
     for k, (pair, fit, after) in enumerate(zip(mosaic.plan.pairs, mosaic.fits, left, strict=True)):
-        error = 1 / math.sqrt(fit.information[0][0]) if usable[k] else math.inf
-        kept, t = (bool(remainders.kept[place[k]]), float(remainders.t[place[k]])) if usable[k] else (True, math.nan)
+        precision = fit.information[0][0]
+        error = 1 / math.sqrt(precision) if precision > 0 else math.inf
         lines.append(
             PairLine(
                 plus=rows[pair.plus].image.name,
@@ -100,8 +103,8 @@ def _pair_lines(mosaic: Mosaic, left: tuple[float, ...], tolerance: float) -> tu
                 before=fit.median,
                 after=after,
                 error=error,
-                t=t,
-                rejected=not kept,
+                t=float(t[k]),
+                rejected=bool(rejected[k]),
                 named=abs(after) > _ERRORS * error + tolerance,
             )
         )
@@ -109,16 +112,5 @@ def _pair_lines(mosaic: Mosaic, left: tuple[float, ...], tolerance: float) -> tu
 
 
 def _image_lines(mosaic: Mosaic) -> tuple[ImageLine, ...]:
-    return tuple(
-        ImageLine(
-            name=str(row["file"]),
-            level=float(row["level"]),
-            level_error=float(row["level_error"]),
-            slope_east=float(row["slope_east"]),
-            slope_north=float(row["slope_north"]),
-            slope_east_error=float(row["slope_east_error"]),
-            slope_north_error=float(row["slope_north_error"]),
-            status=str(row["status"]),
-        )
-        for row in mosaic.corrections()
-    )
+    table, names = mosaic.corrections(), [field.name for field in fields(ImageLine)]
+    return tuple(ImageLine(*row) for row in zip(*(table[name].tolist() for name in names), strict=True))

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from dmontage.pipeline.prediction import ADVICE
+from dmontage.aside import aside
+from dmontage.pipeline.prediction import advice
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from dmontage.pipeline import ErrorMap
     from dmontage.window import Window
 
-__all__ = ["BackgroundReport", "ImageLine", "PairLine"]
+__all__ = ["BackgroundReport", "ImageLine", "PairLine", "report_paths"]
 
 _SHOWN = 60
 """Pairs that the text lists; the JSON has all."""
@@ -54,13 +55,15 @@ class PairLine:
 class ImageLine:
     """One image's correction at its middle, with its standard error; the slopes are per degree."""
 
-    name: str
+    file: str
     level: float
     level_error: float
     slope_east: float
     slope_north: float
     slope_east_error: float
     slope_north_error: float
+    group: int
+    """Number of its connected group."""
     status: str
 
 
@@ -68,6 +71,8 @@ class ImageLine:
 class BackgroundReport:
     """What background matching did, and how well the result is known. Print it; see `to_json`, `write`."""
 
+    window: Window
+    """All of the mosaic."""
     model: str
     unit: str
     """Of the pixels; empty where the images do not say, or differ."""
@@ -104,12 +109,7 @@ class BackgroundReport:
     def advice(self) -> str:
         """What to do where the largest scales are badly known; empty where they are not."""
         scale = self.large_scale
-        if scale is None or not self.noise or scale.rms <= ADVICE * self.noise:
-            return ""
-        return (
-            f"the error on the largest scales is {scale.rms / self.noise:.2g} of the noise: match levels only "
-            "(background 'level'), or lock images that are known to be right"
-        )
+        return "" if scale is None or not self.noise else advice(scale.rms / self.noise, self.model)
 
     def __str__(self) -> str:
         unit = f" {self.unit}" if self.unit else ""
@@ -176,11 +176,17 @@ class BackgroundReport:
         """Write ``stem.txt``, ``stem.json`` and the picture ``stem.png``; their paths are returned."""
         from dmontage.report.picture import write_picture
 
-        paths = [stem.with_name(f"{stem.name}.{suffix}") for suffix in ("txt", "json", "png")]
-        paths[0].write_text(f"{self}\n", encoding="utf-8")
-        paths[1].write_text(self.to_json(), encoding="utf-8")
+        paths = report_paths(stem)
+        for path, content in zip(paths, (f"{self}\n", self.to_json()), strict=False):
+            with aside(path) as part:
+                part.write_text(content, encoding="utf-8")
         write_picture(self, paths[2])
         return paths
+
+
+def report_paths(stem: Path) -> list[Path]:
+    """The text, the JSON and the picture of a report."""
+    return [stem.with_name(f"{stem.name}.{suffix}") for suffix in ("txt", "json", "png")]
 
 
 def _largest(values: Any) -> float:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-import os
+from dataclasses import astuple
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from dmontage.aside import aside
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -23,12 +25,8 @@ def write_picture(report: BackgroundReport, path: Path) -> None:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    windows = [pair.window for pair in report.pairs]
-    errors = report.error_map
-    x0, x1 = min((w.x0 for w in windows), default=0), max((w.x1 for w in windows), default=1)
-    y0, y1 = min((w.y0 for w in windows), default=0), max((w.y1 for w in windows), default=1)
-    if errors is not None:
-        x0, x1, y0, y1 = errors.cells.xs[0], errors.cells.xs[-1], errors.cells.ys[0], errors.cells.ys[-1]
+    errors, (y0, y1, x0, x1) = report.error_map, astuple(report.window)
+    # Two rows of panels as high as the mosaic is wide, with their titles; no sliver, and no scroll.
     height = float(np.clip(_INCHES * 0.84 * (y1 - y0) / (x1 - x0), 4.0, 16.0))
     figure = Figure(figsize=(_INCHES, height), layout="constrained")
     FigureCanvasAgg(figure)
@@ -47,12 +45,8 @@ def write_picture(report: BackgroundReport, path: Path) -> None:
         panel.set(
             xlim=(x0 - 0.5, x1 - 0.5), ylim=(y0 - 0.5, y1 - 0.5), aspect="equal", xlabel="x [pix]", ylabel="y [pix]"
         )
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
+    with aside(path) as part:
         figure.savefig(part, format="png", dpi=110)
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def _differences(panel: Axes, report: BackgroundReport, when: str, title: str) -> None:

@@ -7,13 +7,13 @@ limited by the disk and not by memory.
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from PIL import Image
 
+from dmontage.aside import aside
 from dmontage.errors import InputError
 
 if TYPE_CHECKING:
@@ -151,9 +151,5 @@ def _stretch(name: str) -> Any:
 
 
 def _save(image: Image.Image, path: Path) -> None:
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
+    with aside(path) as part:
         image.save(part, format="PNG")
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)

@@ -163,7 +163,7 @@ def test_failed_write_leaves_the_old_picture(tmp_path: Path, monkeypatch: pytest
         raise OSError("disk full")
 
     monkeypatch.setattr(Image.Image, "save", fail)
-    with pytest.raises(OSError, match="disk full"):
+    with pytest.raises(InputError, match="disk full"):
         write_png(path, np.ones((4, 4)))
     assert [entry.name for entry in tmp_path.iterdir()] == ["mosaic.png"]
     assert path.read_bytes() == before
