@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING
+
+import numpy as np
 
 from dmontage.errors import InputError
 
-__all__ = ["correlation_factor"]
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+__all__ = ["correlation_factor", "kept_variance"]
 
 
 def correlation_factor(ratio: float, pixfrac: float = 1.0) -> float:
@@ -54,3 +60,22 @@ def correlation_factor(ratio: float, pixfrac: float = 1.0) -> float:
         raise InputError(f"pixfrac {pixfrac} is outside 0 to 1; give the drop's side over its pixel's")
     r = pixfrac / ratio
     return 1.0 / (1.0 - r / 3.0) if r <= 1.0 else r / (1.0 - 1.0 / (3.0 * r))
+
+
+def kept_variance(phase: NDArray[np.float64], ratio: float) -> NDArray[np.float64]:
+    """Part of the variance of input pixels that the mean over an output pixel keeps, along one axis.
+
+    An output pixel from ``phase`` to ``phase + ratio`` shares the lengths l with pixels of side 1: Σ l²/ratio². It is 1
+    where the pixels coincide, and depends on how they lie; in the mean over phases, for both axes, it is
+    1/(R ratio)² with R of `correlation_factor`.
+
+    Parameters
+    ----------
+    phase
+        Where output pixels begin, in input pixels; 0 is an edge between two.
+    ratio
+        Side of an output pixel over that of an input pixel.
+    """
+    first = np.minimum(1.0 - phase % 1.0, ratio)
+    whole, last = np.divmod(ratio - first, 1.0)
+    return np.asarray((first**2 + whole + last**2) / ratio**2)

@@ -16,7 +16,9 @@ import dmontage as dm
 from dmontage.errors import InputError
 from dmontage.grid import Grid
 from dmontage.model import PlaneFit, SkyPlane
+from dmontage.noise import kept_variance
 from dmontage.pipeline import Mosaic
+from dmontage.pipeline.pair_noise import pair_correlations
 from dmontage.store import Store
 from dmontage.window import Window
 
@@ -322,3 +324,34 @@ def test_without_a_match_there_is_no_error(survey: Survey, made: Mosaic) -> None
         made.background_error(Window(0, 4, 0, 4))
     with pytest.raises(InputError, match="no pixel with a value to compare"):
         made.background_error(WINDOWS[0], relative_to=Window(0, 4, 0, 4))
+
+
+# --- noise of pairs -----------------------------------------------------------------------------------------------
+
+
+def test_pairs_on_one_lattice_are_not_alike(tmp_path: Path) -> None:
+    """Images that differ from the grid by whole pixels keep their noise, by half a pixel along x half of it."""
+    half = np.array([0.0, 40.0, 40.5])
+    for k, dx in enumerate(half):
+        write_image(tmp_path / f"i{k}.fits", np.zeros((80, 100), np.float32), image_header(dx))
+    grid = Grid.from_header(image_header(20.0, shape=(200, 300)), shape=(200, 300))
+    plan = dm.plan([tmp_path], grid)
+    assert [(pair.plus, pair.minus) for pair in plan.pairs] == [(0, 1), (0, 2), (1, 2)]
+    factors = pair_correlations(plan)
+    np.testing.assert_allclose(factors, [1.0, 2 / 1.5, 2 / 1.5], rtol=5e-3)  # tangent points apart: nearly so
+
+
+def test_the_phases_of_an_overlap_are_those_of_astropy(survey: Survey) -> None:
+    """The factor of each pair from the WCS of its images, at all of the overlap's pixels."""
+    plan = dm.plan(survey.folder, survey.grid)
+    wcs_out = survey.grid.wcs()
+    for pair, factor in zip(plan.pairs, pair_correlations(plan), strict=True):
+        y, x = np.mgrid[pair.window.slices]
+        kept = 0.0
+        for row in (pair.plus, pair.minus):
+            image = plan.rows[row].image.grid
+            u, v = image.wcs().all_world2pix(*wcs_out.all_pix2world(x, y, 0), 0)
+            inside = (u > 0) & (u < image.shape[1] - 1) & (v > 0) & (v < image.shape[0] - 1)
+            # Pixels of one size, turned by less than a degree: an output pixel begins half a pixel before its middle.
+            kept += (kept_variance(u[inside], 1.0) * kept_variance(v[inside], 1.0)).mean()
+        assert factor == pytest.approx(2 / kept, rel=0.08)

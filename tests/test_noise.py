@@ -12,7 +12,7 @@ from strategies import Mesh, make_mesh
 from dmontage.errors import InputError
 from dmontage.kernels.deposit import deposit
 from dmontage.kernels.drops import list_square
-from dmontage.noise import correlation_factor
+from dmontage.noise import correlation_factor, kept_variance
 
 # Ratios that spread the phases evenly: no small fraction.
 GOLDEN = (1 + math.sqrt(5)) / 2
@@ -85,3 +85,21 @@ def test_a_bad_ratio_is_named(ratio: float) -> None:
 def test_a_bad_pixfrac_is_named(pixfrac: float) -> None:
     with pytest.raises(InputError, match=f"pixfrac {pixfrac}"):
         correlation_factor(1.0, pixfrac)
+
+
+@pytest.mark.parametrize("ratio", [0.4, 0.7, 1.0, 1.3, 2.5, 3.7])
+def test_kept_variance_is_the_overlaps_squared(ratio: float) -> None:
+    """Against overlaps laid out one by one; both axes in the mean over phases are what `correlation_factor` says."""
+    phases = (np.arange(400) + 0.5) / 400
+    edges = phases[:, None] + np.array([0, ratio])
+    cells = np.arange(-1, 6)
+    shared = np.clip(np.minimum(edges[:, 1:], cells + 1) - np.maximum(edges[:, :1], cells), 0, None)
+    np.testing.assert_allclose(kept_variance(phases, ratio), (shared**2).sum(axis=1) / ratio**2, rtol=1e-12)
+    mean = kept_variance(phases, ratio).mean()
+    assert mean**2 == pytest.approx(1 / (correlation_factor(ratio) * ratio) ** 2, rel=1e-4)
+    assert kept_variance(np.array([3.0 - phases[0]]), ratio)[0] == pytest.approx(kept_variance(phases, ratio)[-1])
+
+
+def test_pixels_that_coincide_keep_all() -> None:
+    assert kept_variance(np.array([0.0, 1.0, -7.0]), 1.0).tolist() == [1.0, 1.0, 1.0]
+    assert kept_variance(np.array([0.0]), 3.0)[0] == pytest.approx(1 / 3)

@@ -14,6 +14,8 @@ from dmontage.mapping.patch import Focal, Patch
 from dmontage.window import Window
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from dmontage.grid import Grid
 
 __all__ = ["TOL", "Mapping"]
@@ -58,11 +60,17 @@ class Mapping:
         """Side of an input pixel in output pixels (mean over the patches); NaN where the map is cut."""
         return float(np.mean([patch.pixel_ratio for patch in self.patches])) if self.patches else math.nan
 
-    def corner(self, x: int, y: int) -> tuple[float, float]:
-        """Output (x, y) of the corner before pixel (x, y) of the input; the map must not be cut."""
-        patch = next(p for p in self.patches if p.window.x0 <= x <= p.window.x1 and p.window.y0 <= y <= p.window.y1)
-        x_out, y_out = patch.in_numpy(np.array([x]), np.array([y]))
-        return float(x_out[0, 0]), float(y_out[0, 0])
+    def corners(self, x: NDArray[np.int64], y: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Output (x, y), shape (k, 2), of the corners before pixels x (nx,) times y (ny,) of the input, in any order.
+
+        The map must not be cut; corners that two patches share come twice.
+        """
+        out = []
+        for patch in self.patches:
+            w = patch.window
+            mine = patch.in_numpy(x[(x >= w.x0) & (x <= w.x1)], y[(y >= w.y0) & (y <= w.y1)])
+            out.append(np.stack(mine, axis=-1).reshape(-1, 2))
+        return np.concatenate(out)
 
     @cached_property
     def extent(self) -> Window | None:

@@ -16,6 +16,7 @@ import numpy as np
 from dmontage.background import PairTable, Solution, solve
 from dmontage.grid.tangent import Tangents, offsets, sky_at, tangents
 from dmontage.pipeline.overlap_geometry import overlap_geometry
+from dmontage.pipeline.pair_noise import pair_correlations
 from dmontage.sphere import rotate_frame
 
 if TYPE_CHECKING:
@@ -38,8 +39,7 @@ _MESH = 33
 
 def pair_arguments(plan: MosaicPlan) -> list[list[tuple[int, int, float]]]:
     """Per batch: (plus, minus, what projection enlarges the covariance by) of each pair."""
-    correlations = [plan.correlation(ratio) ** 2 for ratio in plan.pair_ratios]
-    pairs = [(p.plus, p.minus, factor) for p, factor in zip(plan.pairs, correlations, strict=True)]
+    pairs = [(p.plus, p.minus, c) for p, c in zip(plan.pairs, pair_correlations(plan), strict=True)]
     return [[pairs[i] for i in batch] for batch in plan.pair_batches]
 
 
