@@ -6,8 +6,9 @@ Windows of rows and pairs are in the grid's pixels, and may lie beyond its edge;
 """
 
 from dmontage.planner.make import BACKGROUNDS, CHUNK, COMBINES, METHODS, UNITS, check_words, make_plan, positive
-from dmontage.planner.plan import MosaicPlan, batches, human
+from dmontage.planner.plan import MosaicPlan, batches
 from dmontage.planner.rows import Footprint, kernel_for, row_digest
+from dmontage.planner.text import human
 
 __all__ = [
     "BACKGROUNDS",

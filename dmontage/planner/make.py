@@ -16,8 +16,9 @@ from dmontage.mapping import TOL
 from dmontage.model import Drop, ImageRef, Images, Matching, OverlapPair, Skipped
 from dmontage.planner.margin import automatic_margin, check_margin, widened
 from dmontage.planner.photometry import on_one_scale
-from dmontage.planner.plan import MosaicPlan, human
+from dmontage.planner.plan import MosaicPlan
 from dmontage.planner.rows import Footprint, footprints
+from dmontage.planner.text import human
 from dmontage.quality import Quality
 from dmontage.sphere import lonlat
 

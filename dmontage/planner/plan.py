@@ -18,6 +18,7 @@ from dmontage.mapping import affordable_parts
 from dmontage.model import FWHM, Companions, Drop, ImageRef, Matching, OverlapPair, Skipped
 from dmontage.noise import correlation_factor
 from dmontage.planner.rows import row_digest
+from dmontage.planner.text import plan_text
 from dmontage.quality import Quality
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from dmontage.planner.rows import Footprint
     from dmontage.window import Window
 
-__all__ = ["MosaicPlan", "batches", "human"]
+__all__ = ["MosaicPlan", "batches"]
 
 _TASK_PIXELS = 2_000_000
 """Input or output pixels of one task: 0.2 s or more at 10 Mpix/s."""
@@ -289,79 +290,8 @@ class MosaicPlan:
         parts = [__version__, self.unit, grid, self.tol, astuple(self.drop), self.quality.to_dict(), rows]
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
-    def _pixels_line(self) -> list[str]:
-        """What of a pixel counts and how it is laid, where that is not all of it and as it is."""
-        drop, quality, first = self.drop, self.quality, self.companions[0]
-        names = ("weights", "mask", "variance")
-        said = [f"{name} {ref.name}" for name, ref in zip(names, first.maps, strict=True) if ref is not None]
-        said[:] = [f"{', '.join(said)} and the like"] if said else []
-        if first.mask is not None and quality.good_bits:
-            said.append(f"good bits {quality.good_bits}")
-        if first.weight is not None and quality.min_weight:
-            said.append(f"weights from {quality.min_weight:g}")
-        if not drop.whole:
-            said.insert(0, f"{drop.kernel} drops of {drop.pixfrac:g} pixels")
-        if not quality.takes_all:
-            said.append(quality.left_out)
-        if self.factors:
-            said.append(f"images weigh {min(self.factors):.4g} to {max(self.factors):.4g}")
-        return [f"pixels      {';  '.join(said)}"] if said else []
-
-    def _scale_line(self) -> list[str]:
-        """What values are multiplied by, and why, where that is not 1."""
-        scales = [companions.scale for companions in self.companions]
-        own = [companions.zero_point for companions in self.companions if companions.zero_point is not None]
-        said = []
-        if self.zero_point is not None and own:
-            said.append(f"zero points {min(own):g} to {max(own):g} brought to {self.zero_point:g}")
-        if set(scales) != {1.0}:
-            said.append(f"values times {min(scales):.4g} to {max(scales):.4g}")
-        return [f"scale       {';  '.join(said)}"] if said else []
-
-    def _matching_lines(self) -> list[str]:
-        """What is asked of the match of backgrounds, and what it can tell at best."""
-        matching, lines = self.matching, []
-        said = [f"{word} {', '.join(names)}" for word, names in
-                (("anchored to", matching.anchors), ("locked", matching.locked)) if names]  # fmt: skip
-        if matching.solver != "direct":
-            said.append(f"solved by {matching.solver}")
-        if self.background == "plane" and matching.slope_prior != "auto":
-            said.append(f"prior of the slopes {matching.slope_prior} per degree")
-        if said:
-            lines.append(f"            {';  '.join(said)}")
-        if self.large_scale is not None:
-            lines.append(
-                f"            error on the largest scales at most {self.large_scale:.2g} of an input pixel's noise, "
-                "beyond a common gradient"
-            )
-        return lines
-
     def __str__(self) -> str:
-        ny, nx = self.grid.shape
-        n_sky = sum(row.method == "sky" for row in self.rows)
-        n_fit = len(self.pair_batches) if self.is_matched else 0
-        mpix = sum(image.grid.window.size for image in self.images) / 1e6
-        depth = sum((row.window & self.grid.window).size for row in self.rows) / self.grid.window.size
-        beyond = f";  fits reach up to {self.margin} pixels beyond the grid" if self.reaches_beyond else ""
-        lines = [
-            f"mosaic      {nx} x {ny} pixels of {np.degrees(self.grid.scale) * 3600:.4g} arcsec, "
-            f"{self.grid.kind} ({self.grid.frame.name})",
-            f"images      {self.n_images} used, {mpix:.1f} Mpix; {len(self.skipped)} skipped",
-            f"projection  {len(self.rows) - n_sky} on the plane, {n_sky} on the sphere; "
-            f"error at most {self.error_bound:.1e} px",
-            f"overlaps    {len(self.pairs)} pairs at most; mean depth {depth:.2f}{beyond}",
-            f"background  {self.background};  combine {self.combine}, weights {self.weights}",
-            *self._matching_lines(),
-            *self._pixels_line(),
-            *self._scale_line(),
-            f"tasks       {len(self.row_batches)} project, {n_fit} fit, {len(self.chunk_batches)} coadd; "
-            f"largest needs {human(self.bytes_task)}",
-            f"bytes       {human(self.bytes_in)} in, store at most {human(self.bytes_store)}, "
-            f"{human(self.bytes_out)} out",
-        ]
-        lines += [f"warning     {text}" for text in self.warnings]
-        lines += [f"skipped     {text}" for text in self.skipped]
-        return "\n".join(lines)
+        return plan_text(self)
 
 
 def _is_shift(row: Footprint) -> bool:
@@ -379,12 +309,3 @@ def batches(costs: Sequence[int]) -> tuple[tuple[int, ...], ...]:
         out[-1].append(i)
         total += cost
     return tuple(tuple(batch) for batch in out)
-
-
-def human(n: float) -> str:
-    """A number of bytes for people."""
-    for unit in ("B", "kB", "MB", "GB"):
-        if n < 999.5:
-            return f"{n:.3g} {unit}"
-        n /= 1000
-    return f"{n:.4g} TB"
