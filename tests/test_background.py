@@ -2,6 +2,7 @@
 
 import math
 from copy import copy
+from dataclasses import replace
 from typing import Any, cast
 
 import mpmath
@@ -610,3 +611,66 @@ def test_large_groups_have_the_modes_of_dense_algebra() -> None:
     beyond = np.eye(400) - plane @ np.linalg.pinv(plane)
     values = np.linalg.eigvalsh(beyond @ covariance @ beyond)[::-1]
     np.testing.assert_allclose([mode.rms**2 for mode in modes], values[: len(modes)] / 400, rtol=1e-2)
+
+
+# --- units, seams, rows -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("solver", ["direct", "relaxation"])
+@pytest.mark.parametrize("unit", [1e-20, 1e-8, 1e8, 1e20])
+def test_the_unit_of_the_pixels_does_not_matter(unit: float, solver: str) -> None:
+    """With a misfit, a gross pair and the prior from the data: all scales with the pixels."""
+    lattice, rng = Lattice(5), np.random.default_rng(33)
+    truth = lattice.planes(rng, slope=1e-3, wave=0)
+    shape = np.linalg.cholesky(np.linalg.inv(lattice.information) * lattice.information[:, :1, :1])
+    beyond = 0.3 * (shape @ rng.normal(size=(len(lattice.plus), 3, 1)))[:, :, 0]
+    table = lattice.table(truth, lattice.noise(rng) + beyond)
+    table.difference[7, 0] += 100
+    other = replace(table, difference=unit * table.difference, information=table.information / unit**2)
+    one, two = (solve(t, lattice.frames, solver=solver, max_steps=200) for t in (table, other))
+    np.testing.assert_allclose(two.parameters / unit, one.parameters, rtol=1e-6, atol=1e-9)
+    assert two.steps == one.steps and np.array_equal(two.remainders.kept, one.remainders.kept)
+    if solver == "direct":
+        assert one.misfit > 0.1 and two.misfit == pytest.approx(one.misfit * unit, rel=1e-4)
+        np.testing.assert_allclose(two.standard_errors / unit, one.standard_errors, rtol=1e-3)
+
+
+def test_images_in_one_row_know_no_gradient_across_it() -> None:
+    frames = np.array([[460.0 * k, 1e-6 * (k % 2), H] for k in range(6)])
+    a = np.arange(5)
+    information = np.tile(np.diag([26624.0, 26624 * 225, 26624 * 21845]), (5, 1, 1))
+    pairs = PairTable(a, a + 1, 230 + 460.0 * a, np.zeros(5), np.zeros((5, 3)), information)
+    found = solve(pairs, frames, slope_prior=1e-3)
+    covariance = found.known.blocks(np.repeat(np.arange(6), 1), np.arange(6))[:, 0, 0]
+    scale = large_scale(found)
+    g = np.zeros((6, 18))
+    g[:, ::3] = np.eye(6) - np.column_stack([np.ones(6), frames[:, 0]]) @ np.linalg.pinv(
+        np.column_stack([np.ones(6), frames[:, 0]])
+    )
+    assert scale.rms == pytest.approx(math.sqrt(found.variance(g).mean()), rel=1e-6) and (covariance > 0).all()
+    assert np.isfinite(scale.gradient[0]) and math.isnan(scale.gradient[1])
+
+
+@pytest.mark.parametrize("prior", [None, 1e6, 1e-3])
+def test_a_ring_has_no_common_gradient(prior: float | None) -> None:
+    """Eight images around the sky, the last pair seen across the seam: what is returned fits what was given."""
+    n, step = 8, 450.0
+    frames = np.array([[step * k, 0.0, H] for k in range(n)])
+    a = np.arange(n)
+    b = (a + 1) % n
+    truth = np.random.default_rng(34).normal(size=(n, 3)) * (1, 1e-3, 1e-3)
+    x0 = step * (a + 0.5)
+    affines = np.tile(np.eye(2, 3), (n, 2, 1, 1))
+    affines[-1, 1, 0, 2] = -n * step  # the first image, seen from the end of the map
+    f = truth[a] - truth[b]
+    f[:, 0] += truth[a, 1] * (x0 - frames[a, 0]) - truth[b, 1] * (x0 + affines[:, 1, 0, 2] - frames[b, 0])
+    information = np.tile(np.diag([3e4, 3e4 * 300, 3e4 * 2e4]), (n, 1, 1)) * 1e6
+    found = solve(PairTable(a, b, x0, np.zeros(n), f, information, affines=affines), frames, slope_prior=prior)
+    left = f - (found.parameters[a] - found.parameters[b])
+    p = found.parameters
+    left[:, 0] -= p[a, 1] * (x0 - frames[a, 0]) - p[b, 1] * (x0 + affines[:, 1, 0, 2] - frames[b, 0])
+    np.testing.assert_allclose(left[:, 0], found.remainders.after, atol=1e-9)
+    if prior is None:
+        assert found.level_only == tuple(range(n))
+    else:
+        assert np.abs(left[:, 0]).max() < 1e-4

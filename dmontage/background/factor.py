@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from dmontage.background.dissection import Front
     from dmontage.background.tables import Floats, Ints
 
-__all__ = ["Factor"]
+__all__ = ["Factor", "one_thread"]
 
 
 class _Block(NamedTuple):
@@ -84,7 +84,7 @@ class Factor:
         rows.sort_indices()
         waiting: dict[int, Floats] = {}
         diagonal, below = [], []
-        with _one_thread():
+        with one_thread():
             for number, block in enumerate(blocks):
                 front = _assembled(rows, block, [(blocks[c], waiting.pop(c)) for c in block.children])
                 low, under, waiting[number] = _eliminated(front, block.stop - block.start)
@@ -97,7 +97,7 @@ class Factor:
         from scipy.linalg.blas import dtrsm
 
         x = np.asfortranarray(right[self.order].reshape(len(right), math.prod(right.shape[1:])))
-        with _one_thread():
+        with one_thread():
             for block, low, under in zip(self.blocks, self.diagonal, self.below, strict=True):
                 own = slice(block.start, block.stop)
                 if block.start < block.stop:
@@ -120,7 +120,7 @@ class Factor:
         ends = np.searchsorted(early[by_row], [0, *(block.stop for block in self.blocks)])
         values = np.empty(early.size)
         waiting: dict[int, Floats] = {}
-        with _one_thread():
+        with one_thread():
             for number in reversed(range(len(self.blocks))):
                 block = self.blocks[number]
                 inverse = _inverse(self.diagonal[number], self.below[number], waiting.pop(number, np.zeros((0, 0))))
@@ -132,7 +132,7 @@ class Factor:
         return values
 
 
-def _one_thread() -> Any:
+def one_thread() -> Any:
     """BLAS on one thread inside."""
     from threadpoolctl import threadpool_limits
 

@@ -87,7 +87,8 @@ class Groups:
         """Groups of the images in `frames` (n, 3), for pairs of information `w` and a prior of `tau`.
 
         Without a prior, a group has levels only where thin overlaps alone tie some of it to what fixes its slopes: the
-        pinned image, or those whose slopes are known to be zero.
+        pinned image, or those whose slopes are known to be zero; and where some pair is seen through an affine map, so
+        that a plane over the mosaic's pixels is no common plane.
         """
         n = len(frames)
         component = _connected(pairs.plus, pairs.minus, n)
@@ -102,6 +103,9 @@ class Groups:
             whole = ranks(pairs, w, frames) == 3
             part = _connected(pairs.plus[whole], pairs.minus[whole], n)
             held = np.isin(part, part[np.where(np.isin(component, component[flat]), flat, most)])
+            if pairs.affines is not None:
+                seen = (pairs.affines != np.eye(2, 3)).any(axis=(1, 2, 3))
+                held &= ~np.isin(component, component[pairs.plus[seen]])
             level_only = (level_only | np.isin(component, component[~held])) & ~wishes.locked
         slopes = (degree > 0) & ~level_only & ~wishes.locked & (tau != 0)
         return cls(component, degree > 0, slopes, level_only, most & ~fixed, wishes, tau is not None)

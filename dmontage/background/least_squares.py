@@ -36,8 +36,9 @@ class LeastSquares:
     wishes: Wishes
 
     def with_prior(self, tau: float | None) -> LeastSquares:
-        """The same with another prior; one so wide that rounding hides it is none."""
-        return replace(self, tau=None if is_negligible(tau, self.w * self.weight) else tau)
+        """The same with another prior; one so wide that rounding hides it is none, where that has its gauge."""
+        hidden = self.pairs.affines is None and is_negligible(tau, self.w * self.weight)
+        return replace(self, tau=None if hidden else tau)
 
     @cached_property
     def system(self) -> System:

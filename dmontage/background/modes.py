@@ -20,6 +20,8 @@ __all__ = ["LargeScale", "Mode", "error_beyond_a_plane", "large_scale"]
 _DENSE = 300
 """Images up to which the covariance is written out; larger ones are met by Lanczos's iteration."""
 _N_MODES = 5
+_FLAT = 0.05
+"""Spread of the middles, in parts of the longest, below which they lie in one row."""
 _ALIKE = 0.5
 """Correlation from which on a mode has the name of a shape."""
 _MIN_IMAGES = 4
@@ -44,7 +46,8 @@ class LargeScale(NamedTuple):
     rms: float
     """Root mean square over the images, a common plane taken out."""
     gradient: tuple[float, float]
-    """Standard deviation of the common gradient: of the change of the background across the group in x, and in y."""
+    """Standard deviation of the common gradient: of the change of the background across the group in x, and in y; NaN
+    where the images lie in one row across that direction."""
     modes: tuple[Mode, ...]
     """The largest, falling."""
 
@@ -56,7 +59,7 @@ class _Group(NamedTuple):
     scaled: Floats
     """(k, 2) the images' middles, from -1 to 1 over what the group covers."""
     basis: Floats
-    """(k, 3) an orthonormal basis of planes over the middles."""
+    """(k, 1 to 3) an orthonormal basis of planes over the middles: images in one row know no slope across it."""
 
     @classmethod
     def of(cls, solution: Solution) -> _Group:
@@ -69,7 +72,8 @@ class _Group(NamedTuple):
         xy = solution.centres[images]
         extent = np.ptp(xy, axis=0) + 2 * np.median(solution.frames[images, 2])
         scaled = 2 * (xy - xy.mean(axis=0)) / extent
-        return cls(images, scaled, np.linalg.qr(np.column_stack([np.ones(len(images)), scaled]))[0])
+        vectors, values, _ = np.linalg.svd(np.column_stack([np.ones(len(images)), scaled]), full_matrices=False)
+        return cls(images, scaled, vectors[:, values > _FLAT * values[0]])
 
 
 def error_beyond_a_plane(solution: Solution) -> float:
@@ -92,8 +96,10 @@ def large_scale(solution: Solution) -> LargeScale:
     if not images.size:
         return LargeScale(0, 0.0, (0.0, 0.0), ())
     plane = np.column_stack([np.ones(len(images)), scaled])
-    slopes = solution.variance(_at_levels(np.linalg.pinv(plane)[1:], images, len(solution.parameters)))
-    gradient = tuple((2 * np.sqrt(np.maximum(slopes, 0))).tolist())
+    fit = np.linalg.pinv(plane, rcond=_FLAT)
+    slopes = solution.variance(_at_levels(fit[1:], images, len(solution.parameters)))
+    told = np.abs(np.diag(fit @ plane)[1:] - 1) < _FLAT
+    gradient = tuple(np.where(told, 2 * np.sqrt(np.maximum(slopes, 0)), np.nan).tolist())
     rms = _beyond_a_plane(solution, group)
     if not rms:
         return LargeScale(len(images), rms, gradient, ())
@@ -134,6 +140,8 @@ def _leading(solution: Solution, images: Ints, basis: Floats) -> tuple[Floats, F
         levels[3 * images, 0] = without_plane(v.ravel())
         return without_plane(normal.covariance_times(levels)[3 * images, 0])
 
+    if not normal.free.size:
+        return np.zeros(0), np.zeros((len(images), 0))
     operator = LinearOperator((len(images),) * 2, matvec=apply, dtype=np.float64)
     # Two digits of a standard deviation are all that anybody reads; the start is fixed, so that they stay the same.
     start = without_plane(np.cos(np.arange(len(images))))

@@ -156,17 +156,20 @@ class _Search(NamedTuple):
         if expected < 1 or (found.misfit == 0 and _is_usual(chi2, expected)):
             return 0.0
 
+        # In units of the usual pair's variance: pixels of 1e-20 and of 1e20 are as good as any.
+        unit = 1 / float(np.median(w[:, 0, 0]))
+
         def excess(misfit: float) -> float:
-            return float((squares * _damping(w, misfit)).sum()) - expected
+            return float((squares * _damping(w, misfit * unit)).sum()) - expected
 
         if excess(0.0) <= 0:
             return 0.0
         from scipy.optimize import brentq
 
         high = 1.0
-        while excess(high) > 0 and high < 1e30:
+        while excess(high) > 0:
             high *= 4
-        return float(brentq(excess, 0.0, high, rtol=1e-6))
+        return unit * float(brentq(excess, 0.0, high, rtol=1e-6))
 
 
 def _is_usual(chi2: float, expected: float) -> bool:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
+from dmontage.background.factor import one_thread
 from dmontage.background.groups import Wishes
 from dmontage.background.least_squares import Fitted, LeastSquares
 from dmontage.background.prior import prior_of
@@ -37,7 +39,7 @@ def solve(
     locked: Sequence[int] = (),
     anchors: Sequence[int] = (),
     solver: str = "direct",
-    tolerance: float = 1e-4,
+    tolerance: float = 0.01,
     max_steps: int = 10_000,
 ) -> Solution:
     """Corrections of all images from the differences of their overlaps.
@@ -63,7 +65,8 @@ def solve(
         ``"direct"``: least squares, robust, with its covariance. ``"relaxation"``: the papers' own iteration, which
         knows neither prior nor rejection nor covariance.
     tolerance, max_steps
-        Of the relaxation: it ends when no level, and no slope over half an image, moves by ``tolerance``.
+        Of the relaxation: it ends when no level, and no slope over half an image, moves by ``tolerance`` of the usual
+        pair's standard error.
 
     Returns
     -------
@@ -86,16 +89,24 @@ def solve(
     w, weight = weights_of(pairs.information)
     wishes = Wishes.of(len(frames), locked, anchors, level_only)
     problem = LeastSquares(pairs, w, weight, frames, None if model == "plane" else 0.0, wishes)
-    if solver == "relaxation":
-        found, steps, converged = _relaxed(problem, tolerance, max_steps)
-        return _solution(found, _rows(~used), problem.tau, steps, converged)
-    tau = prior_of(pairs, w * weight, slope_prior) if model == "plane" else 0.0
+    with one_thread():
+        if solver == "relaxation":
+            found, steps, converged = _relaxed(problem, tolerance / math.sqrt(weight), max_steps)
+            return _solution(found, _rows(~used), problem.tau, steps, converged)
+        found, tau = _direct(problem, slope_prior if model == "plane" else 0.0)
+        return _solution(found, _rows(~used), tau)
+
+
+def _direct(problem: LeastSquares, slope_prior: float | str | None) -> tuple[Robust, float | None]:
+    """The robust solution, and the prior that it was found with."""
+    pairs, w, weight = problem.pairs, problem.w, problem.weight
+    tau = prior_of(pairs, w * weight, slope_prior)
     found = robust_fit(problem.with_prior(tau))
     if found.misfit and tau and slope_prior == "auto":
         misfit = _misfit_of_free_slopes(problem, found)
         tau = prior_of(pairs, w * (weight / (1 + misfit * w[:, :1, :1] * weight)), slope_prior)
         found = robust_fit(problem.with_prior(tau))
-    return _solution(found, _rows(~used), tau)
+    return found, tau
 
 
 def _misfit_of_free_slopes(problem: LeastSquares, found: Robust) -> float:
@@ -104,6 +115,8 @@ def _misfit_of_free_slopes(problem: LeastSquares, found: Robust) -> float:
     With the slopes free it is seen by itself; beside a prior that is to be found as well, the two would take each
     other's part. Where free slopes are not determined, it is that of the solution with a prior.
     """
+    if problem.pairs.affines is not None:
+        return found.misfit
     try:
         return robust_fit(problem).misfit
     except InputError:
@@ -130,6 +143,7 @@ def _solution(
     fitted = found.fitted
     problem, groups = fitted.problem, fitted.groups
     p = groups.gauge(problem.frames).move(fitted.p * problem.system.unit)
+    left = problem.system.residuals(problem.pairs.difference, p / problem.system.unit)
     return Solution(
         parameters=p.reshape(-1, 3),
         frames=problem.frames,
@@ -141,7 +155,7 @@ def _solution(
         gauge=groups.gauge_text(),
         tau=tau,
         misfit=float(np.sqrt(found.misfit)),
-        remainders=Remainders.of(problem.pairs, fitted.residuals, found.kept, found.t),
+        remainders=Remainders.of(problem.pairs, left, found.kept, found.t),
         normal=fitted.normal,
         steps=steps,
         converged=converged,

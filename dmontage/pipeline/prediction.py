@@ -18,6 +18,9 @@ __all__ = ["advice", "with_prediction"]
 _WORTH_ADVICE = 0.2
 """Of the noise of an input pixel: an error on the largest scales above it calls for advice."""
 
+_FREE = 1.0
+"""Prior of the slopes, in units of the noise per pixel: no image is nearly so steep, and no equation singular."""
+
 _EFFICIENCY = 0.97
 """What clipping at three standard deviations leaves of the information."""
 
@@ -38,7 +41,7 @@ def with_prediction(plan: MosaicPlan) -> MosaicPlan:
     (plus, minus), (x0, y0) = overlaps.ends.T, overlaps.origins.T
     rows = PairTable(plus, minus, x0, y0, np.zeros((len(plus), 3)), information)
     table = match.between_images(rows, overlaps.share)
-    error = error_beyond_a_plane(match.solved(table, plan.background, None))
+    error = error_beyond_a_plane(match.solved(table, plan.background, _FREE))
     said = advice(error, plan.background)
     return replace(plan, large_scale=error, warnings=(*plan.warnings, *([said] if said else [])))
 

@@ -133,11 +133,11 @@ class BackgroundReport:
         if scale is None or errors is None:
             return ["errors      a relaxation has none"]
         sigma = f" ({errors.rms / self.noise:.2g} of the noise)" if self.noise else ""
-        x, y = scale.gradient
+        x, y = (f"to {g:.3g}" if np.isfinite(g) else "not at all" for g in scale.gradient)
         lines = [
             f"errors      background known to {errors.rms:.3g}{unit} rms{sigma} beyond a plane, "
             f"{_largest(errors.error):.3g} at the worst",
-            f"  gradient  of all images together known to {x:.3g} in x and {y:.3g}{unit} in y across the mosaic",
+            f"  gradient  of all images together known {x}{unit} in x and {y}{unit} in y across the mosaic",
         ]
         lines += [f"  mode      {m.name}: {m.rms:.3g}{unit} rms, {m.share:.0%} of the error" for m in scale.modes]
         return [*lines, f"  advice    {self.advice}"] if self.advice else lines
