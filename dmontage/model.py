@@ -6,8 +6,9 @@ import hashlib
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from numbers import Real
 from pathlib import PurePath
-from typing import TYPE_CHECKING, overload
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from dmontage.window import Window
 
 __all__ = [
-    "FWHM", "KERNELS", "MAX_ZERO_POINT", "SOLVERS", "Companions", "Drop", "ImageRef", "Images", "Matching",
+    "FWHM", "KERNELS", "MAX_ZERO_POINT", "SOLVERS", "Companions", "Drop", "Given", "ImageRef", "Images", "Matching",
     "OverlapPair", "Plane", "PlaneFit", "Skipped", "SkyPlane", "check_slope_prior", "check_solver",
 ]  # fmt: skip
 
@@ -221,6 +222,19 @@ class SkyPlane:
 
 
 @dataclass(frozen=True, slots=True)
+class Given:
+    """Corrections by image name, to be applied as they are, and what their values are told in where that is known."""
+
+    planes: tuple[tuple[str, SkyPlane], ...]
+    unit: str | None = None
+    """"surface_brightness" or "flux_per_pixel"."""
+    solid_angle: float | None = None
+    """Of the pixel that energy per pixel is counted for, steradian."""
+    zero_point: float | None = None
+    """Magnitude zero point of the mosaic that they were found in."""
+
+
+@dataclass(frozen=True, slots=True)
 class Matching:
     """How backgrounds are matched, beside the model."""
 
@@ -231,8 +245,8 @@ class Matching:
     locked: tuple[str, ...] = ()
     """Names of images that are not corrected."""
     solver: str = "direct"
-    given: tuple[tuple[str, SkyPlane], ...] | None = None
-    """Corrections by image name, to be applied as they are; None where they are to be found."""
+    given: Given | None = None
+    """Corrections to apply; None where they are to be found."""
 
     def __post_init__(self) -> None:
         check_solver(self.solver)
@@ -245,9 +259,9 @@ def check_solver(solver: str) -> None:
         raise InputError(f"solver {solver!r} is not one of {', '.join(SOLVERS)}")
 
 
-def check_slope_prior(prior: float | str | None) -> None:
+def check_slope_prior(prior: Any) -> None:
     """InputError for what is neither a standard deviation, nor "auto", nor None."""
-    if not (prior is None or prior == "auto" or (isinstance(prior, (int, float)) and 0 <= prior < math.inf)):
+    if not (prior is None or prior == "auto" or (isinstance(prior, Real) and 0 <= float(prior) < math.inf)):
         raise InputError(f"slope_prior {prior!r} is no standard deviation: give a number from 0 up, 'auto' or None")
 
 

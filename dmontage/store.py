@@ -11,9 +11,8 @@
       projected/window     (row, 4) int64       y0, y1, x0, x1 of each row on the mosaic grid
       projected/nominal    (row,)               area of a pixel that the image covers as well as its drops can
       projected/mark       (row, 48) uint8      written last: digest of what the row was made from, and its `Mark`
-      corrections/level    (row, 5)             level, slope_x, slope_y, x0, y0 of one background model
-      corrections/plane    (row, 5)             ... and of the other: runs that differ only in it share their rows
-      corrections/given    (row, 5)             ... and those that a user gave
+      corrections/NAME     (row, 5)             level, slope_x, slope_y, x0, y0 by one way of matching backgrounds, that
+                                                the name tells: runs that differ only in it share their rows
       pairs/fits           (pair, number)       fits of the overlaps, which all models share; its attribute "made_from",
                                                 written last, tells from which rows
       mosaic/mean, area    (y, x)               the product on the mosaic's chunks; NaN and 0 where nothing falls
@@ -54,7 +53,6 @@ __all__ = ["FORMAT", "InUseError", "Mark", "Store"]
 FORMAT = 4
 """Version of the layout above."""
 
-_MODELS = ("level", "plane", "given")
 _ROWS_PER_CHUNK = 64
 _WHOLE = 4096
 """A row up to this side is one chunk."""
@@ -258,7 +256,7 @@ class Store:
     def write_fits(self, fits: NDArray[np.float64], made_from: str) -> None:
         """The fits of all pairs, shape (pairs, numbers), then the digest of what they were made from."""
         if fits.size:
-            array = _array(self._group, "pairs/fits", fits.shape, fits.shape, np.float64)
+            array = _array(self._group, "pairs/fits", fits.shape, fits.shape, np.float64, np.nan)
             array[:] = fits
             array.attrs["made_from"] = made_from
 
@@ -266,17 +264,29 @@ class Store:
         """The fits that were made from just that; None where there are none."""
         if "pairs/fits" not in self._group or self._array("pairs/fits").attrs.get("made_from") != made_from:
             return None
-        return np.asarray(self._array("pairs/fits")[:])
+        return self._table("pairs/fits")
 
-    def write_planes(self, model: str, planes: NDArray[np.float64]) -> None:
-        """The corrections of all rows by a background model ("level", "plane" or "given"), shape (rows, 5)."""
-        self._array(f"corrections/{model}")[:] = planes
+    def write_planes(self, name: str, planes: NDArray[np.float64]) -> None:
+        """The corrections of all rows, shape (rows, 5), by the way of matching that ``name`` tells."""
+        place = f"corrections/{name}"
+        if place not in self._group or not np.array_equal(self.planes(name), planes):
+            _array(self._group, place, planes.shape, planes.shape, np.float64, np.nan)[:] = planes
 
-    def planes(self, model: str) -> NDArray[np.float64]:
+    def planes(self, name: str) -> NDArray[np.float64]:
         """The corrections of all rows, shape (rows, 5): level, slope_x, slope_y, x0, y0; zero for "none"."""
-        if model == "none":
-            return np.zeros(self._array("corrections/plane").shape)
-        return np.asarray(self._array(f"corrections/{model}")[:])
+        if name == "none":
+            return np.zeros((self._array("projected/window").shape[0], 5))
+        return self._table(f"corrections/{name}")
+
+    def _table(self, name: str) -> NDArray[np.float64]:
+        """A small table, none of whose written numbers is NaN; InputError where it is damaged."""
+        try:
+            values = np.asarray(self._array(name)[:])
+        except (ValueError, RuntimeError) as error:  # a checksum, or what the decompressor says
+            raise InputError(f"{name} of {self._group.store_path} is damaged: {error}; remove the store") from error
+        if values.size and np.isnan(values).all():
+            raise InputError(f"{name} of {self._group.store_path} has lost a chunk; remove the store and run again")
+        return values
 
     def write_mosaic(self, window: Window, layers: Sequence[NDArray[Any]]) -> None:
         """Store one chunk of the product, all `layers` of it."""
@@ -362,8 +372,6 @@ def _lay_out_rows(group: zarr.Group, rows: Sequence[dict[str, Any]], sums: Seque
     shape, chunks = _row_shape(windows)
     for name in sums:
         _array(group, f"projected/{name}", (n, *shape), (1, *chunks), np.float32, np.nan)
-    for model in _MODELS:
-        _array(group, f"corrections/{model}", (n, 5), (n, 5), np.float64)
 
 
 def _row_shape(windows: NDArray[np.int64]) -> tuple[tuple[int, int], tuple[int, int]]:

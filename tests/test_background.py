@@ -639,15 +639,14 @@ def test_images_in_one_row_know_no_gradient_across_it() -> None:
     frames = np.array([[460.0 * k, 1e-6 * (k % 2), H] for k in range(6)])
     a = np.arange(5)
     information = np.tile(np.diag([26624.0, 26624 * 225, 26624 * 21845]), (5, 1, 1))
-    pairs = PairTable(a, a + 1, 230 + 460.0 * a, np.zeros(5), np.zeros((5, 3)), information)
+    pairs = PairTable(a, a + 1, frames[:5, 0] + 230, np.zeros(5), np.zeros((5, 3)), information)
     found = solve(pairs, frames, slope_prior=1e-3)
-    covariance = found.known.blocks(np.repeat(np.arange(6), 1), np.arange(6))[:, 0, 0]
     scale = large_scale(found)
     g = np.zeros((6, 18))
     g[:, ::3] = np.eye(6) - np.column_stack([np.ones(6), frames[:, 0]]) @ np.linalg.pinv(
         np.column_stack([np.ones(6), frames[:, 0]])
     )
-    assert scale.rms == pytest.approx(math.sqrt(found.variance(g).mean()), rel=1e-6) and (covariance > 0).all()
+    assert scale.rms == pytest.approx(math.sqrt(found.variance(g).mean()), rel=1e-6)
     assert np.isfinite(scale.gradient[0]) and math.isnan(scale.gradient[1])
 
 
@@ -659,7 +658,7 @@ def test_a_ring_has_no_common_gradient(prior: float | None) -> None:
     a = np.arange(n)
     b = (a + 1) % n
     truth = np.random.default_rng(34).normal(size=(n, 3)) * (1, 1e-3, 1e-3)
-    x0 = step * (a + 0.5)
+    x0 = frames[:, 0] + step / 2
     affines = np.tile(np.eye(2, 3), (n, 2, 1, 1))
     affines[-1, 1, 0, 2] = -n * step  # the first image, seen from the end of the map
     f = truth[a] - truth[b]

@@ -494,3 +494,23 @@ def test_what_cannot_be_matched_is_refused_before_any_work(
     code = 2 if "steep" in options else 1
     assert message in call("mosaic", survey.folder, "-o", "m.fits", *options, code=code).output
     assert names(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--png", "m.png", "--report", "m"), "another product of this run"),
+        (("--write-corrections", "m.fits"), "another product of this run"),
+        (("--write-corrections", "IMAGE"), "one of the images"),
+        (("--report", "."), "names no file"),
+    ],
+)
+def test_no_product_takes_the_place_of_another_file(
+    tmp_path: Path, survey: Survey, monkeypatch: pytest.MonkeyPatch, options: tuple[str, ...], message: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    image = survey.paths[2]
+    before = image.read_bytes()
+    given = [str(image) if option == "IMAGE" else option for option in options]
+    assert message in call("mosaic", survey.folder, "-o", "m.fits", *given, code=1).output
+    assert names(tmp_path) == [] and image.read_bytes() == before

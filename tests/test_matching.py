@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from astropy.io import fits
 from astropy.table import Table
 from numpy.typing import NDArray
 from surveys import Survey, damage, image_header, make_survey, write_image
@@ -355,3 +356,99 @@ def test_the_phases_of_an_overlap_are_those_of_astropy(survey: Survey) -> None:
             # Pixels of one size, turned by less than a degree: an output pixel begins half a pixel before its middle.
             kept += (kept_variance(u[inside], 1.0) * kept_variance(v[inside], 1.0)).mean()
         assert factor == pytest.approx(2 / kept, rel=0.08)
+
+
+# --- one store, several wishes; one table, several scales ---------------------------------------------------------
+
+
+def test_runs_of_other_wishes_do_not_mix_in_one_store(survey: Survey, tmp_path: Path) -> None:
+    """Their corrections, and their lazy arrays, have names of their own."""
+    plain = dm.mosaic(survey.folder, survey.grid, tmp_path / "run.zarr")
+    locked = dm.mosaic(survey.folder, survey.grid, tmp_path / "run.zarr", lock="image00.fits")
+    before, arrays = plain.compute().data, [plain.data, locked.data]
+    locked.compute()
+    np.testing.assert_array_equal(plain.compute().data, before)
+    assert arrays[0].name != arrays[1].name
+    assert np.nanmax(np.abs((arrays[0] - arrays[1]).compute())) > 1
+    assert np.abs(plain.medians_left()).max() < 0.3
+
+
+def test_a_table_follows_the_zero_point(survey: Survey, tmp_path: Path) -> None:
+    """A table told for 25 mag in a mosaic of 27.5 mag, whose values are ten times as large."""
+    points = dict.fromkeys([path.name for path in survey.paths], 25.0)
+    table = dm.mosaic(survey.folder, survey.grid, zero_point=points).corrections()
+    ten: dict[str, Any] = {"zero_point": points, "zero_point_out": 27.5}
+    given, fitted = (dm.mosaic(survey.folder, survey.grid, **ten, **more).compute().data for more in (
+        {"corrections": table}, {}))  # fmt: skip
+    np.testing.assert_allclose(given, fitted, rtol=1e-5)
+    with pytest.raises(InputError, match=r"zero point 25.0, the mosaic for None"):
+        dm.mosaic(survey.folder, survey.grid, corrections=table).compute()
+    with pytest.raises(InputError, match="'surface_brightness', the mosaic of 'flux_per_pixel'"):
+        dm.mosaic(survey.folder, survey.grid, corrections=table, unit="flux_per_pixel", **ten).compute()
+
+
+def test_a_table_of_energy_follows_the_size_of_the_pixels(survey: Survey) -> None:
+    """Found with pixels of 2 arcsec, applied to such of 1: a quarter of the values is taken out."""
+    energy: dict[str, Any] = {"unit": "flux_per_pixel"}
+    table = dm.mosaic(survey.folder, survey.grid, **energy).corrections()
+    fine = Grid.around("83.8 -5.4", size="0.1 deg", scale="1 arcsec")
+    raw, given = (dm.mosaic(survey.folder, fine, **energy, **more).compute().data.astype(float) for more in (
+        {"background": "none"}, {"corrections": table}))  # fmt: skip
+    coarse = [dm.mosaic(survey.folder, survey.grid, **energy, **more).compute().data.astype(float) for more in (
+        {"background": "none"}, {"corrections": table})]  # fmt: skip
+    taken = np.nansum(raw - given), np.nansum((coarse[0] - coarse[1])[70:250, 70:250])
+    assert taken[0] == pytest.approx(taken[1], abs=0.02 * np.nansum(np.abs(raw - given)))
+
+
+def test_the_unit_of_a_survey_does_not_matter(survey: Survey, tmp_path: Path) -> None:
+    """Pixels of 1e-12 are matched as those of 1."""
+    for path in survey.paths:
+        with fits.open(path) as hdus:
+            write_image(tmp_path / path.name, hdus[0].data.astype(float) * 1e-12, hdus[0].header)
+    small, usual = dm.mosaic(tmp_path, survey.grid), dm.mosaic(survey.folder, survey.grid)
+    np.testing.assert_allclose(small.compute().data * 1e12, usual.compute().data, rtol=1e-5)
+    assert small.background_error_map().rms * 1e12 == pytest.approx(usual.background_error_map().rms, rel=1e-3)
+
+
+@pytest.mark.parametrize("projection", ["CAR", "AIT", "MOL"])
+@pytest.mark.parametrize("lat", [0, 45])
+def test_an_image_astride_the_seam_is_given_the_plane_that_it_has(tmp_path: Path, projection: str, lat: int) -> None:
+    """A tall image across RA 0 of an all-sky map, of a known plane on the sky: nothing is left of it, to 5 %."""
+    grid = Grid.around("180 0", shape=(360, 720), scale="0.5 deg", projection=projection)
+    image = Grid.around(f"0 {lat}", shape=(60, 30), scale="0.2 deg")
+    y, x = np.mgrid[:60, :30]
+    xi, eta = np.radians(-0.2 * (x - 14.5)), np.radians(0.2 * (y - 29.5))
+    write_image(tmp_path / "i.fits", 3 + 40 * xi - 20 * eta, image.to_header())
+    plane = SkyPlane(0.0, float(lat), 3.0, 40.0, -20.0)
+    mosaic = dm.mosaic(tmp_path, grid, corrections={"i.fits": plane})
+    made = mosaic.compute()
+    left = np.abs(made.data[made.area > 0.5])
+    assert left.size > 200
+    # An affine map follows it, or the summary says that it does not.
+    assert left.max() < 0.05 * 4.2 or "where the map is bent, of i.fits" in str(mosaic.summary)
+    assert left.max() < 0.05 * 4.2 or projection != "CAR"
+
+
+@pytest.mark.parametrize("bad", [5, [1, 2], {"image00.fits": (1, 2, 3)}, {"image00.fits": SkyPlane(0, -95, 1, 0, 0)}])
+def test_what_are_no_corrections_is_refused(survey: Survey, bad: Any) -> None:
+    with pytest.raises(InputError, match="correction"):
+        dm.plan(survey.folder, survey.grid, corrections=bad)
+
+
+def test_parts_that_are_none_are_refused(made: Mosaic) -> None:
+    for part in ((0, 10, 0, 10), "middle"):
+        with pytest.raises(InputError, match="no part of a mosaic"):
+            made.background_error(part)  # type: ignore[arg-type]
+    for side in (-1, 0, 2.5):
+        with pytest.raises(InputError, match="whole number of pixels"):
+            made.background_error_map(side)
+    with pytest.raises(InputError, match="names no images"):
+        dm.plan(made.plan.images, made.grid, anchor=3)  # type: ignore[arg-type]
+
+
+def test_a_name_of_two_images_locks_none(tmp_path: Path, survey: Survey) -> None:
+    for k in range(2):
+        write_image(tmp_path / f"night{k}" / "x.fits", np.zeros((80, 100), np.float32), image_header(30.0 * k))
+    with pytest.raises(InputError, match=r"'x.fits' names 2 images: give the path"):
+        dm.plan(tmp_path, survey.grid, lock="x.fits")
+    assert dm.plan(tmp_path, survey.grid, lock=tmp_path.resolve() / "night1" / "x.fits").locked == (1,)

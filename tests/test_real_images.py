@@ -115,7 +115,7 @@ def test_background_jumps_are_taken_out(jumps: tuple[Mosaic, Store]) -> None:
     made, store = jumps
     before, after = (
         max(abs(median_difference(store, pair, planes)) for pair in made.plan.pairs)
-        for planes in (np.zeros((12, 5)), store.planes("plane"))
+        for planes in (np.zeros((12, 5)), store.planes(made.plan.corrected_by))
     )
     assert before == pytest.approx(141.8, abs=0.1)
     assert after < 1

@@ -37,7 +37,7 @@ def report(made: Mosaic) -> BackgroundReport:
 
 def test_medians_are_those_of_the_pixels(made: Mosaic, report: BackgroundReport) -> None:
     store = Store.open(str(made._path))
-    windows, planes = store.windows(), store.planes("plane")
+    windows, planes = store.windows(), store.planes(made.plan.corrected_by)
     for pair, line in zip(made.plan.pairs, report.pairs, strict=True):
         w = pair.window
         y, x = np.mgrid[w.slices]

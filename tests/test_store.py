@@ -64,8 +64,11 @@ def test_tables_planes_and_mosaic_come_back(tmp_path: Path) -> None:
     planes = np.random.default_rng(1).normal(size=(3, 5))
     store.write_planes("plane", planes)
     np.testing.assert_array_equal(store.planes("plane"), planes)
-    for other in ("none", "level"):  # a run with another background on the same rows is not corrected by these
-        np.testing.assert_array_equal(store.planes(other), np.zeros((3, 5)))
+    store.write_planes("level", -planes)  # a run with another background on the same rows has its own
+    np.testing.assert_array_equal(store.planes("plane"), planes)
+    np.testing.assert_array_equal(store.planes("none"), np.zeros((3, 5)))
+    store.write_planes("plane", 2 * planes)
+    np.testing.assert_array_equal(store.planes("plane"), 2 * planes)
     whole = Window(0, 100, 0, 120)
     with pytest.raises(InputError, match="has lost a chunk of the mosaic"):  # nothing was written yet
         store.read_mosaic("area", whole)
@@ -247,3 +250,25 @@ def test_a_row_can_be_written_over_a_damaged_chunk(
             chunk.write_bytes(chunk.read_bytes()[:77])
         store.write_row(row, draw(WINDOWS[row]), MARK)
         np.testing.assert_array_equal(store.read_row(row, WINDOWS[row], WINDOWS[row])[0], draw(WINDOWS[row])[0])
+
+
+@pytest.mark.parametrize("damage", ["lost", "flipped"])
+def test_damaged_tables_are_errors(tmp_path: Path, damage: str) -> None:
+    """Fits and corrections that were lost or changed are no zeros, and no numbers."""
+    store = create(tmp_path / "run.zarr")
+    store.write_fits(np.ones((4, 6)), "these")
+    store.write_planes("plane", np.ones((3, 5)))
+    for name, read in (
+        ("pairs/fits", lambda: store.fits("these")),
+        ("corrections/plane", lambda: store.planes("plane")),
+    ):
+        (chunk,) = [path for path in (tmp_path / "run.zarr" / name / "c").rglob("*") if path.is_file()]
+        if damage == "lost":
+            chunk.unlink()
+        else:
+            data = bytearray(chunk.read_bytes())
+            data[len(data) // 2] ^= 1
+            chunk.write_bytes(data)
+        with pytest.raises(InputError, match=name):
+            store.fits("these") if name == "pairs/fits" else store.planes("plane")
+    assert store.fits("others") is None

@@ -54,7 +54,8 @@ class Part(NamedTuple):
 class How(NamedTuple):
     """How a run's rows become one."""
 
-    background: str
+    corrected_by: str
+    """Name of the corrections in the store, or "none"."""
     combine: str
     weights: str
 
@@ -134,13 +135,13 @@ def coadd_chunk(
 ) -> NDArray[np.float32]:
     """Task: the product's layers in a window, (2 or 3, ny, nx); the last arguments only order it after its rows."""
     store = Store.open(store_path)
-    return np.stack(_product(store, _Layout.of(store, how.background), window, rows, factors, how)).astype(np.float32)
+    return np.stack(_product(store, _Layout.of(store, how.corrected_by), window, rows, factors, how)).astype(np.float32)
 
 
 def coadd_chunks(store_path: str, chunks: Sequence[tuple[Window, tuple[int, ...], tuple[float, ...]]], how: How) -> int:
     """Task: coadd some chunks (window, rows that reach it, their weights) and store them; gives the pixels written."""
     store = Store.open(store_path)
-    layout = _Layout.of(store, how.background)
+    layout = _Layout.of(store, how.corrected_by)
     for window, rows, factors in chunks:
         store.write_mosaic(window, _product(store, layout, window, rows, factors, how))
     return sum(window.size for window, _, _ in chunks)
@@ -154,8 +155,8 @@ class _Layout(NamedTuple):
     nominal: list[float]
 
     @classmethod
-    def of(cls, store: Store, background: str) -> _Layout:
-        return cls(store.windows(), store.planes(background), store.nominal().tolist())
+    def of(cls, store: Store, corrected_by: str) -> _Layout:
+        return cls(store.windows(), store.planes(corrected_by), store.nominal().tolist())
 
 
 def _product(

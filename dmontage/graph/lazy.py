@@ -48,7 +48,7 @@ def lazy_mosaic(store_path: str, plan: MosaicPlan, *, projected: bool, strict: b
         )
         for i in range(0 if projected else len(plan.rows))
     }
-    how = How(plan.background, plan.combine, plan.weights)
+    how = How(plan.corrected_by, plan.combine, plan.weights)
     name = f"dmontage-coadd-{name_of(run, how, plan.factors)}"
     n_layers = 3 if plan.has_variance else 2
     blocks: list[list[Any]] = []

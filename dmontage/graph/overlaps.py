@@ -62,10 +62,10 @@ def fit_pairs(store_path: str, pairs: Sequence[tuple[int, int, float]]) -> list[
     return [fit_pair(*sums, correlation) for sums, correlation in zip(each, correlations, strict=True)]
 
 
-def medians_left(store_path: str, pairs: Sequence[tuple[int, int]], background: str) -> list[float]:
+def medians_left(store_path: str, pairs: Sequence[tuple[int, int]], corrected_by: str) -> list[float]:
     """Task: medians of some pairs' differences less the corrections that the store has, measured on the pixels."""
     store = Store.open(store_path)
-    planes = [Plane(*numbers) for numbers in store.planes(background).tolist()]
+    planes = [Plane(*numbers) for numbers in store.planes(corrected_by).tolist()]
     medians = []
     for pair, plus, minus in _each(store, pairs):
         a, b, (x0, y0), w = planes[pair.plus], planes[pair.minus], pair.origin, pair.window

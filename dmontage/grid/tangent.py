@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float64]
 
+_SHORTER = 3
+"""Times that a step is made eight times shorter where it leads off the sky."""
+
 __all__ = ["Tangents", "offsets", "sky_at", "tangents"]
 
 
@@ -54,6 +57,18 @@ def tangents(grid: Grid, pixels: Floats, origins: Floats, steps: Floats) -> Tang
 
     Derivatives are differences over ± ``steps`` (k,) pixels: quadratic terms of the map drop out of them.
     """
+    out = _over(grid, pixels, origins, steps)
+    for _ in range(_SHORTER):
+        lost = np.isnan(out.jacobian).any(axis=(1, 2)) & np.isfinite(out.offset).all(axis=1)
+        if not lost.any():
+            break
+        # A step led off the sky: a shorter one may not.
+        steps = steps / 8
+        out.jacobian[lost] = _over(grid, pixels[lost], origins[lost], steps[lost]).jacobian
+    return out
+
+
+def _over(grid: Grid, pixels: Floats, origins: Floats, steps: Floats) -> Tangents:
     moves = steps[:, None, None] * np.array([[0, 0], [1, 0], [-1, 0], [0, 1], [0, -1]])
     at = offsets(sky_at(grid, pixels[:, None, :] + moves), origins[:, None, :])
     jacobian = np.stack([at[:, 1] - at[:, 2], at[:, 3] - at[:, 4]], axis=-1) / (2 * steps[:, None, None])

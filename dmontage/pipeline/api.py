@@ -44,8 +44,8 @@ def plan(
     pixfrac: float = 1.0,
     kernel: str = "square",
     slope_prior: float | str | None = "auto",
-    anchor: str | Sequence[str] = (),
-    lock: str | Sequence[str] = (),
+    anchor: str | Path | Sequence[str | Path] = (),
+    lock: str | Path | Sequence[str | Path] = (),
     solver: str = "direct",
     corrections: Any = None,
     strict: bool = False,
@@ -122,8 +122,12 @@ def plan(
     return with_prediction(decided)
 
 
-def _names(names: str | Sequence[str]) -> tuple[str, ...]:
-    return (names,) if isinstance(names, str) else tuple(names)
+def _names(names: str | Path | Sequence[str | Path]) -> tuple[str, ...]:
+    if isinstance(names, (str, Path)):
+        names = (names,)
+    if not (isinstance(names, (list, tuple)) and all(isinstance(name, (str, Path)) for name in names)):
+        raise InputError(f"{names!r} names no images: give their file names")
+    return tuple(map(str, names))
 
 
 def mosaic(

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from collections.abc import Mapping
+from dataclasses import astuple
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,23 +18,24 @@ import numpy as np
 from dmontage._version import __version__
 from dmontage.aside import aside
 from dmontage.errors import InputError
+from dmontage.fits_files.common import first_line
 from dmontage.grid.tangent import tangents
-from dmontage.model import SkyPlane
+from dmontage.model import Given, SkyPlane
 from dmontage.sphere import lonlat, unit_vectors
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from astropy.table import Table
     from numpy.typing import NDArray
 
     from dmontage.background import Solution
     from dmontage.pipeline.match import Match
+    from dmontage.planner import MosaicPlan
 
     Floats = NDArray[np.float64]
 
 __all__ = ["correction_table", "given_planes", "read_corrections", "write_table"]
 
+_NO_ORIGIN = "no origin on the sky"
 _COLUMNS = ("file", "ra", "dec", "level", "slope_east", "slope_north")
 
 
@@ -40,7 +43,8 @@ def correction_table(match: Match, solution: Solution) -> Table:
     """The corrections of a plan's images, to be subtracted, with their errors.
 
     Columns: file, ra, dec (ICRS, degrees), level, slope_east, slope_north (per degree), their standard errors
-    (``_error``; NaN from a relaxation), group, and status: "fitted", "level only", "locked", "no overlap".
+    (``_error``; NaN from a relaxation), group, and status: "fitted", "level only", "locked", "no overlap", or
+    "no origin on the sky", whose numbers are NaN. What the values are told in stands in the table's meta.
     """
     from astropy.table import Table
 
@@ -55,28 +59,37 @@ def correction_table(match: Match, solution: Solution) -> Table:
     numbers = np.column_stack([*lonlat(match.sky_origins), values, errors])
     names = [*_COLUMNS[1:], *(f"{name}_error" for name in _COLUMNS[3:])]
     table = Table({"file": files} | dict(zip(names, numbers.T, strict=True)))
-    table["group"], table["status"] = solution.components, _status(solution)
+    table["group"], table["status"] = solution.components, _status(match, solution)
     for name in names[2:]:
         table[name].description = f"unit: {unit}{' per degree' * name.startswith('slope')}"
-    table.meta = {"creator": f"dmontage {__version__}", "gauge": solution.gauge, "frame": "icrs"}
+    table.meta = {
+        "creator": f"dmontage {__version__}", "gauge": solution.gauge, "frame": "icrs", "unit": match.plan.unit,
+        "solid_angle": match.plan.grid.scale**2,
+    }  # fmt: skip
+    if match.plan.zero_point is not None:
+        table.meta["zero_point"] = match.plan.zero_point
     return table
 
 
 def _to_sky(match: Match) -> Floats:
-    """(n, 3, 3) from level and slopes per mosaic pixel to level and slopes per degree towards east and north."""
+    """(n, 3, 3) from level and slopes per mosaic pixel to level and slopes per degree towards east and north.
+
+    NaN for an image whose middle has no tangent plane on the grid.
+    """
     jacobian = match.tangents.jacobian
-    lost = ~np.isfinite(jacobian).all(axis=(1, 2))
-    if lost.any():
-        name = match.plan.images[int(np.argmax(lost))].name
-        raise InputError(f"{name}: its middle is off the sky of the grid, so its correction has no origin")
+    lost = np.isnan(jacobian).any(axis=(1, 2))
     out = np.zeros((len(jacobian), 3, 3))
     out[:, 0, 0] = 1.0
-    out[:, 1:, 1:] = np.radians(np.swapaxes(np.linalg.inv(jacobian), 1, 2))  # per radian, and so much less per degree
+    # Per radian, and so much less per degree.
+    out[:, 1:, 1:] = np.radians(np.swapaxes(np.linalg.inv(np.where(lost.reshape(-1, 1, 1), np.eye(2), jacobian)), 1, 2))
+    out[lost] = np.nan
     return out
 
 
-def _status(solution: Solution) -> list[str]:
+def _status(match: Match, solution: Solution) -> list[str]:
     status = ["fitted"] * len(solution.parameters)
+    for k in np.flatnonzero(np.isnan(match.tangents.jacobian).any(axis=(1, 2))).tolist():
+        status[k] = _NO_ORIGIN
     for word, some in (
         ("level only", solution.level_only), ("no overlap", solution.unpaired), ("locked", solution.locked)
     ):  # fmt: skip
@@ -91,7 +104,7 @@ def write_table(table: Table, path: Path) -> None:
         table.write(part, format="ascii.ecsv", overwrite=True)
 
 
-def read_corrections(source: str | Path | Table | Mapping[str, SkyPlane]) -> tuple[tuple[str, SkyPlane], ...]:
+def read_corrections(source: Any) -> Given:
     """Corrections by image name, from what `correction_table` made, a file of it, or planes by name.
 
     Raises
@@ -105,18 +118,44 @@ def read_corrections(source: str | Path | Table | Mapping[str, SkyPlane]) -> tup
         try:
             source = Table.read(source, format="ascii.ecsv")
         except Exception as error:  # astropy raises what its parsers do
-            raise InputError(f"{source} is no table of corrections (ECSV): {error}") from error
+            raise InputError(f"{source} is no table of corrections (ECSV): {first_line(error)}") from error
     if isinstance(source, Table):
         missing = [name for name in _COLUMNS if name not in source.colnames]
         if missing:
             raise InputError(f"the table of corrections has no column {missing[0]!r}; want {', '.join(_COLUMNS)}")
-        planes = [(str(row["file"]), _sky_plane(row)) for row in source]
+        has_status = "status" in source.colnames
+        rows = [row for row in source if not (has_status and row["status"] == _NO_ORIGIN)]
+        planes = [(str(row["file"]), _sky_plane(row)) for row in rows]
+        told = {name: source.meta[name] for name in ("unit", "solid_angle", "zero_point") if name in source.meta}
+    elif isinstance(source, Mapping) and all(isinstance(plane, SkyPlane) for plane in source.values()):
+        planes, told = [(str(name), plane) for name, plane in source.items()], {}
     else:
-        planes = list(source.items())
+        raise InputError(f"corrections {source!r:.60} are neither a table, nor its file, nor SkyPlanes by file name")
     twice = [name for name, count in Counter(name for name, _ in planes).items() if count > 1]
     if twice:
         raise InputError(f"the table of corrections has {min(twice)!r} twice; keep one of its rows")
-    return tuple(planes)
+    for name, plane in planes:
+        for field, value in zip(_COLUMNS[1:], astuple(plane), strict=True):
+            if not math.isfinite(value) or (field == "dec" and abs(value) > 90):
+                raise InputError(f"correction of {name}: {field} is {value}, not a finite number in range")
+    return Given(tuple(planes), **told)
+
+
+def _scale_of(given: Given, plan: MosaicPlan) -> float:
+    """What values of given corrections are multiplied by to be a plan's; InputError where that cannot be told."""
+    if given.unit is not None and given.unit != plan.unit:
+        raise InputError(f"the corrections are of unit {given.unit!r}, the mosaic of {plan.unit!r}: match anew")
+    if (given.zero_point is None) != (plan.zero_point is None) and given.unit is not None:
+        raise InputError(
+            f"the corrections are told for zero point {given.zero_point}, the mosaic for {plan.zero_point}: "
+            "give both (zero_point) or none"
+        )
+    scale = 1.0
+    if given.zero_point is not None and plan.zero_point is not None:
+        scale *= 10 ** (-0.4 * (given.zero_point - plan.zero_point))
+    if plan.unit == "flux_per_pixel" and given.solid_angle is not None:
+        scale *= plan.grid.scale**2 / given.solid_angle
+    return scale
 
 
 def _sky_plane(row: Any) -> SkyPlane:
@@ -126,41 +165,45 @@ def _sky_plane(row: Any) -> SkyPlane:
 
 def _number(row: Any, name: str) -> float:
     try:
-        value = float(row[name])
-    except (TypeError, ValueError):
-        value = math.nan
-    if not math.isfinite(value) or (name == "dec" and abs(value) > 90):
-        raise InputError(f"correction of {row['file']}: {name} is {row[name]!r}, not a finite number in range")
-    return value
+        return float(row[name])
+    except (TypeError, ValueError) as error:
+        raise InputError(f"correction of {row['file']}: {name} is {row[name]!r}, not a number") from error
 
 
-def given_planes(match: Match) -> tuple[Floats, tuple[str, ...]]:
-    """(rows, 5) planes of a plan's rows from the corrections that were given, and the images that have none.
+def given_planes(match: Match) -> tuple[Floats, tuple[str, ...], tuple[str, ...]]:
+    """Planes (rows, 5) of a plan's rows from the corrections that were given; images without, and images bent.
 
-    A row sees its image's plane through the affine map about the middle of its own window.
+    A row sees its image's plane through the affine map about the middle of what it covers. Where the grid is bent
+    there, slopes are followed roughly only.
     """
     plan = match.plan
-    given = dict(plan.matching.given or ())
+    source = plan.matching.given or Given(())
+    given, scale = dict(source.planes), _scale_of(source, plan)
     chosen = [given.get(image.name, given.get(image.path)) for image in plan.images]
     if not any(plane is not None for plane in chosen):
         raise InputError(f"the corrections name none of the {len(chosen)} images: {plan.images[0].name}, ...")
     planes = np.zeros((len(plan.rows), 5))
-    seen = [i for i, image in enumerate(plan.image_of) if chosen[image] is not None]
+    covered = match.boxes[:, 2] * match.boxes[:, 3] > 0
+    seen = [i for i, image in enumerate(plan.image_of) if chosen[image] is not None and covered[i]]
     mine = [plane for plane in (chosen[plan.image_of[i]] for i in seen) if plane is not None]
-    windows = [plan.rows[i].window for i in seen]
-    middles = np.array([w.middle for w in windows])
+    middles, steps = match.boxes[seen, :2], np.maximum(match.boxes[seen, 2:].min(axis=1) / 4, 1.0)
     origins = unit_vectors(*np.radians([(p.ra, p.dec) for p in mine]).T)
-    steps = np.array([max(min(w.shape) / 4, 1.0) for w in windows])
     there = tangents(plan.grid, middles, origins, steps)
-    slopes = np.array([(p.slope_east, p.slope_north) for p in mine])
+    slopes = np.array([(p.slope_east, p.slope_north) for p in mine]).reshape(-1, 2)
     planes[seen, 0] = np.array([p.level for p in mine])
     planes[seen, 3:] = middles
-    tilted = slopes.any(axis=1)
-    lost = tilted & ~(np.isfinite(there.jacobian).all(axis=(1, 2)) & np.isfinite(there.offset).all(axis=1))
+    tilted = np.abs(slopes).sum(axis=1) > 0
+    lost = tilted & ~np.isfinite(np.column_stack([there.jacobian.reshape(-1, 4), there.offset])).all(axis=1)
     if lost.any():
         name = plan.rows[seen[int(np.argmax(lost))]].image.name
         raise InputError(f"the correction of {name} has slopes, but its image lies too far from its origin to see them")
     at = np.array(seen)[tilted]
     planes[at, 0] += (slopes[tilted] * there.offset[tilted]).sum(axis=1)
     planes[at, 1:3] = (slopes[tilted, None, :] @ there.jacobian[tilted])[:, 0]
-    return planes, tuple(image.name for image, plane in zip(plan.images, chosen, strict=True) if plane is None)
+    planes[:, :3] *= scale
+    bent = {plan.image_of[i] for i in at} & set(match.level_only)
+    return planes, _names(match, [k for k, plane in enumerate(chosen) if plane is None]), _names(match, sorted(bent))
+
+
+def _names(match: Match, images: list[int]) -> tuple[str, ...]:
+    return tuple(match.plan.images[k].name for k in images)

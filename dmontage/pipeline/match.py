@@ -33,6 +33,8 @@ __all__ = ["Match", "pair_arguments"]
 
 _BENT = 0.05
 """Of half an image: a row in which the tangent plane departs further from an affine map has no slopes."""
+_WOUND = 0.5
+"""The same for an image that lies in one row: it is wound about a pole, or off the sky."""
 _MESH = 33
 """Points along each side of an image that is cut, which tell where its parts lie."""
 
@@ -51,15 +53,20 @@ class Match:
 
     @cached_property
     def main_rows(self) -> NDArray[np.int64]:
-        """(n,) the largest row of each image."""
+        """(n,) the row of each image that covers most."""
         main: dict[int, int] = {}
         for i, image in enumerate(self.plan.image_of):
             main[image] = max(main.get(image, i), i, key=lambda k: (self.boxes[k, 2:].prod(), -k))
         return np.array([main[image] for image in range(self.plan.n_images)], np.int64)
 
     @cached_property
+    def other_rows(self) -> NDArray[np.int64]:
+        """Rows besides the main ones that their images cover some of."""
+        return np.setdiff1d(np.flatnonzero(self.boxes[:, 2:].all(axis=1)), self.main_rows)
+
+    @cached_property
     def boxes(self) -> Floats:
-        """(rows, 4) x, y of the middle of what each row covers, and its width and height; mosaic pixels."""
+        """(rows, 4) x, y of the middle of what each row covers, and its width and height (or 0, 0); mosaic pixels."""
         return np.array([self._box(row) for row in self.plan.rows], float).reshape(-1, 4)
 
     def _box(self, row: Footprint) -> tuple[float, ...]:
@@ -70,9 +77,8 @@ class Match:
             sky = rotate_frame(image.sky(x[None, :], y[:, None]), image.frame, self.plan.grid.frame)
             at = np.stack(self.plan.grid.pixel(sky), axis=-1).reshape(-1, 2)
             at = at[(np.abs(at - w.middle) <= np.array(w.shape[::-1]) / 2).all(axis=1)]
-            if len(at) > 1:
-                low, high = at.min(axis=0), at.max(axis=0)
-                return (*((low + high) / 2), *np.maximum(high - low, 1.0))
+            low, high = (at.min(axis=0), at.max(axis=0)) if len(at) else (np.array(w.middle),) * 2
+            return (*((low + high) / 2), *(np.maximum(high - low, 1.0) if len(at) else (0.0, 0.0)))
         return (*w.middle, w.shape[1], w.shape[0])
 
     @cached_property
@@ -99,7 +105,7 @@ class Match:
     def affines(self) -> Floats | None:
         """(rows, 2, 3) maps from the mosaic's pixels to those of the image's plane; None where all are identities."""
         plan, image_of = self.plan, np.array(self.plan.image_of)
-        others = np.setdiff1d(np.arange(len(plan.rows)), self.main_rows)
+        others = self.other_rows
         if not others.size:
             return None
         affines = np.tile(np.eye(2, 3), (len(plan.rows), 1, 1))
@@ -120,18 +126,26 @@ class Match:
     def level_only(self) -> list[int]:
         """Images that are cut and see no plane: the tangent plane is too far from affine in one of their rows."""
         plan = self.plan
-        cut = [i for i, row in enumerate(plan.rows) if row.mapping.cut]
-        return sorted({plan.image_of[i] for i in cut if self._is_bent(i, plan.image_of[i])})
+        several = {plan.image_of[i] for i in self.other_rows}
+        bent = set()
+        for i, row in enumerate(plan.rows):
+            image = plan.image_of[i]
+            # An image seen from one side only has a plane over the mosaic's pixels, but not about a pole.
+            limit = _BENT if image in several else _WOUND
+            if row.mapping.cut and self.boxes[i, 2:].all() and self._is_bent(i, image, limit):
+                bent.add(image)
+        return sorted(bent)
 
-    def _is_bent(self, i: int, image: int) -> bool:
+    def _is_bent(self, i: int, image: int, limit: float) -> bool:
         middle, sides = self.boxes[i, :2], self.boxes[i, 2:]
         mesh = np.meshgrid(*(sides[:, None] * np.linspace(-0.5, 0.5, 5)))
         pixels = middle + np.stack(mesh, axis=-1).reshape(-1, 2)
         about = self._tangents(middle[None], np.array([image]), sides.min(keepdims=True))
         true = offsets(sky_at(self.plan.grid, pixels), self.sky_origins[image])
         affine = about.offset[0] + (pixels - middle) @ about.jacobian[0].T
-        limit = _BENT * self.frames[image, 2] * self.plan.grid.scale
-        return not bool((np.abs(true - affine) <= limit).all())
+        grid = self.plan.images[image].grid
+        size = max(grid.shape) / 2 * grid.scale
+        return not bool((np.abs(true - affine) <= limit * size).all())
 
     def between_images(self, rows: PairTable, share: Floats) -> PairTable:
         """A table of pairs of rows as one of pairs of images."""
@@ -157,8 +171,8 @@ class Match:
     def solve(self, fits: Sequence[PlaneFit]) -> Solution:
         """Corrections of the images, from the fitted differences of the plan's pairs, in their order."""
         plan, prior = self.plan, self.plan.matching.slope_prior
-        if isinstance(prior, (int, float)):
-            prior = prior * plan.degrees_per_pixel
+        if prior is not None and not isinstance(prior, str):
+            prior = float(prior) * plan.degrees_per_pixel
         share = overlap_geometry(plan, np.array([fit.n_pixels > 0 for fit in fits], bool)).share
         table = self.between_images(PairTable.of(fits), share)
         return self.solved(table, plan.background, prior, plan.matching.solver)
@@ -170,7 +184,7 @@ class Match:
         planes = np.hstack([p, centres])
         if self.affines is None:
             return planes
-        seen = np.setdiff1d(np.arange(len(planes)), self.main_rows)
+        seen = self.other_rows
         turn, shift = self.affines[seen, :, :2], self.affines[seen, :, 2]
         origins = self.boxes[seen, :2]
         at = (turn @ origins[:, :, None])[:, :, 0] + shift

@@ -1,10 +1,16 @@
-"""The geometry of overlaps, from the images' outlines: how much of an overlap there is, and who shares it."""
+"""The geometry of overlaps, from the images' outlines: how much of an overlap there is, and who shares it.
+
+All is looked at on one lattice of points, some 50 along an image: each image marks the points that it covers, and they
+are counted. That takes as long as there are images and pairs, however deep they lie.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
+
+from dmontage.window import Window
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -16,14 +22,12 @@ if TYPE_CHECKING:
 
 __all__ = ["Overlaps", "overlap_geometry"]
 
-_SIDE = 8
-"""Points along each side of an overlap's window at which it is looked at."""
-_BATCH = 512
-"""Pairs looked at at once."""
+_ALONG = 48
+"""Points of the lattice along the shorter side of the median image."""
 
 
 class Overlaps(NamedTuple):
-    """Of the m pairs of a plan, sampled at 8 × 8 points of their windows."""
+    """Of the m pairs of a plan."""
 
     ends: Ints
     """(m, 2) rows plus and minus."""
@@ -39,41 +43,56 @@ class Overlaps(NamedTuple):
     """
 
 
-def overlap_geometry(plan: MosaicPlan, met: NDArray[np.bool_] | None = None) -> Overlaps:
-    """Look at all overlaps of a plan; only pairs that ``met`` in some pixel, (m,), tell who covers those of others."""
-    from scipy.sparse import coo_array
+class _Cover(NamedTuple):
+    """The lattice points of an image's window, in numbers of the lattice, and which of them it covers."""
 
-    m, n = len(plan.pairs), len(plan.rows)
-    ends = np.array([(pair.plus, pair.minus) for pair in plan.pairs], np.int64).reshape(m, 2)
-    sides = np.array([pair.window.shape for pair in plan.pairs], float).reshape(m, 2)
-    outlines = np.array([row.outline for row in plan.rows])
-    known = ends if met is None else ends[met]
-    near = coo_array((np.ones(len(known)), (known[:, 0], known[:, 1])), shape=(n, n)).tocsr()
-    near = near + near.T
-    origins = np.array([pair.origin for pair in plan.pairs], float).reshape(m, 2)
-    t = (np.arange(_SIDE) + 0.5) / _SIDE - 0.5
-    moments, share = np.zeros((m, 3, 3)), np.ones(m)
-    for first in range(0, m, _BATCH):
-        part = slice(first, first + _BATCH)
-        (plus, minus), (height, width) = ends[part].T, sides[part].T
-        u, v = width[:, None] * np.tile(t, _SIDE), height[:, None] * np.repeat(t, _SIDE)
-        points = np.stack((u, v), axis=-1) + origins[part, None]
-        both = _inside(points, outlines[plus]) & _inside(points, outlines[minus])
-        # What overlaps both may cover some of the overlap too.
-        pair, other = near[plus].multiply(near[minus]).nonzero()
-        covered = _inside(points[pair], outlines[other]).astype(np.float64)
-        depth = 2.0 + coo_array((np.ones(pair.size), (pair, np.arange(pair.size))), (len(plus), pair.size)) @ covered
-        n_both = both.sum(axis=1)
-        share[part] = np.where(n_both > 0, (2 / depth * both).sum(axis=1) / np.maximum(n_both, 1), 1.0)
-        design = np.stack((np.ones_like(u), u, v), axis=-1) * both[:, :, None]
-        cell = height * width / _SIDE**2
-        moments[part] = cell[:, None, None] * np.swapaxes(design, 1, 2) @ design
+    window: Window
+    inside: NDArray[np.bool_]
+
+
+def overlap_geometry(plan: MosaicPlan, met: NDArray[np.bool_] | None = None) -> Overlaps:
+    """Look at all overlaps of a plan; images without a pair that ``met`` in some pixel, (m,), cover nothing."""
+    rows, pairs = plan.rows, plan.pairs
+    step = max(1, int(np.median([min(row.window.shape) for row in rows])) // _ALONG)
+    covers = [_cover(row.window, np.array(row.outline), step) for row in rows]
+    ends = np.array([(pair.plus, pair.minus) for pair in pairs], np.int64).reshape(len(pairs), 2)
+    shown = np.unique(ends if met is None else ends[met])
+    low_y, low_x = (min((getattr(c.window, name) for c in covers), default=0) for name in ("y0", "x0"))
+    high_y, high_x = (max((getattr(c.window, name) for c in covers), default=0) for name in ("y1", "x1"))
+    everything = Window(low_y, high_y, low_x, high_x)
+    depth = np.zeros(everything.shape, np.int32)
+    for k in shown:
+        depth[covers[k].window.relative_to(everything).slices] += covers[k].inside
+    moments, share = np.zeros((len(pairs), 3, 3)), np.ones(len(pairs))
+    for k, pair in enumerate(pairs):
+        a, b = covers[pair.plus], covers[pair.minus]
+        common = a.window & b.window
+        both = a.inside[common.relative_to(a.window).slices] & b.inside[common.relative_to(b.window).slices]
+        j, i = np.nonzero(both)
+        if not j.size:  # narrower than the lattice: the window tells
+            moments[k] = _moments(np.zeros(1), np.zeros(1), *pair.window.shape)
+            continue
+        share[k] = np.mean(2 / np.maximum(depth[common.relative_to(everything).slices][both], 2))
+        x0, y0 = pair.origin
+        moments[k] = _moments(float(step) * (common.x0 + i) - x0, float(step) * (common.y0 + j) - y0, step, step)
+    origins = np.array([pair.origin for pair in pairs], float).reshape(len(pairs), 2)
     return Overlaps(ends, origins, moments, share)
 
 
-def _inside(points: Floats, outlines: Floats) -> NDArray[np.bool_]:
-    """(k, p) which of the points (k, p, 2) lie in the convex quadrilaterals (k, 4, 2), of either direction."""
-    edges = np.roll(outlines, -1, axis=1) - outlines
-    to = points[:, :, None, :] - outlines[:, None, :, :]
-    side = edges[:, None, :, 0] * to[..., 1] - edges[:, None, :, 1] * to[..., 0]
-    return np.asarray((side >= 0).all(axis=-1) | (side <= 0).all(axis=-1))
+def _cover(window: Window, outline: Floats, step: int) -> _Cover:
+    """Points at multiples of ``step`` in a window, and those in a convex quadrilateral (4, 2) of either direction."""
+    w = Window(*(-(-edge // step) for edge in (window.y0, window.y1, window.x0, window.x1)))
+    y, x = (np.arange(w.y0, w.y1)[:, None] * step, np.arange(w.x0, w.x1) * step)
+    sides = [
+        dx * (y - y0) - dy * (x - x0)
+        for (x0, y0), (dx, dy) in zip(outline, np.roll(outline, -1, axis=0) - outline, strict=True)
+    ]
+    inside = np.logical_and.reduce([side >= 0 for side in sides])
+    return _Cover(w, inside | np.logical_and.reduce([side <= 0 for side in sides]))
+
+
+def _moments(u: NDArray[Any], v: NDArray[Any], height: float, width: float) -> Floats:
+    """(3, 3) of pixels in boxes about points u, v."""
+    design = np.column_stack([np.ones(u.size), u, v])
+    within = np.diag([0.0, (width**2 - 1) / 12, (height**2 - 1) / 12])
+    return np.asarray(height * width * (design.T @ design + u.size * within))

@@ -118,7 +118,7 @@ class Stages:
 
     @property
     def _how(self) -> How:
-        return How(self.plan.background, self.plan.combine, self.plan.weights)
+        return How(self.plan.corrected_by, self.plan.combine, self.plan.weights)
 
     def _run(self, stage: str, function: Callable[..., Any], arguments: Sequence[tuple[Any, ...]]) -> list[Any]:
         """Run one stage's tasks; their names tell the stage, what it works on and the batch."""
@@ -156,7 +156,11 @@ class Stages:
         if self.plan.background == "none" or self._corrected:
             return
         if self.plan.background == "given":
-            planes, self.summary.uncorrected = given_planes(self._match)
+            planes, self.summary.uncorrected, rough = given_planes(self._match)
+            if rough:
+                self.summary.warnings += (
+                    f"slopes are followed to more than 5 % off, where the map is bent, of {', '.join(rough[:5])}",
+                )
         else:
             if self.solution is None:
                 self.fits = self._fit()
@@ -164,7 +168,7 @@ class Stages:
                     self.solution = self._match.solve(self.fits)
                 self._tell(self.solution)
             planes = self._match.row_planes(self.solution.parameters)
-        self._open().write_planes(self.plan.background, planes)
+        self._open().write_planes(self.plan.corrected_by, planes)
         self._corrected = True
 
     def _fit(self) -> tuple[PlaneFit, ...]:

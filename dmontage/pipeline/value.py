@@ -116,7 +116,7 @@ class Mosaic(Stages):
         """Standard error of the background over a window: how wrong its mean may be because the images' levels are.
 
         Times the solid angle of an aperture it is the systematic error of a flux. What single pixels' noise does is
-        not in it.
+        not in it. Of energy per pixel (``unit="flux_per_pixel"``) it is that per pixel of the mosaic's middle.
 
         Parameters
         ----------
@@ -146,9 +146,11 @@ class Mosaic(Stages):
             g = g - other
         return float(np.sqrt(max(0.0, float(solution.variance(g)[0]))))
 
-    def background_error_map(self, side: int | None = None) -> ErrorMap:
-        """Standard errors of the background over cells of ``side`` pixels (some 32 along the mosaic by default)."""
-        solution, cells = self._solved(), cells_of(self.grid.window, side)
+    def background_error_map(self, side: Any = None) -> ErrorMap:
+        """Standard errors of the background over cells of ``side`` pixels (by default some 32 along the mosaic)."""
+        if side is not None and not (isinstance(side, (int, np.integer)) and side > 0):
+            raise InputError(f"side {side!r} of a cell must be a whole number of pixels above 0")
+        solution, cells = self._solved(), cells_of(self.grid.window, None if side is None else int(side))
         return error_map(solution, cells, *self._background_over(cells))
 
     def medians_left(self) -> tuple[float, ...]:
@@ -158,7 +160,7 @@ class Mosaic(Stages):
         """
         self._solved()
         pairs = [(pair.plus, pair.minus) for pair in self.plan.pairs]
-        tasks = [([pairs[i] for i in batch], self.plan.background) for batch in self.plan.pair_batches]
+        tasks = [([pairs[i] for i in batch], self.plan.corrected_by) for batch in self.plan.pair_batches]
         with self._locked(), self.summary.timed("medians"):
             return tuple(chain.from_iterable(self._run("medians", medians_left, tasks)))
 
@@ -209,6 +211,8 @@ class Mosaic(Stages):
 
 
 def _window(part: Window | Cutout) -> Window:
+    if not isinstance(part, (Window, Cutout)):
+        raise InputError(f"{part!r} is no part of a mosaic: give a Window, or what `cutout` gives")
     return part.window if isinstance(part, Cutout) else part
 
 

@@ -163,6 +163,13 @@ class MosaicPlan:
         numbers = {image: k for k, image in enumerate(self.images)}
         return tuple(numbers[row.image] for row in self.rows)
 
+    @cached_property
+    def corrected_by(self) -> str:
+        """A name of the way in which backgrounds are matched, the same for the same way; "none" where they are not."""
+        if self.background == "none":
+            return "none"
+        return f"{self.background}-{hashlib.sha256(repr(self.matching).encode()).hexdigest()[:16]}"
+
     @property
     def is_matched(self) -> bool:
         """True where backgrounds are to be matched: neither left alone nor corrected by what was given."""
@@ -185,14 +192,18 @@ class MosaicPlan:
         return self._numbers("lock", self.matching.locked)
 
     def _numbers(self, option: str, names: Sequence[str]) -> tuple[int, ...]:
-        """Images by name, or by path; InputError for one that is none of the plan's."""
-        known = {key: k for k, image in enumerate(self.images) for key in (image.path, image.name)}
+        """Images by name, or by path; InputError for one that is none of the plan's, or several."""
+        known: dict[str, set[int]] = defaultdict(set)
+        for k, image in enumerate(self.images):
+            known[image.path].add(k)
+            known[image.name].add(k)
         for name in names:
-            if name not in known:
-                raise InputError(
-                    f"{option} {name!r} is none of the {len(known) // 2} images on the grid: {self.images[0].name}, ..."
-                )
-        return tuple(dict.fromkeys(known[name] for name in names))
+            if not isinstance(name, str) or name not in known:
+                some = f"{self.n_images} images on the grid: {self.images[0].name}, ..."
+                raise InputError(f"{option} {name!r} is none of the {some}")
+            if len(known[name]) > 1:
+                raise InputError(f"{option} {name!r} names {len(known[name])} images: give the path of one")
+        return tuple(dict.fromkeys(k for name in names for k in known[name]))
 
     @cached_property
     def sub_out(self) -> int:

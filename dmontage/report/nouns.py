@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from dmontage.aside import aside
+from dmontage.errors import InputError
 from dmontage.pipeline.prediction import advice
 
 if TYPE_CHECKING:
@@ -185,7 +186,9 @@ class BackgroundReport:
 
 
 def report_paths(stem: Path) -> list[Path]:
-    """The text, the JSON and the picture of a report."""
+    """The text, the JSON and the picture of a report; InputError for a stem that names no file."""
+    if not stem.name:
+        raise InputError(f"{str(stem)!r} names no file: give a stem, as 'background'")
     return [stem.with_name(f"{stem.name}.{suffix}") for suffix in ("txt", "json", "png")]
 
 
