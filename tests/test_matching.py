@@ -204,7 +204,7 @@ def test_relaxation_matches_and_has_no_errors(survey: Survey) -> None:
         with pytest.raises(InputError, match="solver='direct'"):
             ask()
     report = dm.background_report(relaxed)
-    assert report.large_scale is None and "a relaxation has none" in str(report)
+    assert report.large_scale is None and "not known from a relaxation" in str(report)
 
 
 # --- stored fits --------------------------------------------------------------------------------------------------

@@ -245,3 +245,20 @@ def test_three_bands_lie_on_one_grid() -> None:
         mapping = made.plan.rows[0].mapping
         assert mapping.patches[0].shift == (0, 0) and mapping.bound == 0
         np.testing.assert_array_equal(made.compute().data, read(image).astype(np.float32))
+
+
+def test_relaxation_takes_the_jumps_out_too() -> None:
+    """Images of one scan share raw pixels: weighed by noise, they would tie each other down for ever."""
+    made = dm.mosaic(DATA / "orion-bgjump", solver="relaxation")
+    assert np.abs(made.medians_left()).max() < 1 and made.summary.rms_before > 50
+
+
+def test_every_jump_that_is_left_is_told_of() -> None:
+    """None is left above three of its standard errors and 0.2 DN without the report naming it."""
+    report = dm.background_report(dm.mosaic(DATA / "orion-bgjump"))
+    named = {(pair.plus, pair.minus) for pair in (*report.named, *report.rejected)}
+    assert len(report.pairs) == 26 and report.rms_before > 50 and report.rms_after < 0.1
+    for pair in report.pairs:
+        assert pair.n_pixels > 1000 and np.isfinite(pair.after) and 0 < pair.error < 0.1
+        assert abs(pair.after) <= 3 * pair.error + 0.2 or (pair.plus, pair.minus) in named
+        assert f"{pair.plus}  {pair.minus}" in str(report)

@@ -11,13 +11,14 @@ import pytest
 from astropy.io import fits
 from PIL import Image
 from scipy.sparse import csr_array
-from surveys import Survey, make_survey
+from surveys import Survey, image_header, make_survey, write_image
 
 import dmontage as dm
 from dmontage.background import LargeScale, Mode, large_scale
 from dmontage.pipeline import Mosaic
 from dmontage.report import BackgroundReport
 from dmontage.store import Store
+from dmontage.window import Window
 
 
 @pytest.fixture(scope="module")
@@ -136,6 +137,25 @@ def test_the_large_scale_error_is_that_of_the_covariance(made: Mosaic) -> None:
 def test_advice_is_given_where_the_largest_scales_are_not_known(report: BackgroundReport) -> None:
     bad = LargeScale(9, 0.5 * report.noise, (1.0, 1.0), (Mode("a bowl", 0.4, 0.6),))
     vague = replace(report, large_scale=bad)
-    assert "match levels only" in vague.advice and f"advice    {vague.advice}" in str(vague)
+    assert "compare what levels alone leave" in vague.advice and f"advice    {vague.advice}" in str(vague)
     level = replace(vague, model="level")
-    assert "match levels" not in level.advice and "lock images" in level.advice
+    assert "levels alone" not in level.advice and "lock images" in level.advice
+
+
+def test_what_no_overlap_tells_is_not_known(tmp_path: Path) -> None:
+    """Two images that match and one beside them: its level has no error, nor has the background where it lies."""
+    for k, dx in enumerate((0.0, 70.0, 400.0)):
+        values = 10.0 * k + np.random.default_rng(k).standard_normal((80, 100))
+        write_image(tmp_path / f"i{k}.fits", values.astype(np.float32), image_header(dx))
+    mosaic = dm.mosaic(tmp_path)
+    report = dm.background_report(mosaic)
+    assert report.unpaired == ("i2.fits",) and "unpaired  no overlap tells their level: i2.fits" in str(report)
+    assert [np.isnan(line.level_error) for line in report.images] == [False, False, True]
+    assert report.error_map is not None
+    known = np.isfinite(report.error_map.error)
+    covered = np.isfinite(report.error_map.correction)
+    assert known.any() and (covered & ~known).any()
+    x, y = mosaic.solution.centres[2] if mosaic.solution else (0, 0)
+    assert mosaic.background_error(Window(int(y) - 5, int(y) + 5, int(x) - 5, int(x) + 5)) == np.inf
+    alone = dm.background_report(dm.mosaic([tmp_path / "i0.fits", tmp_path / "i2.fits"]))
+    assert "none: nothing was matched" in str(alone) and len(alone.write(tmp_path / "alone")) == 3

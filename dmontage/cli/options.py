@@ -52,8 +52,8 @@ how = options(
                  help="Match the images by a level and two slopes each, by a level, or not."),
     click.option("--slope-prior", default="auto", show_default=True, callback=lambda _, __, text: _prior(text),
                  help="Standard deviation of the slopes' prior, per degree; 'auto' from the overlaps, or 'none'."),
-    click.option("--anchor", multiple=True, metavar="IMAGE", help="Image whose correction is zero, or of several "
-                 "(again) the mean; that of all images if none is named."),
+    click.option("--anchor", multiple=True, metavar="IMAGE", help="Image whose correction is zero at its middle, or "
+                 "of several (again) the mean; that of all images if none is named."),
     click.option("--lock", multiple=True, metavar="IMAGE", help="Image that is not corrected (again for more)."),
     click.option("--solver", type=click.Choice(["direct", "relaxation"]), default="direct", show_default=True,
                  help="Least squares, or the iteration of the Montage papers."),

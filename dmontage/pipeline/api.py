@@ -11,7 +11,8 @@ from dmontage.fits_files import scan
 from dmontage.fits_files.companions import Wanted, find_companions
 from dmontage.grid import Grid
 from dmontage.model import Drop, ImageRef, Images, Matching
-from dmontage.pipeline.corrections import read_corrections
+from dmontage.pipeline.corrections import given_planes, read_corrections
+from dmontage.pipeline.match import Match
 from dmontage.pipeline.prediction import with_prediction
 from dmontage.pipeline.value import Mosaic
 from dmontage.planner import MosaicPlan, make_plan
@@ -91,7 +92,8 @@ def plan(
         Standard deviation of the zero-mean prior that keeps the slopes of background "plane" down, in the unit of the
         pixels per degree; "auto" takes it from the data; None has no prior.
     anchor
-        Name of an image, or several, whose mean correction is zero; that of all images if none is named.
+        Name of an image whose correction is zero at its middle (slopes are fitted still), or of several whose mean is;
+        that of all images if none is named.
     lock
         Names of images that are not corrected at all: the others are fitted to them.
     solver
@@ -119,6 +121,8 @@ def plan(
         matching=matching,
         **options,
     )
+    if given is not None:
+        given_planes(Match(decided))  # what is wrong with them is told before any work
     return with_prediction(decided)
 
 

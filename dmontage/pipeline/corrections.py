@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
 __all__ = ["correction_table", "given_planes", "read_corrections", "write_table"]
 
+_MEANING = "subtract level + slope_east x + slope_north y; x, y: gnomonic offsets in degrees, east and north of ra, dec"
 _NO_ORIGIN = "no origin on the sky"
 _COLUMNS = ("file", "ra", "dec", "level", "slope_east", "slope_north")
 
@@ -43,8 +44,8 @@ def correction_table(match: Match, solution: Solution) -> Table:
     """The corrections of a plan's images, to be subtracted, with their errors.
 
     Columns: file, ra, dec (ICRS, degrees), level, slope_east, slope_north (per degree), their standard errors
-    (``_error``; NaN from a relaxation), group, and status: "fitted", "level only", "locked", "no overlap", or
-    "no origin on the sky", whose numbers are NaN. What the values are told in stands in the table's meta.
+    (``_error``; NaN from a relaxation, and without overlap), group, and status: "fitted", "level only", "locked",
+    "no overlap", or "no origin on the sky", whose numbers are NaN. What values are told in stands in the table's meta.
     """
     from astropy.table import Table
 
@@ -54,6 +55,7 @@ def correction_table(match: Match, solution: Solution) -> Table:
     if solution.normal is not None:
         covariance = to_sky @ solution.covariances @ np.swapaxes(to_sky, 1, 2)
         errors = np.sqrt(np.maximum(np.einsum("kaa->ka", covariance), 0.0))
+        errors[list(solution.unpaired)] = np.nan  # nothing tells their level
     alike = Counter(image.name for image in images)
     files = [image.path if alike[image.name] > 1 else image.name for image in images]
     numbers = np.column_stack([*lonlat(match.sky_origins), values, errors])
@@ -63,7 +65,8 @@ def correction_table(match: Match, solution: Solution) -> Table:
     for name in names[2:]:
         table[name].description = f"unit: {unit}{' per degree' * name.startswith('slope')}"
     table.meta = {
-        "creator": f"dmontage {__version__}", "gauge": solution.gauge, "frame": "icrs", "unit": match.plan.unit,
+        "creator": f"dmontage {__version__}", "meaning": _MEANING, "gauge": solution.gauge, "frame": "icrs",
+        "unit": match.plan.unit,
         "solid_angle": match.plan.grid.scale**2,
     }  # fmt: skip
     if match.plan.zero_point is not None:

@@ -175,6 +175,11 @@ class Match:
             prior = float(prior) * plan.degrees_per_pixel
         share = overlap_geometry(plan, np.array([fit.n_pixels > 0 for fit in fits], bool)).share
         table = self.between_images(PairTable.of(fits), share)
+        if plan.matching.solver == "relaxation":
+            # As in Montage an overlap weighs by its pixels, not by their noise: two images that share their raw pixels
+            # would tie each other down, and nothing would move in ten thousand steps.
+            squares = np.array([fit.rms**2 for fit in fits])
+            table = replace(table, information=table.information * squares[:, None, None])
         return self.solved(table, plan.background, prior, plan.matching.solver)
 
     def row_planes(self, parameters: Floats) -> Floats:

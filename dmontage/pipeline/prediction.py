@@ -50,7 +50,7 @@ def advice(error: float, model: str) -> str:
     """What to do about an error on the largest scales, in units of an input pixel's noise; empty where it is small."""
     if error <= _WORTH_ADVICE:
         return ""
-    remedy = "match levels only (background 'level'), or lock images that are known to be right"
+    remedy = "compare what levels alone leave (background 'level'), or lock images that are known to be right"
     if model == "level":
         remedy = "lock images that are known to be right"
     return f"the overlaps leave an error of {error:.2g} of the noise on the largest scales: {remedy}"

@@ -83,7 +83,7 @@ class Summary:
         if self.level_only:
             lines.append(f"  levels    matched without slopes, which nothing tells: {_some(self.level_only)}")
         if self.uncorrected:
-            lines.append(f"  left      no correction was given: {_some(self.uncorrected)}")
+            lines.append(f"  warning   used uncorrected, no correction was given: {_some(self.uncorrected)}")
         if self.unpaired:
             lines.append(f"  unpaired  not matched, too little overlap: {_some(self.unpaired)}")
         if self.groups > 1:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float64]
 
-__all__ = ["ErrorMap", "cells_of", "error_map", "functionals", "one_cell", "plane_functionals"]
+__all__ = ["ErrorMap", "cells_of", "error_map", "functionals", "one_cell", "plane_functionals", "unknown_in"]
 
 _SIDE = 32
 """Cells along the longer side of a map of errors."""
@@ -34,7 +34,8 @@ class ErrorMap(NamedTuple):
     """Standard errors of the mosaic's background, by cells."""
 
     error: Floats
-    """(ny, nx) of the mean over each cell, once one plane over the whole mosaic is taken out; NaN where it is blank."""
+    """(ny, nx) of the mean over each cell, once one plane over the whole mosaic is taken out; NaN where it is blank, or
+    where an image without overlap has a part in it."""
     total: Floats
     """(ny, nx) in the stated gauge: with what is not known of a common gradient."""
     correction: Floats
@@ -115,6 +116,13 @@ def _design(cells: Cells, some: Any) -> Floats:
     return np.column_stack([np.ones(x.size), x, y])
 
 
+def unknown_in(solution: Solution, g: Any) -> NDArray[np.bool_]:
+    """(k,) where functionals (k, 3n) contain an image without overlap, whose level nothing tells."""
+    alone = np.zeros(g.shape[1])
+    alone[3 * np.array(solution.unpaired, np.int64)] = 1.0
+    return np.asarray(abs(g) @ alone > 0)
+
+
 def error_map(solution: Solution, cells: Cells, g: Any, covered: Floats) -> ErrorMap:
     """Standard errors of the background in each cell, from what `functionals` gives."""
     known = np.flatnonzero(covered > 0)
@@ -125,7 +133,9 @@ def error_map(solution: Solution, cells: Cells, g: Any, covered: Floats) -> Erro
         of_plane = solution.known.covariance_times(plane.T)
         square = solution.variance(g[known])
         total[known] = np.sqrt(np.maximum(square, 0))
+        unknown = unknown_in(solution, g[known])
+        total[known[unknown]] = np.nan
         square += ((design @ (plane @ of_plane) - 2 * (g[known] @ of_plane)) * design).sum(axis=1)
-        error[known] = np.sqrt(np.maximum(square, 0))
+        error[known] = np.where(unknown, np.nan, np.sqrt(np.maximum(square, 0)))
     error, total, correction = (a.reshape(cells.shape) for a in (error, total, correction))
     return ErrorMap(error, total, correction, cells)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -19,7 +20,15 @@ from dmontage.grid import Grid
 from dmontage.pipeline.corrections import correction_table, write_table
 from dmontage.pipeline.products import product_paths, write_products
 from dmontage.pipeline.stages import Stages
-from dmontage.pipeline.uncertainty import ErrorMap, cells_of, error_map, functionals, one_cell, plane_functionals
+from dmontage.pipeline.uncertainty import (
+    ErrorMap,
+    cells_of,
+    error_map,
+    functionals,
+    one_cell,
+    plane_functionals,
+    unknown_in,
+)
 from dmontage.window import Window
 
 if TYPE_CHECKING:
@@ -98,7 +107,7 @@ class Mosaic(Stages):
         return self
 
     def corrections(self) -> Any:
-        """The corrections of all images as an astropy table: planes on the sky, with errors.
+        """The corrections of all images, to be subtracted, as an astropy table: planes on the sky, with errors.
 
         See `dmontage.pipeline.corrections.correction_table` for its columns; ``write_corrections`` makes a file of it,
         which ``corrections=`` of another mosaic applies without fitting.
@@ -130,8 +139,10 @@ class Mosaic(Stages):
         Returns
         -------
         float
-            One standard deviation, in the unit of the pixels.
+            One standard deviation, in the unit of the pixels; infinite where an image without overlap has a part in it.
         """
+        from scipy.sparse import csr_array
+
         solution, (g, covered) = self._solved(), self._background_over(one_cell(_window(window)))
         if not covered.any():
             raise InputError(f"{_window(window)} has no pixel with a value: its background has no error")
@@ -144,6 +155,8 @@ class Mosaic(Stages):
             if not covered.any():
                 raise InputError(f"{_window(relative_to)} has no pixel with a value to compare with")
             g = g - other
+        if unknown_in(solution, csr_array(g))[0]:
+            return math.inf
         return float(np.sqrt(max(0.0, float(solution.variance(g)[0]))))
 
     def background_error_map(self, side: Any = None) -> ErrorMap:

@@ -185,13 +185,28 @@ def _check_together(plan: MosaicPlan) -> None:
         )
     if plan.quality.min_weight and not plan.has_weight:
         raise InputError(f"min_weight {plan.quality.min_weight:g} needs weights of pixels: give a weight_map")
-    if not plan.is_matched and (plan.anchors or plan.locked):
-        raise InputError(f"anchors and locks have no meaning with background {plan.background!r}: leave them out")
-    both = sorted({*plan.matching.anchors} & {*plan.matching.locked})
-    if both:
-        raise InputError(f"image {both[0]!r} is both an anchor and locked: a locked image needs no anchor")
+    _check_matching(plan)
     if plan.quality.good_bits and not any(companions.mask for companions in plan.companions):
         raise InputError(f"good_bits {plan.quality.good_bits} needs bits: give a mask")
+
+
+def _check_matching(plan: MosaicPlan) -> None:
+    """Wishes about the match of backgrounds that contradict it, or each other."""
+    matching = plan.matching
+    wished = {
+        "anchor": plan.anchors, "lock": plan.locked, "slope_prior": matching.slope_prior != "auto",
+        "solver": matching.solver != "direct",
+    }  # fmt: skip
+    if not plan.is_matched and any(wished.values()):
+        name = next(name for name, wish in wished.items() if wish)
+        how = "background 'none'" if plan.background == "none" else "corrections that are given"
+        raise InputError(f"{name} has no meaning with {how}: leave it out")
+    if wished["slope_prior"] and (plan.background == "level" or matching.solver == "relaxation"):
+        what = "background 'level'" if plan.background == "level" else "solver 'relaxation'"
+        raise InputError(f"slope_prior has no meaning with {what}: leave it out")
+    both = sorted({*plan.anchors} & {*plan.locked})
+    if both:
+        raise InputError(f"image {plan.images[both[0]].name!r} is both an anchor and locked: leave out the anchor")
 
 
 def _cube(image: ImageRef) -> str:

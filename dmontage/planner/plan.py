@@ -8,6 +8,7 @@ import math
 from collections import defaultdict
 from dataclasses import astuple, dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -69,8 +70,8 @@ class MosaicPlan:
     matching: Matching
     """How backgrounds are matched, beside the model `background`."""
     large_scale: float | None = None
-    """Predicted error of the background on the largest scales, in units of the noise of an input pixel, with slopes
-    as free as they can be; None where it was not asked for, or nothing is matched."""
+    """Predicted error of the background on the largest scales, in units of the noise of an input pixel, from that noise
+    alone and with free slopes; None where nothing is matched."""
 
     @cached_property
     def chunks(self) -> tuple[tuple[Window, tuple[int, ...]], ...]:
@@ -197,13 +198,16 @@ class MosaicPlan:
         for k, image in enumerate(self.images):
             known[image.path].add(k)
             known[image.name].add(k)
+        found: list[int] = []
         for name in names:
-            if not isinstance(name, str) or name not in known:
+            mine = known.get(name) or known.get(str(Path(name).resolve()), set())
+            if not mine:
                 some = f"{self.n_images} images on the grid: {self.images[0].name}, ..."
                 raise InputError(f"{option} {name!r} is none of the {some}")
-            if len(known[name]) > 1:
-                raise InputError(f"{option} {name!r} names {len(known[name])} images: give the path of one")
-        return tuple(dict.fromkeys(k for name in names for k in known[name]))
+            if len(mine) > 1:
+                raise InputError(f"{option} {name!r} names {len(mine)} images: give the path of one")
+            found += mine
+        return tuple(dict.fromkeys(found))
 
     @cached_property
     def sub_out(self) -> int:

@@ -79,13 +79,14 @@ def _matching_lines(plan: MosaicPlan) -> list[str]:
     if matching.solver != "direct":
         said.append(f"solved by {matching.solver}")
     if plan.background == "plane" and matching.slope_prior != "auto":
-        said.append(f"prior of the slopes {matching.slope_prior} per degree")
+        prior = matching.slope_prior
+        said.append("no prior of the slopes" if prior is None else f"prior of the slopes {prior:g} per degree")
     if said:
         lines.append(f"            {';  '.join(said)}")
     if plan.large_scale is not None:
         lines.append(
-            f"            error on the largest scales at most {plan.large_scale:.2g} of an input pixel's noise, "
-            "beyond a common gradient"
+            f"            error on the largest scales {plan.large_scale:.2g} of an input pixel's noise, "
+            "from that noise alone and with free slopes"
         )
     return lines
 

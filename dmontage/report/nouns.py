@@ -22,6 +22,12 @@ if TYPE_CHECKING:
 
 __all__ = ["BackgroundReport", "ImageLine", "PairLine", "report_paths"]
 
+_WORTH_NAMING = 0.01
+"""Part of the error below which a mode is not told of."""
+_LEGEND = (
+    "kept: pixels within the clip; rms: of a difference pixel; before, after: medians of plus - minus; error: of the "
+    "mean difference, by noise alone; t: what is left over its error, with what the overlaps disagree by beyond noise"
+)
 _SHOWN = 60
 """Pairs that the text lists; the JSON has all."""
 
@@ -87,6 +93,10 @@ class BackgroundReport:
     """Of an input pixel, from the overlaps' scatter in the median."""
     tolerance: float
     """What may be left of an overlap beyond three errors without its being named."""
+    converged: bool
+    """False for a relaxation whose corrections still move."""
+    unpaired: tuple[str, ...]
+    """Images without overlap, whose level nothing tells."""
     pairs: tuple[PairLine, ...]
     images: tuple[ImageLine, ...]
     rms_before: float
@@ -99,7 +109,8 @@ class BackgroundReport:
     @property
     def named(self) -> tuple[PairLine, ...]:
         """Pairs of which more is left than three errors and the tolerance; worst first."""
-        return tuple(sorted((pair for pair in self.pairs if pair.named), key=lambda pair: -abs(pair.after)))
+        some = (pair for pair in self.pairs if pair.named and not pair.rejected)
+        return tuple(sorted(some, key=lambda pair: -abs(pair.after)))
 
     @property
     def rejected(self) -> tuple[PairLine, ...]:
@@ -114,14 +125,20 @@ class BackgroundReport:
 
     def __str__(self) -> str:
         unit = f" {self.unit}" if self.unit else ""
-        lines = [
-            f"background  {self.model}, {self.solver}; gauge: {self.gauge}",
-            f"noise       {self.noise:.4g}{unit} of an input pixel; overlaps disagree by {self.misfit:.3g} beyond it",
-        ]
+        lines = [f"background  {self.model}, {self.solver}; gauge: {self.gauge}"]
+        if not self.converged:
+            lines.append("  warning   the relaxation has not converged: the corrections still move")
+        if self.unpaired:
+            lines.append(f"  unpaired  no overlap tells their level: {', '.join(self.unpaired)}")
+        if not any(pair.n_pixels for pair in self.pairs):
+            return "\n".join([*lines, "overlaps    none: nothing was matched"])
+        beyond = f"; overlaps disagree by {self.misfit:.3g} beyond it" if self.large_scale else ""
+        lines.append(f"noise       {self.noise:.4g}{unit} of an input pixel, if these are independent{beyond}")
         if self.slope_prior is not None:
             lines.append(f"prior       slopes of {self.slope_prior:.4g}{unit} per degree")
         change = f"{self.rms_before:.4g} before, {self.rms_after:.4g} after"
         lines.append(f"overlaps    {len(self.pairs)}; rms of the medians {change}")
+        lines.append(f"  named     those left with more than 3 errors + {self.tolerance:.3g}: {len(self.named)}")
         lines += [f"  left      {p.plus} and {p.minus}: {p.after:.4g} ± {p.error:.2g}" for p in self.named]
         lines += [
             f"  rejected  {p.plus} and {p.minus}: {p.before:.4g} before, {p.after:.4g} after" for p in self.rejected
@@ -132,15 +149,21 @@ class BackgroundReport:
     def _error_lines(self, unit: str) -> list[str]:
         scale, errors = self.large_scale, self.error_map
         if scale is None or errors is None:
-            return ["errors      a relaxation has none"]
+            return ["errors      not known from a relaxation; solve directly for them"]
         sigma = f" ({errors.rms / self.noise:.2g} of the noise)" if self.noise else ""
         x, y = (f"to {g:.3g}" if np.isfinite(g) else "not at all" for g in scale.gradient)
+        largest = f"{scale.rms / self.noise:.2g} of the noise" if self.noise else f"{scale.rms:.3g}"
         lines = [
             f"errors      background known to {errors.rms:.3g}{unit} rms{sigma} beyond a plane, "
             f"{_largest(errors.error):.3g} at the worst",
             f"  gradient  of all images together known {x}{unit} in x and {y}{unit} in y across the mosaic",
+            f"  largest   scales, between the images' middles: {largest}",
         ]
-        lines += [f"  mode      {m.name}: {m.rms:.3g}{unit} rms, {m.share:.0%} of the error" for m in scale.modes]
+        lines += [
+            f"  mode      {m.name}: {m.rms:.3g}{unit} rms, {m.share:.0%} of the error"
+            for m in scale.modes
+            if m.share > _WORTH_NAMING
+        ]
         return [*lines, f"  advice    {self.advice}"] if self.advice else lines
 
     def _pair_table(self) -> list[str]:
@@ -156,6 +179,7 @@ class BackgroundReport:
             aligned = zip(row, widths, "<<>>>>>>><", strict=True)
             texts = [f"{text:{side}{width}}" for text, width, side in aligned]
             lines.append("  ".join(texts).rstrip())
+        lines.append(_LEGEND)
         return lines + ([f"... and {len(order) - _SHOWN} more, in the JSON"] if len(order) > _SHOWN else [])
 
     def to_json(self) -> str:
