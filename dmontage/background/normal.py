@@ -22,10 +22,12 @@ if TYPE_CHECKING:
     from dmontage.background.groups import Gauge
     from dmontage.background.tables import Floats, Ints, PairTable
 
-__all__ = ["BATCH", "Normal", "System"]
+__all__ = ["Normal", "System"]
 
-BATCH = 256
-"""Functionals solved for at once."""
+_BATCH = 256
+"""Functionals solved for at once, and"""
+_MOST = 2**24
+"""their numbers: 128 MB, some times over."""
 
 
 @dataclass(frozen=True)
@@ -140,14 +142,19 @@ class Normal:
         unit = self.unit[:, None]
         return self.gauge.move(unit * self.solve(unit * mine)) / self.weight
 
+    @property
+    def batch(self) -> int:
+        """Functionals that are solved for at once."""
+        return max(3, min(_BATCH, _MOST // max(self.unit.size, 1)))
+
     def of_differences(self, system: System) -> Floats:
         """(m, 3, 3) covariances of what the solution says of the differences of a system's pairs."""
         from scipy.sparse import csr_array
 
         m = len(system.design)
         out = np.empty((m, 3, 3))
-        for k in range(0, m, BATCH // 3):
-            part = slice(k, min(k + BATCH // 3, m))
+        for k in range(0, m, self.batch // 3):
+            part = slice(k, min(k + self.batch // 3, m))
             values = system.design[part] / system.unit[system.index[part]][:, None, :]
             n = len(values)
             rows = np.broadcast_to(np.arange(3 * n).reshape(n, 3, 1), values.shape)

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from dmontage.background.normal import BATCH, Normal
 from dmontage.errors import InputError
 from dmontage.model import Plane
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from dmontage.background.normal import Normal
     from dmontage.background.tables import Floats, Ints, PairTable
 
 __all__ = ["Remainders", "Solution"]
@@ -126,8 +126,9 @@ class Solution:
         g = csr_array(functionals)
         if g.ndim != 2 or g.shape[1] != self.parameters.size:
             raise InputError(f"functionals of shape {g.shape}; want (m, {self.parameters.size}), 3 for each image")
-        rows = range(0, g.shape[0], BATCH)
-        return np.concatenate([self.known.variance(g[k : k + BATCH]) for k in rows] or [np.zeros(0)])
+        batch = self.known.batch
+        rows = range(0, g.shape[0], batch)
+        return np.concatenate([self.known.variance(g[k : k + batch]) for k in rows] or [np.zeros(0)])
 
     @cached_property
     def covariances(self) -> Floats:
