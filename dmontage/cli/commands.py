@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from dmontage.grid import Grid
     from dmontage.model import Images
     from dmontage.pipeline import Mosaic
-    from dmontage.planner import MosaicPlan
 
 __all__ = ["main"]
 
@@ -178,6 +177,7 @@ def _make(
     from dmontage.graph.drive import active_client
     from dmontage.pipeline import Mosaic, plan, product_paths
     from dmontage.pipeline.compiling import seconds_to_compile
+    from dmontage.pipeline.products import check_apart
     from dmontage.report import background_report, report_paths
 
     check_writable(output)
@@ -188,7 +188,7 @@ def _make(
         check_writable(path, suffixes=None)
     store = workdir or output.with_name(f"{output.name}.run.zarr")
     decided = plan(images, grid, strict=strict, **chosen)
-    _check_apart([*product_paths(output, decided), *([png] if png else []), *more], decided)
+    check_apart([*product_paths(output, decided), *([png] if png else []), *more], decided)
     if (report or table) and not decided.is_matched:
         raise InputError(f"background {decided.background!r} matches nothing: leave out --report, --write-corrections")
     if active_client() is None and (seconds := seconds_to_compile(decided)):
@@ -209,15 +209,6 @@ def _make(
             raise
         made.close(remove=workdir is None)
     return made, more
-
-
-def _check_apart(products: list[Path], plan: MosaicPlan) -> None:
-    """InputError where two products, or a product and an image, would be one file."""
-    seen = {Path(image.path).resolve(): "one of the images" for image in plan.files}
-    for path in products:
-        if (place := path.resolve()) in seen:
-            raise InputError(f"cannot write {path}: it is {seen[place]}; name another file")
-        seen[place] = "another product of this run"
 
 
 def _picture(mosaic: Path, png: Path) -> None:

@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from astropy.units import Unit
 
 from dmontage._version import __version__
+from dmontage.errors import InputError
 from dmontage.fits_files import FitsWriter
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
+    from collections.abc import Callable, Sequence
 
     from dmontage.pipeline.summary import Summary
     from dmontage.planner import MosaicPlan
     from dmontage.store import Store
 
-__all__ = ["product_paths", "write_products"]
+__all__ = ["check_apart", "product_paths", "write_products"]
 
 
 def product_paths(path: Path, plan: MosaicPlan) -> list[Path]:
@@ -27,6 +28,15 @@ def product_paths(path: Path, plan: MosaicPlan) -> list[Path]:
     names = ["area"] + ["variance"] * plan.has_variance
     stem = path.name.removesuffix(path.suffix)
     return [path, *(path.with_name(f"{stem}_{name}{path.suffix}") for name in names)]
+
+
+def check_apart(products: Sequence[Path], plan: MosaicPlan) -> None:
+    """InputError where two products, or a product and an image, would be one file."""
+    seen = {Path(ref.path).resolve(): "one of the images" for ref in plan.files}
+    for path in products:
+        if (place := path.resolve()) in seen:
+            raise InputError(f"cannot write {path}: it is {seen[place]}; name another file")
+        seen[place] = "another product of this run"
 
 
 def write_products(

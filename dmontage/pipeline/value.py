@@ -18,7 +18,7 @@ from dmontage.graph.overlaps import medians_left
 from dmontage.graph.shares import Cells, share_sums
 from dmontage.grid import Grid
 from dmontage.pipeline.corrections import correction_table, write_table
-from dmontage.pipeline.products import product_paths, write_products
+from dmontage.pipeline.products import check_apart, product_paths, write_products
 from dmontage.pipeline.stages import Stages
 from dmontage.pipeline.uncertainty import (
     ErrorMap,
@@ -86,17 +86,15 @@ class Mosaic(Stages):
 
         All are written aside and renamed when they are whole.
         """
-        path = Path(path)
-        inputs = {Path(ref.path).resolve() for ref in self.plan.files}
-        for product in product_paths(path, self.plan):
+        path, plan = Path(path), self.plan
+        products = product_paths(path, plan)
+        for product in products:
             check_writable(product)
-            if product.resolve() in inputs:
-                raise InputError(f"cannot write {product}: it is one of the images; name another file")
-        plan, chunks = self.plan, self.plan.chunks
+        check_apart(products, plan)
         with self._locked() as store:
             self._rectify()
             with self.summary.timed("coadd"):
-                tasks = [(window, rows, plan.factors_of(rows)) for window, rows in chunks]
+                tasks = [(window, rows, plan.factors_of(rows)) for window, rows in plan.chunks]
                 batches = [([tasks[i] for i in batch], self._how) for batch in plan.chunk_batches]
                 self._run("coadd", coadd_chunks, batches)
             with self.summary.timed("write"):
