@@ -357,8 +357,7 @@ def test_a_product_is_exact(tmp_path: Path) -> None:
     path = tmp_path / "out.fits"
     with FitsWriter(path, grid, [("BUNIT", "MJy/sr", "unit"), ("NIMAGES", 3, "images")]) as writer:
         assert not path.exists()
-        writer.write_rows(data[:20])
-        writer.write_rows(data[20:])
+        writer.write(Window(0, 50, 0, 37), data)
     with fits.open(path) as hdus:
         hdus.verify("exception")
         np.testing.assert_array_equal(hdus[0].data, data)
@@ -378,16 +377,21 @@ def test_an_exception_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> No
     path.write_bytes(b"the old one")
     grid = field_grid(10)
     with pytest.raises(RuntimeError), FitsWriter(path, grid) as writer:
-        writer.write_rows(band((4, 10)))
+        writer.write(Window(0, 4, 0, 10), band((4, 10)))
         raise RuntimeError
-    with pytest.raises(ValueError, match="4 of 10 rows"), FitsWriter(path, grid) as writer:
-        writer.write_rows(band((4, 10)))
-    with pytest.raises(ValueError, match="do not belong"), FitsWriter(path, grid) as writer:
-        writer.write_rows(band((4, 11)))
+    with pytest.raises(ValueError, match=r"block .* was never written"), FitsWriter(path, field_grid(70)) as writer:
+        writer.write(Window(0, 64, 0, 70), band((64, 70)))
+    for window, shape in (
+        (Window(0, 4, 0, 11), (4, 11)),
+        (Window(0, 4, 0, 10), (4, 9)),
+        (Window(-1, 3, 0, 10), (4, 10)),
+    ):
+        with pytest.raises(ValueError, match="do not belong"), FitsWriter(path, grid) as writer:
+            writer.write(window, band(shape))
     assert path.read_bytes() == b"the old one"
     assert [p.name for p in tmp_path.iterdir()] == ["out.fits"]
     with FitsWriter(path, grid) as writer:
-        writer.write_rows(band((10, 10)))
+        writer.write(grid.window, band((10, 10)))
     np.testing.assert_array_equal(fits.getdata(path), band((10, 10)))
 
 

@@ -82,11 +82,11 @@ def jumps(tmp_path_factory: pytest.TempPathFactory) -> tuple[Mosaic, Store]:
 
 def median_difference(store: Store, pair: OverlapPair, planes: NDArray[np.float64]) -> float:
     """Of the stored rows minus planes, where both images cover nine tenths of a pixel."""
-    windows, w = store.windows(), pair.window
+    windows, w = store.rows.windows(), pair.window
     y, x = np.mgrid[w.slices]
     means, good = [], np.ones(w.shape, bool)
     for row in (pair.plus, pair.minus):
-        flux, area = store.read_row(row, windows[row], w)
+        flux, area = store.projected.read(row, windows[row], w)
         good &= area > 0.9
         level, slope_x, slope_y, x0, y0 = planes[row]
         mean = np.divide(flux, area, out=np.zeros(w.shape), where=area > 0)
@@ -115,7 +115,7 @@ def test_background_jumps_are_taken_out(jumps: tuple[Mosaic, Store]) -> None:
     made, store = jumps
     before, after = (
         max(abs(median_difference(store, pair, planes)) for pair in made.plan.pairs)
-        for planes in (np.zeros((12, 5)), store.planes(made.plan.corrected_by))
+        for planes in (np.zeros((12, 5)), store.tables.planes(made.plan.corrected_by, len(store.rows)))
     )
     assert before == pytest.approx(141.8, abs=0.1)
     assert after < 1
@@ -140,7 +140,7 @@ def source_ratios(folder: Path, **options: Any) -> list[float]:
     store = Store.open(folder / "run.zarr")
     ratios = []
     for pair in made.plan.pairs:
-        rows = [store.read_row(row, made.plan.rows[row].window, pair.window) for row in (pair.plus, pair.minus)]
+        rows = [store.projected.read(row, made.plan.rows[row].window, pair.window) for row in (pair.plus, pair.minus)]
         good = np.all([area > 0.9 for _, area in rows], axis=0)
         if not good.any():
             continue

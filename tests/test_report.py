@@ -37,14 +37,14 @@ def report(made: Mosaic) -> BackgroundReport:
 
 
 def test_medians_are_those_of_the_pixels(made: Mosaic, report: BackgroundReport) -> None:
-    store = Store.open(str(made._path))
-    windows, planes = store.windows(), store.planes(made.plan.corrected_by)
+    store = Store.open(str(made._open().path))
+    windows, planes = store.rows.windows(), store.tables.planes(made.plan.corrected_by, len(store.rows))
     for pair, line in zip(made.plan.pairs, report.pairs, strict=True):
         w = pair.window
         y, x = np.mgrid[w.slices]
         means, good = [], np.ones(w.shape, bool)
         for row in (pair.plus, pair.minus):
-            flux, area = (a.astype(float) for a in store.read_row(row, windows[row], w))
+            flux, area = (a.astype(float) for a in store.projected.read(row, windows[row], w))
             good &= area >= 0.9
             level, slope_x, slope_y, x0, y0 = planes[row]
             mean = np.divide(flux, area, out=np.zeros(w.shape), where=area > 0)

@@ -725,7 +725,7 @@ def test_a_grid_with_tables_is_a_value(tmp_path: Path) -> None:
     hdus.writeto(tmp_path / "in.fits")
     assert Grid.from_header(tmp_path / "in.fits") == grid
     with FitsWriter(tmp_path / "out.fits", grid) as writer:
-        writer.write_rows(np.zeros(SHAPE, np.float32))
+        writer.write(grid.window, np.zeros(SHAPE, np.float32))
     with fits.open(tmp_path / "out.fits") as written:
         written.verify("exception")
         assert apart(grid, astropy_sky(written[0].header, written)) < 1e-9
@@ -884,7 +884,7 @@ def test_coordinates_in_a_table(tmp_path: Path) -> None:
     hdus.writeto(tmp_path / "in.fits")
     assert scan(tmp_path / "in.fits")[0].grid == grid
     with FitsWriter(tmp_path / "out.fits", grid) as writer:
-        writer.write_rows(np.zeros(SHAPE, np.float32))
+        writer.write(grid.window, np.zeros(SHAPE, np.float32))
     with fits.open(tmp_path / "out.fits") as written:
         assert apart(grid, astropy_sky(written[0].header, written)) < 1e-9
     with pytest.raises(InputError, match="CTYPE1 = 'RA---TAB'"):

@@ -1,4 +1,4 @@
-"""A product into a FITS file: streamed beside its final name, renamed when it is whole."""
+"""A product into a FITS file: by offset into a file beside its final name, renamed when it is whole."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ from astropy.io import fits
 
 from dmontage.errors import InputError
 from dmontage.fits_files.common import BLOCK
+from dmontage.fits_files.digest import block_digests, image_digest
 from dmontage.headers import table_hdus
+from dmontage.window import Window
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -42,9 +44,10 @@ def check_writable(path: str | Path, suffixes: tuple[str, ...] | None = (".fits"
 
 
 class FitsWriter:
-    """One float32 image, written band by band beside its final name and renamed when whole.
+    """One float32 image, written window by window in any order beside its final name, and renamed when whole.
 
     Use as a context: leaving it by an exception removes what was written and leaves an existing file as it was.
+    Several threads may write at once.
     """
 
     def __init__(self, path: str | Path, grid: Grid, cards: Iterable[tuple[str, Any, str]] = ()) -> None:
@@ -54,18 +57,20 @@ class FitsWriter:
         header = fits.Header([("SIMPLE", True), ("BITPIX", -32)])
         for card in (*grid.to_header().cards, *cards):
             header.append(card, end=True)
+        header.append(("DATAHASH", "0" * 64, ""), end=True)  # its room: known when all pixels are
         self._header = header
         self._tables = table_hdus(grid.tables)
-        self._rows = 0
+        self._start = 0
+        self._blocks: dict[tuple[int, int], bytes] = {}
         self._file: BinaryIO | None = None
 
     def __enter__(self) -> Self:
         ny, nx = self._shape
         try:
             self._file = self._partial.open("wb")
-            self._file.write(self._header.tostring(padding=True).encode("ascii"))
+            self._start = self._write_header()
             # Reserve the room first: a full disk is told now, not after the work.
-            os.posix_fallocate(self._file.fileno(), 0, self._file.tell() + _padded(4 * ny * nx))
+            os.posix_fallocate(self._file.fileno(), 0, self._start + _padded(4 * ny * nx))
         except OSError as error:
             self._discard()
             raise InputError(
@@ -73,12 +78,23 @@ class FitsWriter:
             ) from error
         return self
 
-    def write_rows(self, rows: NDArray[Any]) -> None:
-        """Append rows of pixels, shape (n, nx)."""
-        if self._file is None or rows.shape[1] != self._shape[1]:
-            raise ValueError(f"rows of shape {rows.shape} do not belong into an image of shape {self._shape}")
-        self._file.write(rows.astype(">f4").tobytes())
-        self._rows += rows.shape[0]
+    def write(self, window: Window, values: NDArray[Any]) -> None:
+        """Write the pixels of a window, whose edges lie on the lattice of `DIGEST_BLOCK` or are those of the image."""
+        if self._file is None or window.shape != values.shape or window not in Window.of_shape(self._shape):
+            raise ValueError(f"{values.shape} pixels for {window} do not belong into an image of {self._shape}")
+        data, nx = values.astype(">f4"), self._shape[1]
+        self._blocks.update(block_digests(window, data))
+        if window.shape[1] == nx:
+            data = data.reshape(1, -1)
+        for k, row in enumerate(data):
+            _write_at(self._file.fileno(), row.data.cast("B"), self._start + 4 * ((window.y0 + k) * nx + window.x0))
+
+    def _write_header(self) -> int:
+        """Write the header, and give its length."""
+        assert self._file is not None
+        text = self._header.tostring(padding=True).encode("ascii")
+        _write_at(self._file.fileno(), memoryview(text), 0)
+        return len(text)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -86,10 +102,17 @@ class FitsWriter:
         if kind is not None or self._file is None:
             self._discard()
             return
-        if self._rows != self._shape[0]:
+        try:
+            self._finish()
+        except BaseException:
             self._discard()
-            raise ValueError(f"{self.path}: {self._rows} of {self._shape[0]} rows were written")
-        self._file.write(b"\0" * (-self._file.tell() % BLOCK))
+            raise
+
+    def _finish(self) -> None:
+        assert self._file is not None
+        self._header["DATAHASH"] = (image_digest(self._blocks, self._shape), "")
+        self._write_header()
+        self._file.seek(0, os.SEEK_END)
         for hdu in self._tables:
             self._file.write(_extension(hdu))
         self._file.flush()
@@ -101,6 +124,12 @@ class FitsWriter:
         if self._file is not None:
             self._file.close()
             self._partial.unlink(missing_ok=True)
+
+
+def _write_at(file: int, data: memoryview, offset: int) -> None:
+    while len(data):
+        n = os.pwrite(file, data, offset)
+        data, offset = data[n:], offset + n
 
 
 def _extension(hdu: Any) -> bytes:

@@ -14,11 +14,13 @@ from dmontage.store import Store
 from dmontage.window import Window
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from numpy.typing import NDArray
 
-__all__ = ["MEDIAN_AREA", "How", "Part", "coadd", "coadd_chunk", "coadd_chunks"]
+    Sink = Callable[[Window, Sequence[NDArray[np.float32]]], None]
+
+__all__ = ["MEDIAN_AREA", "Chunk", "How", "Part", "coadd", "coadd_chunk", "coadd_chunks"]
 
 MEDIAN_AREA = 0.5
 """A contributor to a median covers more than this part of its nominal area."""
@@ -58,6 +60,20 @@ class How(NamedTuple):
     """Name of the corrections in the store, or "none"."""
     combine: str
     weights: str
+    sub_out: int
+    """Parts of an edge of a mosaic pixel, for the polygon whose solid angle counts."""
+
+
+class Chunk(NamedTuple):
+    """A chunk of the product: what one task makes, or a part of it."""
+
+    window: Window
+    rows: tuple[int, ...]
+    """Numbers in the store of the rows that reach it, in the order in which they are added."""
+    factors: tuple[float, ...]
+    """Their images' weights; empty where all weigh the same."""
+    digest: str = ""
+    """Of all that it is made from."""
 
 
 def coadd(
@@ -130,21 +146,31 @@ def _median(window: Window, parts: list[Part], *, weighted: bool) -> tuple[NDArr
     return value, area
 
 
-def coadd_chunk(
-    store_path: str, window: Window, rows: Sequence[int], factors: Sequence[float], how: How, *_: object
-) -> NDArray[np.float32]:
+def coadd_chunk(store_path: str, chunk: Chunk, how: How, *_: object) -> NDArray[np.float32]:
     """Task: the product's layers in a window, (2 or 3, ny, nx); the last arguments only order it after its rows."""
     store = Store.open(store_path)
-    return np.stack(_product(store, _Layout.of(store, how.corrected_by), window, rows, factors, how)).astype(np.float32)
+    return np.stack(_product(store, _Layout.of(store, how.corrected_by), chunk, how)).astype(np.float32)
 
 
-def coadd_chunks(store_path: str, chunks: Sequence[tuple[Window, tuple[int, ...], tuple[float, ...]]], how: How) -> int:
-    """Task: coadd some chunks (window, rows that reach it, their weights) and store them; gives the pixels written."""
+def coadd_chunks(store_path: str, chunks: Sequence[Chunk], how: How, sink: Sink | None = None) -> int:
+    """Task: coadd some chunks and store them; gives the pixels made.
+
+    Parameters
+    ----------
+    sink
+        Takes each chunk's layers (float32) too, while they are at hand; only where the task runs in this process.
+    """
     store = Store.open(store_path)
     layout = _Layout.of(store, how.corrected_by)
-    for window, rows, factors in chunks:
-        store.write_mosaic(window, _product(store, layout, window, rows, factors, how))
-    return sum(window.size for window, _, _ in chunks)
+    made = 0
+    for chunk in chunks:
+        if not store.product.done(chunk.window, chunk.digest):
+            layers = [layer.astype(np.float32) for layer in _product(store, layout, chunk, how)]
+            store.product.write(chunk.window, layers, chunk.digest)
+            made += chunk.window.size
+            if sink is not None:
+                sink(chunk.window, layers)
+    return made
 
 
 class _Layout(NamedTuple):
@@ -156,32 +182,31 @@ class _Layout(NamedTuple):
 
     @classmethod
     def of(cls, store: Store, corrected_by: str) -> _Layout:
-        return cls(store.windows(), store.planes(corrected_by), store.nominal().tolist())
+        planes = store.tables.planes(corrected_by, len(store.rows))
+        return cls(store.rows.windows(), planes, store.rows.nominal().tolist())
 
 
-def _product(
-    store: Store, layout: _Layout, window: Window, rows: Sequence[int], factors: Sequence[float], how: How
-) -> tuple[NDArray[np.float64], ...]:
-    """The product's layers in a window, in the unit of the images; without `factors` all images weigh the same."""
-    parts = _parts(store, layout, window, rows, factors or (1.0,) * len(rows))
-    layers = coadd(window, parts, how.combine, how.weights, variance="variance" in store.layers)
+def _product(store: Store, layout: _Layout, chunk: Chunk, how: How) -> tuple[NDArray[np.float64], ...]:
+    """The product's layers in a window, in the unit of the images."""
+    window = chunk.window
+    parts = _parts(store, layout, chunk)
+    layers = coadd(window, parts, how.combine, how.weights, variance="variance" in store.projected.names)
     run = store.attributes
     if run["unit"] == "surface_brightness" or how.combine == "count":
         return layers
     grid = Grid(run["grid"], (run["shape"][0], run["shape"][1]))
     value, area, *variance = layers
-    sub = run["sub_out"]
+    sub = how.sub_out
     return flux_of(value, grid, window, sub), area, *(flux_of(v, grid, window, sub, power=2) for v in variance)
 
 
-def _parts(
-    store: Store, layout: _Layout, window: Window, rows: Sequence[int], factors: Sequence[float]
-) -> Iterable[Part]:
-    for row, factor in zip(rows, factors, strict=True):
+def _parts(store: Store, layout: _Layout, chunk: Chunk) -> Iterable[Part]:
+    names = store.projected.names
+    for row, factor in zip(chunk.rows, chunk.factors or (1.0,) * len(chunk.rows), strict=True):
         origin = layout.windows[row]
-        common = origin & window
+        common = origin & chunk.window
         if common:
-            sums = dict(zip(store.sums, store.read_row(row, origin, common, store.sums), strict=True))
+            sums = dict(zip(names, store.projected.read(row, origin, common, names), strict=True))
             if "weight" in sums:
-                factor = math.ldexp(factor, store.exponent(row))  # noqa: PLW2901
+                factor = math.ldexp(factor, store.projected.exponent(row))  # noqa: PLW2901
             yield Part(common, plane=layout.planes[row], factor=factor, nominal=layout.nominal[row], **sums)

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     Progress = Callable[[int, int], None]
 
-__all__ = ["Call", "active_client", "connected", "name_of", "run"]
+__all__ = ["Call", "active_client", "connected", "in_process", "name_of", "run"]
 
 
 _WAIT = 60
@@ -81,29 +81,46 @@ def connected(address: str) -> Iterator[None]:
         yield
 
 
+def in_process() -> bool:
+    """Whether tasks run in this process, and may hand arrays to it."""
+    return active_client() is None and config.get("scheduler", None) not in ("processes", "multiprocessing")
+
+
 def name_of(*parts: Any) -> str:
     """A name that is the same for the same parts, in every process."""
     return str(tokenize(*parts))
 
 
-def run(calls: Sequence[Call], progress: Progress | None = None) -> list[Any]:
+def run(
+    calls: Sequence[Call],
+    progress: Progress | None = None,
+    *,
+    collect: Callable[[Any], None] | None = None,
+    workers: int | None = None,
+) -> list[Any]:
     """Run all calls and return their results, in the order of the calls.
 
     Parameters
     ----------
     progress
         Called with (done, total) after each task, from the calling thread's point of view.
+    collect
+        Called with each result as soon as it is there, in the calling thread: what it keeps outlives the rest.
+    workers
+        Threads at most; what dask says, or the processors of this machine, if None. A cluster has its own.
     """
     if not calls:
         return []
     client = active_client()
     if client is not None:
-        return _on_cluster(client, calls, progress)
+        return _on_cluster(client, calls, progress, collect)
     done = 0
 
-    def after(*_: object) -> None:
+    def after(_: object, result: Any, *__: object) -> None:
         nonlocal done
         done += 1
+        if collect is not None:
+            collect(result)
         if progress is not None:
             progress(done, len(calls))
 
@@ -111,10 +128,12 @@ def run(calls: Sequence[Call], progress: Progress | None = None) -> list[Any]:
     # Told by its name, "threads" would make dask import distributed, which takes longer than a small mosaic.
     scheduler = config.get("scheduler", None) or threaded.get
     with Callback(posttask=after):
-        return list(compute(*tasks, scheduler=scheduler, optimize_graph=False))
+        return list(compute(*tasks, scheduler=scheduler, optimize_graph=False, num_workers=workers))
 
 
-def _on_cluster(client: Any, calls: Sequence[Call], progress: Progress | None) -> list[Any]:
+def _on_cluster(
+    client: Any, calls: Sequence[Call], progress: Progress | None, collect: Callable[[Any], None] | None
+) -> list[Any]:
     from distributed import as_completed
 
     futures = {client.submit(c.function, *c.arguments, key=c.key): k for k, c in enumerate(calls)}
@@ -123,6 +142,8 @@ def _on_cluster(client: Any, calls: Sequence[Call], progress: Progress | None) -
         for done, (future, result) in enumerate(as_completed(futures, with_results=True), 1):
             results[futures[future]] = result
             future.release()
+            if collect is not None:
+                collect(result)
             if progress is not None:
                 progress(done, len(calls))
     finally:

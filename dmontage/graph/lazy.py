@@ -10,11 +10,13 @@ import numpy as np
 from dask.delayed import delayed
 
 from dmontage.errors import InputError
-from dmontage.graph.coadd import How, coadd_chunk
+from dmontage.graph.coadd import Chunk, How, coadd_chunk
 from dmontage.graph.drive import name_of
 from dmontage.graph.rows import project_rows
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from dmontage.planner import MosaicPlan
 
 __all__ = ["lazy_mosaic"]
@@ -29,32 +31,37 @@ def project_row(store_path: str, row: int, strict: bool) -> None:
             warnings.warn(f"left out: {receipt['error']}", stacklevel=2)
 
 
-def lazy_mosaic(store_path: str, plan: MosaicPlan, *, projected: bool, strict: bool) -> tuple[Any, ...]:
+def lazy_mosaic(
+    store_path: str, plan: MosaicPlan, numbers: Sequence[int], *, projected: bool, strict: bool
+) -> tuple[Any, ...]:
     """Value, area, and variance where the run has one, of a mosaic as dask arrays (ny, nx) in its chunks.
 
     A chunk depends on its own images and no others. The graph holds row numbers and windows, no pixels.
 
     Parameters
     ----------
+    numbers
+        Of the plan's rows, in the store.
     projected
         True when all rows are in the store already, so that chunks depend on nothing.
     strict
         A damaged image is an error, not a warning.
     """
-    run = name_of(plan.digest, store_path, strict)
+    run = name_of(plan.input_digest, store_path, strict)
     rows = {
         i: delayed(project_row, pure=True, traverse=False)(
-            store_path, i, strict, dask_key_name=f"dmontage-row-{run}-{i}"
+            store_path, numbers[i], strict, dask_key_name=f"dmontage-row-{run}-{i}"
         )
         for i in range(0 if projected else len(plan.rows))
     }
-    how = How(plan.corrected_by, plan.combine, plan.weights)
+    how = How(plan.corrected_by, plan.combine, plan.weights, plan.sub_out)
     name = f"dmontage-coadd-{name_of(run, how, plan.factors)}"
-    n_layers = 3 if plan.has_variance else 2
+    n_layers = len(plan.layers)
     blocks: list[list[Any]] = []
     for k, (chunk, mine) in enumerate(plan.chunks):
         task = delayed(coadd_chunk, pure=True)(
-            store_path, chunk, mine, plan.factors_of(mine), how, *(rows[i] for i in mine if i in rows),
+            store_path, Chunk(chunk, tuple(numbers[i] for i in mine), plan.factors_of(mine)), how,
+            *(rows[i] for i in mine if i in rows),
             dask_key_name=f"{name}-{k}",
         )  # fmt: skip
         if chunk.x0 == 0:

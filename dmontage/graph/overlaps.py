@@ -55,17 +55,20 @@ def fit_pair(pair: OverlapPair, plus: Sums, minus: Sums, correlation: float) -> 
     )
 
 
-def fit_pairs(store_path: str, pairs: Sequence[tuple[int, int, float]]) -> list[PlaneFit]:
-    """Task: fit some pairs (plus, minus, correlation); those with one ``plus`` stand together: it is decoded once."""
+def fit_pairs(store_path: str, pairs: Sequence[tuple[int, int, float]]) -> list[tuple[PlaneFit, float]]:
+    """Task: fit some pairs (plus, minus, correlation); those with one ``plus`` stand together: it is decoded once.
+
+    Gives each fit with its correlation: of pairs of the store's rows.
+    """
     correlations = [correlation for *_, correlation in pairs]
     each = _each(Store.open(store_path), [(plus, minus) for plus, minus, _ in pairs])
-    return [fit_pair(*sums, correlation) for sums, correlation in zip(each, correlations, strict=True)]
+    return [(fit_pair(*sums, correlation), correlation) for sums, correlation in zip(each, correlations, strict=True)]
 
 
 def medians_left(store_path: str, pairs: Sequence[tuple[int, int]], corrected_by: str) -> list[float]:
     """Task: medians of some pairs' differences less the corrections that the store has, measured on the pixels."""
     store = Store.open(store_path)
-    planes = [Plane(*numbers) for numbers in store.planes(corrected_by).tolist()]
+    planes = [Plane(*numbers) for numbers in store.tables.planes(corrected_by, len(store.rows)).tolist()]
     medians = []
     for pair, plus, minus in _each(store, pairs):
         a, b, (x0, y0), w = planes[pair.plus], planes[pair.minus], pair.origin, pair.window
@@ -77,18 +80,18 @@ def medians_left(store_path: str, pairs: Sequence[tuple[int, int]], corrected_by
 
 def _each(store: Store, pairs: Sequence[tuple[int, int]]) -> Iterator[tuple[OverlapPair, Sums, Sums]]:
     """The pairs with what both rows have in their overlap."""
-    windows = store.windows()
+    windows = store.rows.windows()
     drop = Drop(**store.attributes["drop"])
     min_area = MIN_AREA if drop.whole else MIN_OF_DROPS * drop.pixfrac**2
-    names = [name for name in ("flux", "weight", "area") if name in store.sums]
+    names = [name for name in ("flux", "weight", "area") if name in store.projected.names]
     for plus, others in groupby(pairs, key=itemgetter(0)):
         origin = windows[plus]
-        whole = store.read_row(plus, origin, origin, names)
+        whole = store.projected.read(plus, origin, origin, names)
         for _, minus in others:
             pair = OverlapPair(plus, minus, origin & windows[minus])
             part = pair.window.relative_to(origin).slices
             mine = _sums([array[part] for array in whole], min_area)
-            yield pair, mine, _sums(store.read_row(minus, windows[minus], pair.window, names), min_area)
+            yield pair, mine, _sums(store.projected.read(minus, windows[minus], pair.window, names), min_area)
 
 
 def _sums(arrays: Sequence[NDArray[Any]], min_area: float) -> Sums:

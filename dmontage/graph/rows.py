@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import math
 from base64 import b64decode, b64encode
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import numpy as np
 
-from dmontage._version import __version__
 from dmontage.errors import InputError
 from dmontage.fits_files import read
 from dmontage.fits_files.reader import read_map, read_mask
@@ -18,7 +16,7 @@ from dmontage.graph.units import prepared
 from dmontage.grid import Grid
 from dmontage.mapping import Mapping
 from dmontage.model import Companions, Drop, ImageRef
-from dmontage.planner import Footprint, row_digest
+from dmontage.planner import Footprint
 from dmontage.quality import Quality
 from dmontage.store import Mark, Store
 from dmontage.window import Window
@@ -44,26 +42,13 @@ _LIGHTEST, _LEAST_SHARE = 1e-150, 1e-20
 """Least weight, and least in parts of an image's largest: squares stay in double range, slivers of 1e-17 in float32."""
 
 
-def create_store(path: str | Path, plan: MosaicPlan) -> Store:
-    """Lay out the run of a plan, or take it up where it is there already."""
-    ny, nx = plan.grid.shape
-    attributes = {
-        "version": __version__,
-        "grid": plan.grid.header,
-        "shape": [ny, nx],
-        "digest": plan.digest,
-        "unit": plan.unit,
-        "sub_out": plan.sub_out,
-        "drop": asdict(plan.drop),
-        "quality": plan.quality.to_dict(),
-    }
+def create_store(path: str | Path, plan: MosaicPlan) -> tuple[Store, tuple[int, ...]]:
+    """Lay out the run of a plan, or take it up where it is there already; and the numbers of the plan's rows in it."""
     rows = [
-        row_table(row, beside) | {"nominal": nominal}
-        for row, beside, nominal in zip(plan.rows, plan.companions, plan.nominal, strict=True)
+        row_table(row, beside) | {"nominal": nominal, "digest": digest}
+        for row, beside, nominal, digest in zip(plan.rows, plan.companions, plan.nominal, plan.row_digests, strict=True)
     ]
-    return Store.create(
-        path, attributes, rows, (ny, nx), plan.chunk, weighted=plan.has_weight, variance=plan.has_variance
-    )
+    return Store.create(path, {**plan.run, "digest": plan.digest}, rows, plan.sums)
 
 
 def row_table(row: Footprint, beside: Companions = _ALONE) -> dict[str, Any]:
@@ -112,19 +97,18 @@ def project_rows(store_path: str, rows: Sequence[int]) -> list[dict[str, Any]]:
     store = Store.open(store_path)
     run = _Run.of(store)
     receipts = []
-    for number, table in zip(rows, store.table(rows), strict=True):
-        row, beside = row_from_table(table)
-        digest = row_digest(row, beside)
-        mark = store.done(number, digest)
+    for number, table in zip(rows, store.rows.tables(rows), strict=True):
+        mark = store.projected.done(number, table["digest"])
         receipt: dict[str, Any] = {"row": number, "reused": mark is not None}
         if mark is None:
             try:
-                sums, mark = _sums(row, beside, run)
+                sums, mark = _sums(*row_from_table(table), run)
             except InputError as error:
                 mark = Mark()
                 receipt["error"] = str(error)
             else:
-                store.write_row(number, [sums[name] for name in store.sums], digest, mark)
+                done = [sums[name] for name in store.projected.names]
+                store.projected.write(number, done, table["digest"], mark)
         receipts.append(receipt | {"lost": mark.lost, "empty": mark.empty})
     return receipts
 

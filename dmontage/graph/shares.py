@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from dmontage.graph.coadd import How
+    from dmontage.graph.coadd import Chunk, How
 
     Ints = NDArray[np.int64]
 
@@ -64,10 +64,8 @@ class Cells(NamedTuple):
         return x, y
 
 
-def share_sums(
-    store_path: str, parts: Sequence[tuple[Window, tuple[int, ...], tuple[float, ...]]], how: How, cells: Cells
-) -> NDArray[np.float64]:
-    """Task: the rows' shares over cells, of what some windows (with their rows and these' weights) have of them.
+def share_sums(store_path: str, parts: Sequence[Chunk], how: How, cells: Cells) -> NDArray[np.float64]:
+    """Task: the rows' shares over cells, of what some parts of the mosaic have of them.
 
     Returns
     -------
@@ -76,10 +74,10 @@ def share_sums(
         from the middle of the cell.
     """
     store = Store.open(store_path)
-    windows, nominal = store.windows(), store.nominal()
+    windows, nominal = store.rows.windows(), store.rows.nominal()
     middle_x, middle_y = cells.middles
     out = []
-    for window, rows, factors in parts:
+    for window, rows, factors, _ in parts:
         weights = [
             (row, _weights(store, row, windows[row], window, factor, how, float(nominal[row])))
             for row, factor in zip(rows, factors or (1.0,) * len(rows), strict=True)
@@ -108,10 +106,10 @@ def _weights(
 ) -> NDArray[np.float64]:
     """What a row's pixels weigh in the mosaic; of a median's contributors each the same, or its weight."""
     common = origin & window
-    names = [name for name in ("weight", "area") if name in store.sums]
-    *weights, area = (values.astype(np.float64) for values in store.read_row(row, origin, common, names))
+    names = [name for name in ("weight", "area") if name in store.projected.names]
+    *weights, area = (values.astype(np.float64) for values in store.projected.read(row, origin, common, names))
     weight = weights[0] if weights else area
     used = (area > (MEDIAN_AREA * nominal if how.combine == "median" else 0.0)) & (weight > 0)
     if how.weights != "area":
         return used.astype(np.float64)
-    return np.where(used, np.ldexp(factor, store.exponent(row)) * weight, 0.0)
+    return np.where(used, np.ldexp(factor, store.projected.exponent(row)) * weight, 0.0)

@@ -16,7 +16,6 @@ import numpy as np
 from dmontage.background import PairTable, Solution, solve
 from dmontage.grid.tangent import Tangents, offsets, sky_at, tangents
 from dmontage.pipeline.overlap_geometry import overlap_geometry
-from dmontage.pipeline.pair_noise import pair_correlations
 from dmontage.sphere import rotate_frame
 
 if TYPE_CHECKING:
@@ -29,7 +28,7 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float64]
 
-__all__ = ["Match", "pair_arguments"]
+__all__ = ["Match"]
 
 _BENT = 0.05
 """Of half an image: a row in which the tangent plane departs further from an affine map has no slopes."""
@@ -37,12 +36,6 @@ _WOUND = 0.5
 """The same for an image that lies in one row: it is wound about a pole, or off the sky."""
 _MESH = 33
 """Points along each side of an image that is cut, which tell where its parts lie."""
-
-
-def pair_arguments(plan: MosaicPlan) -> list[list[tuple[int, int, float]]]:
-    """Per batch: (plus, minus, what projection enlarges the covariance by) of each pair."""
-    pairs = [(p.plus, p.minus, c) for p, c in zip(plan.pairs, pair_correlations(plan), strict=True)]
-    return [[pairs[i] for i in batch] for batch in plan.pair_batches]
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Products: the FITS files of a mosaic, streamed from its store."""
+"""Products: the FITS files of a mosaic."""
 
 from __future__ import annotations
 
@@ -14,13 +14,16 @@ from dmontage.errors import InputError
 from dmontage.fits_files import FitsWriter
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
+    from typing import Self
+
+    from numpy.typing import NDArray
 
     from dmontage.pipeline.summary import Summary
     from dmontage.planner import MosaicPlan
-    from dmontage.store import Store
+    from dmontage.window import Window
 
-__all__ = ["check_apart", "product_paths", "write_products"]
+__all__ = ["Products", "check_apart", "product_paths"]
 
 
 def product_paths(path: Path, plan: MosaicPlan) -> list[Path]:
@@ -39,26 +42,40 @@ def check_apart(products: Sequence[Path], plan: MosaicPlan) -> None:
         seen[place] = "another product of this run"
 
 
-def write_products(
-    store: Store, plan: MosaicPlan, summary: Summary, path: Path, progress: Callable[[int, int], None]
-) -> None:
-    """Write what a store holds: the mosaic, its area in steradian, its variance; each is renamed when it is whole."""
-    grid = plan.grid
-    ny = grid.shape[0]
-    any_covered = False
-    with ExitStack() as stack:
+class Products:
+    """The files of a mosaic while they are written, a window at a time; each is renamed when all are whole."""
+
+    def __init__(self, path: Path, plan: MosaicPlan, summary: Summary) -> None:
+        self._plan = plan
         files = zip(product_paths(path, plan), _cards(plan, summary), strict=True)
-        writers = [stack.enter_context(FitsWriter(product, grid, cards)) for product, cards in files]
-        for band in grid.window.bands(plan.chunk):
-            for name, writer in zip(store.layers, writers, strict=True):
-                values = store.read_mosaic(name, band)
-                if name == "area":
-                    any_covered = any_covered or bool((values > 0).any())
-                    values = np.where(values > 0, values * grid.solid_angle(band, plan.sub_out), 0.0)
-                writer.write_rows(values)
-            progress(band.y1, ny)
-    if not any_covered:
-        summary.warnings += ("all pixels of the mosaic are blank",)
+        self._writers = [FitsWriter(product, plan.grid, cards) for product, cards in files]
+        self._stack = ExitStack()
+        self.any_covered = False
+        """True when a pixel has a value."""
+
+    def __enter__(self) -> Self:
+        with ExitStack() as stack:
+            for writer in self._writers:
+                stack.enter_context(writer)
+            self._stack = stack.pop_all()
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        self._stack.__exit__(*error)
+
+    def close(self) -> None:
+        """Put all files in their places."""
+        self._stack.close()
+
+    def write(self, window: Window, layers: Sequence[NDArray[np.float32]]) -> None:
+        """Write one chunk of all layers, as the store has them; the area becomes steradian."""
+        plan = self._plan
+        for name, values, writer in zip(plan.layers, layers, self._writers, strict=True):
+            if name == "area":
+                covered = values > 0
+                self.any_covered |= bool(covered.any())
+                values = np.where(covered, values * plan.grid.solid_angle(window, plan.sub_out), 0.0)  # noqa: PLW2901
+            writer.write(window, values)
 
 
 def _cards(plan: MosaicPlan, summary: Summary) -> list[list[tuple[str, Any, str]]]:

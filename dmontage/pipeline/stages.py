@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import tempfile
 from contextlib import contextmanager, suppress
+from dataclasses import astuple, replace
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -11,14 +14,15 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 
 from dmontage.errors import InputError
-from dmontage.graph.coadd import How
+from dmontage.graph.coadd import Chunk, How
 from dmontage.graph.drive import Call, active_client, name_of, run
 from dmontage.graph.overlaps import fit_pairs
 from dmontage.graph.rows import create_store, project_rows
 from dmontage.model import PlaneFit, Skipped
 from dmontage.pipeline.corrections import given_planes
-from dmontage.pipeline.match import Match, pair_arguments
+from dmontage.pipeline.match import Match
 from dmontage.pipeline.outcome import outcome
+from dmontage.pipeline.pair_noise import pair_correlations
 from dmontage.pipeline.summary import Summary
 from dmontage.store import InUseError, Store
 
@@ -30,6 +34,7 @@ if TYPE_CHECKING:
     from dmontage.background import Solution
     from dmontage.grid import Grid
     from dmontage.planner import MosaicPlan
+    from dmontage.window import Window
 
     Progress = Callable[[str, int, int], None]
 
@@ -63,6 +68,8 @@ class Stages:
         self._place = None if store is None else Path(store)
         self._temporary: tempfile.TemporaryDirectory[str] | None = None
         self._store: Store | None = None
+        self._numbers: tuple[int, ...] = ()
+        """Of the plan's rows, in the store."""
         self._receipts: dict[int, dict[str, Any]] = {}
         """Of the rows that the open store holds, or that turned out to be damaged."""
         self._outcome = outcome({}, ())
@@ -101,7 +108,7 @@ class Stages:
     def _locked(self) -> Iterator[Store]:
         """The store, with other drivers kept out."""
         store = self._open()
-        with store.locked(self._path):
+        with store.locked():
             yield store
 
     def _open(self) -> Store:
@@ -112,22 +119,34 @@ class Stages:
                     raise InputError("a mosaic on a cluster needs a store that all workers can reach: give store=...")
                 self._temporary = tempfile.TemporaryDirectory(prefix="dmontage-")
             path = self._place or Path(cast("Any", self._temporary).name) / "run.zarr"
-            self._store = create_store(path, self.plan)
-            self._path = str(Path(path).absolute())
+            self._store, self._numbers = create_store(path, self.plan)
         return self._store
 
     @property
     def _how(self) -> How:
-        return How(self.plan.corrected_by, self.plan.combine, self.plan.weights)
+        return How(self.plan.corrected_by, self.plan.combine, self.plan.weights, self.plan.sub_out)
 
-    def _run(self, stage: str, function: Callable[..., Any], arguments: Sequence[tuple[Any, ...]]) -> list[Any]:
-        """Run one stage's tasks; their names tell the stage, what it works on and the batch."""
-        run_name = name_of(self.plan.digest, self._path, arguments)
+    def _run(
+        self,
+        stage: str,
+        function: Callable[..., Any],
+        arguments: Sequence[tuple[Any, ...]],
+        collect: Callable[[Any], None] | None = None,
+        sink: Any = None,
+    ) -> list[Any]:
+        """Run one stage's tasks; their names tell the stage, what it works on and the batch, but no ``sink``."""
+        path = self._open().path
+        run_name = name_of(self.plan.digest, path, arguments)
+        more = () if sink is None else (sink,)
         calls = [
-            Call(f"dmontage-{stage}-{run_name}-{k}", function, (self._path, *args)) for k, args in enumerate(arguments)
+            Call(f"dmontage-{stage}-{run_name}-{k}", function, (path, *args, *more)) for k, args in enumerate(arguments)
         ]
         self._progress(stage, 0, len(calls))
-        return run(calls, lambda done, total: self._progress(stage, done, total))
+        return run(calls, lambda done, total: self._progress(stage, done, total), collect=collect)
+
+    def _stored(self, rows: Iterable[int]) -> tuple[int, ...]:
+        """Numbers in the store of rows of the plan."""
+        return tuple(self._numbers[row] for row in rows)
 
     def _project(self, rows: Iterable[int]) -> None:
         """Fill rows of the store."""
@@ -137,8 +156,9 @@ class Stages:
             return
         batches = [tuple(row for row in batch if row in missing) for batch in self.plan.row_batches]
         with self.summary.timed("project"):
-            done = self._run("project", project_rows, [(batch,) for batch in batches if batch])
-        receipts = self._receipts | {receipt["row"]: receipt for receipt in chain.from_iterable(done)}
+            done = self._run("project", project_rows, [(self._stored(batch),) for batch in batches if batch])
+        each = zip(chain.from_iterable(batches), chain.from_iterable(done), strict=True)
+        receipts = self._receipts | dict(each)
         found = outcome(receipts, self.plan.image_of)
         if found.failed and (self._strict or len(found.failed) == self.plan.n_images):
             raise InputError(next(iter(found.failed.values())))
@@ -151,38 +171,64 @@ class Stages:
         summary.undefined, summary.reused = found.undefined, found.reused
 
     def _rectify(self) -> None:
-        """Project, fit the overlaps and solve for the corrections; the store keeps these."""
-        self._project(range(len(self.plan.rows)))
-        if self.plan.background == "none" or self._corrected:
+        """Find the corrections, unless the store has them: project, fit the overlaps and solve."""
+        name = self.plan.corrected_by
+        if name == "none" or self._corrected:
             return
-        if self.plan.background == "given":
-            planes, self.summary.uncorrected, rough = given_planes(self._match)
-            if rough:
-                self.summary.warnings += (
-                    f"slopes are followed to more than 5 % off, where the map is bent, of {', '.join(rough[:5])}",
-                )
+        store = self._open()
+        told = store.tables.planes_told(name)
+        if told is not None:
+            self.summary.recall(told)
         else:
-            if self.solution is None:
-                self.fits = self._fit()
-                with self.summary.timed("solve"):
-                    self.solution = self._match.solve(self.fits)
-                self._tell(self.solution)
-            planes = self._match.row_planes(self.solution.parameters)
-        self._open().write_planes(self.plan.corrected_by, planes)
+            planes = self._given() if self.plan.background == "given" else self._match.row_planes(self._solve())
+            rows = np.array(self._numbers, np.float64)[:, None]
+            store.tables.write_planes(name, np.hstack([rows, planes]), self.summary.on_matching())
         self._corrected = True
 
+    def _given(self) -> NDArray[np.float64]:
+        """The rows' planes from corrections that the user has."""
+        planes, self.summary.uncorrected, rough = given_planes(self._match)
+        if rough:
+            self.summary.matching_warnings = (
+                f"slopes are followed to more than 5 % off, where the map is bent, of {', '.join(rough[:5])}",
+            )
+        return planes
+
+    def _solve(self) -> NDArray[np.float64]:
+        """The images' corrections (n, 3), from the overlaps of all of them."""
+        if self.solution is None:
+            self._project(range(len(self.plan.rows)))
+            self.fits = self._fit()
+            with self.summary.timed("solve"):
+                self.solution = self._match.solve(self.fits)
+            self._tell(self.solution)
+        return self.solution.parameters
+
     def _fit(self) -> tuple[PlaneFit, ...]:
-        """The fits of the overlaps; the store keeps them for other models of the background."""
-        store, batches = self._open(), pair_arguments(self.plan)
-        made_from = name_of(self.plan.digest, batches, sorted(self._outcome.failed))
-        kept = store.fits(made_from)
-        if kept is not None:
-            self.summary.fits_reused = True
-            return tuple(map(PlaneFit.from_row, kept.tolist()))
+        """The fits of the overlaps; the store keeps each for runs with other images or models of the background."""
+        plan, store = self.plan, self._open()
+        wanted: list[tuple[int, int, float]] = [
+            (self._numbers[pair.plus], self._numbers[pair.minus], correlation)
+            for pair, correlation in zip(plan.pairs, pair_correlations(plan), strict=True)
+        ]
+        damaged = {row for row, receipt in self._receipts.items() if "error" in receipt}
+        passing = {key for key, pair in zip(wanted, plan.pairs, strict=True) if {pair.plus, pair.minus} & damaged}
+        kept = {
+            (int(row[0]), int(row[1]), row[-1]): PlaneFit.from_row(row[:-1]) for row in store.tables.fits().tolist()
+        }
+        missing = {k for k, key in enumerate(wanted) if key not in kept}
+        batches = [[wanted[k] for k in batch if k in missing] for batch in plan.pair_batches]
+        self.summary.fits_reused = len(wanted) - len(missing)
+
+        def collect(done: list[tuple[PlaneFit, float]]) -> None:
+            new = {(fit.plus, fit.minus, correlation): fit for fit, correlation in done}
+            kept.update(new)
+            store.tables.append_fits(np.array([[*f.to_row(), key[-1]] for key, f in new.items() if key not in passing]))
+
         with self.summary.timed("fit"):
-            fits = tuple(chain.from_iterable(self._run("fit", fit_pairs, [(batch,) for batch in batches])))
-        store.write_fits(np.array([fit.to_row() for fit in fits]), made_from)
-        return fits
+            self._run("fit", fit_pairs, [(batch,) for batch in batches if batch], collect)
+        fits = zip((kept[key] for key in wanted), plan.pairs, strict=True)
+        return tuple(replace(fit, plus=pair.plus, minus=pair.minus) for fit, pair in fits)
 
     def _tell(self, solution: Solution) -> None:
         left, images, summary = solution.remainders, self.plan.images, self.summary
@@ -200,7 +246,7 @@ class Stages:
         summary.groups = max(len(np.unique(paired)), 1)
         summary.gauge = solution.gauge
         if not solution.converged:
-            summary.warnings += (
+            summary.matching_warnings = (
                 f"the relaxation has not converged after {solution.steps} steps: the corrections still move",
             )
 
@@ -209,6 +255,20 @@ class Stages:
         if not self.plan.is_matched:
             raise InputError(f"background {self.plan.background!r} matches nothing here, so nothing is known of errors")
         with self._locked():
+            self._solve()
             self._rectify()
         assert self.solution is not None
         return self.solution
+
+    def _chunk(self, window: Window, rows: Sequence[int], planes: NDArray[np.float64] | None = None) -> Chunk:
+        """What a task needs to make a part of the product; ``planes`` (of the store's rows) go into its digest."""
+        plan = self.plan
+        used = [row for row in rows if "error" not in self._receipts.get(row, {})]
+        chunk = Chunk(window, self._stored(used), plan.factors_of(used))
+        if planes is None:
+            return chunk
+        made_from = [
+            plan.combine, plan.weights, plan.sub_out, list(astuple(window)), chunk.factors,
+            [(plan.row_digests[row], planes[self._numbers[row]].tolist()) for row in used],
+        ]  # fmt: skip
+        return chunk._replace(digest=hashlib.sha256(json.dumps(made_from).encode()).hexdigest())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from dmontage.planner import human
 
@@ -15,6 +15,11 @@ if TYPE_CHECKING:
     from dmontage.model import Skipped
 
 __all__ = ["Summary"]
+
+_ON_MATCHING = (
+    "pairs", "rms_before", "rms_after", "rejected", "gauge", "unpaired", "level_only", "uncorrected", "groups",
+    "matching_warnings",
+)  # fmt: skip
 
 
 @dataclass
@@ -37,8 +42,16 @@ class Summary:
     """Images whose slopes could not be told, or not be applied."""
     uncorrected: tuple[str, ...] = ()
     """Images for which no correction was given."""
-    fits_reused: bool = False
-    """True where the store held the fits of the overlaps already."""
+    matching_warnings: tuple[str, ...] = ()
+    """About the match of the backgrounds."""
+    fits_reused: int = 0
+    """Overlaps whose fits the store held already."""
+    matching_reused: bool = False
+    """True where the store held the corrections already."""
+    chunks: int = 0
+    """Chunks of the mosaic."""
+    chunks_reused: int = 0
+    """Those that the store held already."""
     groups: int = 1
     """Sets of images that are connected by overlaps."""
     reused: int = 0
@@ -55,6 +68,17 @@ class Summary:
     bytes_in: int = 0
     bytes_out: int = 0
 
+    def on_matching(self) -> dict[str, Any]:
+        """What is told of the match of the backgrounds, as JSON values."""
+        return {name: getattr(self, name) for name in _ON_MATCHING}
+
+    def recall(self, told: dict[str, Any]) -> None:
+        """Tell again what `on_matching` gave."""
+        for name in _ON_MATCHING:
+            value = told[name]
+            setattr(self, name, tuple(value) if isinstance(value, list) else value)
+        self.matching_reused = True
+
     @contextmanager
     def timed(self, stage: str) -> Iterator[None]:
         """Add the seconds of what is inside to a stage."""
@@ -70,12 +94,13 @@ class Summary:
         lines += [f"  skipped   {item}" for item in self.skipped]
         if self.empty:
             lines.append(f"  empty     contribute nothing (blank, masked or beside the grid): {_some(self.empty)}")
-        lines += [f"  warning   {text}" for text in self.warnings]
+        lines += [f"  warning   {text}" for text in (*self.warnings, *self.matching_warnings)]
         correlated = f"noise of means over many pixels {self.noise_correlation:.3g} times that of independent ones"
         lines.append(f"projection  error at most {self.error_bound:.1e} px; {correlated}")
         if self.pairs:
             change = f"{self.rms_before:.4g} before, {self.rms_after:.4g} after"
-            kept = " (fits from the store)" if self.fits_reused else ""
+            kept = f" ({self.fits_reused} fits from the store)" if self.fits_reused else ""
+            kept = " (matched before)" if self.matching_reused else kept
             lines.append(f"overlaps    {self.pairs} pairs{kept}; rms difference {change}")
             lines.append(f"  gauge     {self.gauge}")
         if self.rejected:
@@ -92,6 +117,8 @@ class Summary:
             lines.append(
                 f"  off sky   {self.undefined} pixels have a corner where their projection has no sky; left out"
             )
+        if self.chunks_reused:
+            lines.append(f"coadd       {self.chunks} chunks ({self.chunks_reused} from the store)")
         times = ", ".join(f"{stage} {seconds:.2f}" for stage, seconds in self.seconds.items())
         lines.append(f"seconds     {times}; total {sum(self.seconds.values()):.2f}")
         lines.append(f"bytes       {human(self.bytes_in)} of images, {human(self.bytes_out)} written")

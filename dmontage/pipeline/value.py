@@ -13,12 +13,13 @@ import numpy as np
 from dmontage.errors import InputError
 from dmontage.fits_files import check_writable
 from dmontage.graph.coadd import coadd_chunk, coadd_chunks
+from dmontage.graph.drive import in_process
 from dmontage.graph.lazy import lazy_mosaic
 from dmontage.graph.overlaps import medians_left
 from dmontage.graph.shares import Cells, share_sums
 from dmontage.grid import Grid
 from dmontage.pipeline.corrections import correction_table, write_table
-from dmontage.pipeline.products import check_apart, product_paths, write_products
+from dmontage.pipeline.products import Products, check_apart, product_paths
 from dmontage.pipeline.stages import Stages
 from dmontage.pipeline.uncertainty import (
     ErrorMap,
@@ -87,20 +88,19 @@ class Mosaic(Stages):
         All are written aside and renamed when they are whole.
         """
         path, plan = Path(path), self.plan
-        products = product_paths(path, plan)
-        for product in products:
+        paths = product_paths(path, plan)
+        for product in paths:
             check_writable(product)
-        check_apart(products, plan)
-        with self._locked() as store:
+        check_apart(paths, plan)
+        with self._locked():
+            self._project(range(len(plan.rows)))
             self._rectify()
-            with self.summary.timed("coadd"):
-                tasks = [(window, rows, plan.factors_of(rows)) for window, rows in plan.chunks]
-                batches = [([tasks[i] for i in batch], self._how) for batch in plan.chunk_batches]
-                self._run("coadd", coadd_chunks, batches)
-            with self.summary.timed("write"):
-                write_products(
-                    store, plan, self.summary, path, lambda done, total: self._progress("write", done, total)
-                )
+            with Products(path, plan, self.summary) as products:
+                self._coadd(products)
+                with self.summary.timed("write"):
+                    products.close()
+            if not products.any_covered:
+                self.summary.warnings += ("all pixels of the mosaic are blank",)
         self.summary.bytes_out = plan.bytes_out
         return self
 
@@ -170,9 +170,9 @@ class Mosaic(Stages):
         In the unit of the pixels; NaN where a pair has no pixel in which both images are well covered.
         """
         self._solved()
-        pairs = [(pair.plus, pair.minus) for pair in self.plan.pairs]
-        tasks = [([pairs[i] for i in batch], self.plan.corrected_by) for batch in self.plan.pair_batches]
+        pairs = [(self._numbers[pair.plus], self._numbers[pair.minus]) for pair in self.plan.pairs]
         with self._locked(), self.summary.timed("medians"):
+            tasks = [([pairs[i] for i in batch], self.plan.corrected_by) for batch in self.plan.pair_batches]
             return tuple(chain.from_iterable(self._run("medians", medians_left, tasks)))
 
     def _background_over(self, cells: Cells) -> tuple[Any, NDArray[np.float64]]:
@@ -181,25 +181,40 @@ class Mosaic(Stages):
         if key in self._over:
             return self._over[key]
         window = cells.window & self.grid.window
-        batches = [
-            [(chunk & window, rows, plan.factors_of(rows)) for chunk, rows in map(plan.chunks.__getitem__, batch)
-             if chunk & window] for batch in plan.chunk_batches
-        ]  # fmt: skip
         with self._locked(), self.summary.timed("shares"):
+            batches = [
+                [self._chunk(chunk & window, rows) for chunk, rows in map(plan.chunks.__getitem__, batch)
+                 if chunk & window] for batch in plan.chunk_batches
+            ]  # fmt: skip
             done = self._run("shares", share_sums, [(parts, self._how, cells) for parts in batches if parts])
         self._over[key] = functionals(self._match, cells, np.concatenate([np.zeros((0, 6)), *done]))
         return self._over[key]
 
+    def _coadd(self, products: Products) -> None:
+        """Make the chunks that the store does not have, and hand all of them on."""
+        plan, store, summary = self.plan, self._open(), self.summary
+        with summary.timed("coadd"):
+            store.product.lay_out(plan.layers, plan.grid.shape, plan.chunk, {})
+            planes = store.tables.planes(plan.corrected_by, len(store.rows))
+            chunks = [self._chunk(window, rows, planes) for window, rows in plan.chunks]
+            missing = {k for k, chunk in enumerate(chunks) if not store.product.done(chunk.window, chunk.digest)}
+            summary.chunks, summary.chunks_reused = len(chunks), len(chunks) - len(missing)
+            batches = [[chunks[k] for k in batch if k in missing] for batch in plan.chunk_batches]
+            sink = products.write if in_process() else None
+            self._run("coadd", coadd_chunks, [(batch, self._how) for batch in batches if batch], sink=sink)
+            for k, chunk in enumerate(chunks):
+                if sink is None or k not in missing:
+                    products.write(
+                        chunk.window, [store.product.read(name, chunk.window) for name in store.product.layers]
+                    )
+
     def _lazy(self) -> tuple[Any, ...]:
-        if self.plan.background == "none":
-            self._open()
-        else:
-            with self._locked():
-                self._rectify()
+        with self._locked() as store:
+            self._rectify()
         if self._temporary is not None and self._temporary not in _kept:
             _kept.append(self._temporary)
         projected = len(self._receipts) == len(self.plan.rows)
-        return lazy_mosaic(self._path, self.plan, projected=projected, strict=self._strict)
+        return lazy_mosaic(store.path, self.plan, self._numbers, projected=projected, strict=self._strict)
 
     def _pixels(self, window: Window) -> Pixels:
         """The pixels of a window; where no background is matched, only the images under it are projected."""
@@ -207,14 +222,11 @@ class Mosaic(Stages):
         reach = [(chunk & window, rows) for chunk, rows in plan.chunks if chunk & window]
         parts = [(part, tuple(i for i in rows if plan.rows[i].window & part)) for part, rows in reach]
         with self._locked():
-            if plan.background == "none":
-                self._project(chain.from_iterable(rows for _, rows in parts))
-            else:
-                self._rectify()
+            self._rectify()
+            self._project(chain.from_iterable(rows for _, rows in parts))
             with self.summary.timed("coadd"):
-                tasks = [(part, rows, plan.factors_of(rows), self._how) for part, rows in parts]
-                done = self._run("cutout", coadd_chunk, tasks)
-        layers = np.empty((3 if plan.has_variance else 2, *window.shape), np.float32)
+                done = self._run("cutout", coadd_chunk, [(self._chunk(part, rows), self._how) for part, rows in parts])
+        layers = np.empty((len(plan.layers), *window.shape), np.float32)
         for (part, _), values in zip(parts, done, strict=True):
             layers[:, *part.relative_to(window).slices] = values
         data, area, *variance = layers

@@ -95,7 +95,7 @@ def make_plan(
         median image as it lies on the grid; 0 with background "none". The mosaic gets no pixel of it: without a
         background no bit changes, and an image that reaches the margin alone is skipped. Images that are projected on
         the sphere end with the grid, since beyond the edge of a map of all the sky the same sky would come again.
-        Where images reach beyond the grid, runs of different margins share no store.
+        Where images reach beyond the grid, runs of different margins share none of their rows.
     max_bytes
         Refuse a run whose product and store are larger.
 

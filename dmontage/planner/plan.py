@@ -6,10 +6,10 @@ import hashlib
 import json
 import math
 from collections import defaultdict
-from dataclasses import astuple, dataclass
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -166,10 +166,11 @@ class MosaicPlan:
 
     @cached_property
     def corrected_by(self) -> str:
-        """A name of the way in which backgrounds are matched, the same for the same way; "none" where they are not."""
+        """A name of the corrections: the same for the same images, matched in the same way; "none" without any."""
         if self.background == "none":
             return "none"
-        return f"{self.background}-{hashlib.sha256(repr(self.matching).encode()).hexdigest()[:16]}"
+        made_from = f"{self.input_digest}|{self.matching!r}"
+        return f"{self.background}-{hashlib.sha256(made_from.encode()).hexdigest()[:32]}"
 
     @property
     def is_matched(self) -> bool:
@@ -297,13 +298,44 @@ class MosaicPlan:
         ]
         return float(np.median(of_rows))
 
+    @cached_property
+    def run(self) -> dict[str, Any]:
+        """What rows have in common, as JSON values: a store holds rows of one such run."""
+        return {
+            "version": __version__,
+            "grid": self.grid.header,
+            "shape": list(self.grid.shape),
+            "unit": self.unit,
+            "tol": self.tol,
+            "drop": asdict(self.drop),
+            "quality": self.quality.to_dict(),
+            "sums": list(self.sums),
+        }
+
     @property
+    def layers(self) -> tuple[str, ...]:
+        """What the product holds."""
+        return ("mean", "area", *["variance"] * self.has_variance)
+
+    @property
+    def sums(self) -> tuple[str, ...]:
+        """What the store holds of a row."""
+        return ("flux", "area", *["weight"] * self.has_weight, *["variance"] * self.has_variance)
+
+    @cached_property
     def digest(self) -> str:
-        """Tells runs apart whose projected images differ."""
-        rows = [row_digest(row, beside) for row, beside in zip(self.rows, self.companions, strict=True)]
-        grid = [self.grid.header, self.grid.shape]
-        parts = [__version__, self.unit, grid, self.tol, astuple(self.drop), self.quality.to_dict(), rows]
-        return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+        """Tells runs apart that share no projected image."""
+        return hashlib.sha256(json.dumps(self.run).encode()).hexdigest()
+
+    @cached_property
+    def row_digests(self) -> tuple[str, ...]:
+        """Of each row, what changes with all that it is made from, beside the run."""
+        return tuple(row_digest(row, beside) for row, beside in zip(self.rows, self.companions, strict=True))
+
+    @cached_property
+    def input_digest(self) -> str:
+        """Tells plans apart whose rows differ: by the run, or by their images."""
+        return hashlib.sha256(json.dumps([self.digest, self.row_digests]).encode()).hexdigest()
 
     def __str__(self) -> str:
         return plan_text(self)

@@ -95,9 +95,9 @@ def exact_on_plane(side: int, ratio: float, rounds: int, folder: Path) -> None:
         mine = Job(image.grid, big.grid_out, fit_mapping(image.grid, big.grid_out), "plane")
         done = project(read(image), mine, window)
         with FitsWriter(folder / "out.fits", big.grid_out) as out:
-            out.write_rows(np.divide(done.flux, done.area, where=done.area > 0, out=np.full(window.shape, np.nan)))
+            out.write(window, np.divide(done.flux, done.area, where=done.area > 0, out=np.full(window.shape, np.nan)))
         with FitsWriter(folder / "out_area.fits", big.grid_out) as out:
-            out.write_rows(done.area * big.grid_out.solid_angle(window))
+            out.write(window, done.area * big.grid_out.solid_angle(window))
 
     runs = [
         Run("plane kernel, corners given", lambda: project_plane(big.values, x_out, y_out, flux, area, 0, 0, TILE), n),
@@ -153,7 +153,7 @@ def fresh(f: Field, drop: Drop | None = None) -> Job:
 def write(f: Field, path: Path) -> Path:
     """The field as a FITS file."""
     with FitsWriter(path, f.grid_in) as out:
-        out.write_rows(f.values)
+        out.write(f.grid_in.window, f.values)
     return path
 
 

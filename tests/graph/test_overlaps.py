@@ -82,19 +82,20 @@ def test_the_task_fits_what_the_body_fits(tmp_path: Path, weighted: bool, pixfra
     """With weights, which change no value, and with drops whose mean coverage is 0.49: C7."""
     path = str(tmp_path / "run.zarr")
     mean = pixfrac**2
-    tables = [{"window": [w.y0, w.y1, w.x0, w.x1], "nominal": 1.0} for w in WINDOWS]
+    tables = [{"window": [w.y0, w.y1, w.x0, w.x1], "nominal": 1.0, "digest": f"{w}"} for w in WINDOWS]
     run = {"digest": "x", "shape": [100, 120], "drop": {"pixfrac": pixfrac, "kernel": "square"}}
-    store = Store.create(path, run, tables, (100, 120), 64, weighted=weighted)
+    store, _ = Store.create(path, run, tables, ["flux", "area", *["weight"] * weighted])
     rows = []
     for i in range(3):
         flux, area = row(i, 0.5)
         weight = np.random.default_rng(i).uniform(0.5, 2, area.shape).astype(np.float32) if weighted else np.float32(1)
         sums = ((flux * weight).astype(np.float32), np.float32(mean) * area, weight * area)
         rows.append(sums if weighted else tuple(np.float32(mean) * part for part in (flux, area)))
-        store.write_row(i, rows[-1], "00" * 32)
+        store.projected.write(i, rows[-1], "00" * 32)
     pairs = [(0, 1), (0, 2), (1, 2)]
     fits = fit_pairs(path, [(*pair, 1.3) for pair in pairs])
-    for fit, (i, j) in zip(fits, pairs, strict=True):
+    for (fit, correlation), (i, j) in zip(fits, pairs, strict=True):
+        assert correlation == 1.3
         pair = OverlapPair(i, j, WINDOWS[i] & WINDOWS[j])
         limit = MIN_AREA if pixfrac == 1.0 else MIN_OF_DROPS * mean
         plus, minus = (cut(rows[k], WINDOWS[k], pair.window)._replace(min_area=limit) for k in (i, j))

@@ -60,8 +60,8 @@ def test_rows_are_marked_and_done_once(tmp_path: Path) -> None:
     damage(raw / "image1.fits")
     plan = make_plan(dm.scan(raw), field_grid())
     path = str(tmp_path / "run.zarr")
-    store = create_store(path, plan)
-    assert store.table(range(3)) == create_store(path, plan).table(range(3))
+    store, numbers = create_store(path, plan)
+    assert numbers == (0, 1, 2) == create_store(path, plan)[1]
     receipts = project_rows(path, (0, 1, 2))
     assert [receipt["row"] for receipt in receipts] == [0, 1, 2]
     assert [receipt["reused"] for receipt in receipts] == [False] * 3
@@ -69,10 +69,10 @@ def test_rows_are_marked_and_done_once(tmp_path: Path) -> None:
     assert "image1.fits.fz" in receipts[1]["error"]
     assert len(pickle.dumps(receipts)) < 1000
     digests = [row_digest(*both) for both in zip(plan.rows, plan.companions, strict=True)]
-    assert [store.done(i, digest) for i, digest in enumerate(digests)] == [Mark(), None, Mark()]
+    assert [store.projected.done(i, digest) for i, digest in enumerate(digests)] == [Mark(), None, Mark()]
     for i in (0, 2):
         row = plan.rows[i]
-        flux, area = store.read_row(i, row.window, row.window)
+        flux, area = store.projected.read(i, row.window, row.window)
         wanted = project(noise(), Job(row.image.grid, plan.grid, row.mapping, row.method), row.window)
         np.testing.assert_array_equal(flux, wanted.flux.astype(np.float32))
         np.testing.assert_array_equal(area, wanted.area.astype(np.float32))
@@ -85,7 +85,7 @@ def filled(path: Path, plan: MosaicPlan) -> dict[str, NDArray[np.float32]]:
     create_store(path, plan)
     assert "error" not in project_rows(str(path), (0,))[0]
     store, window = Store.open(path), plan.rows[0].window
-    return dict(zip(store.sums, store.read_row(0, window, window, store.sums), strict=True))
+    return dict(zip(store.projected.names, store.projected.read(0, window, window, store.projected.names), strict=True))
 
 
 @pytest.mark.parametrize("weight", [1.0, 3.7, 1e-30])

@@ -1,0 +1,50 @@
+"""The digest of an image: the same whatever the chunks in which it was made, and without its header.
+
+SHA-256 over the SHA-256 of blocks of pixels, as they lie in a FITS file (float32, big-endian), anchored at the first
+pixel of the grid, in row order.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from dmontage.window import Window
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from numpy.typing import NDArray
+
+__all__ = ["DIGEST_BLOCK", "block_digests", "digest_of", "image_digest"]
+
+DIGEST_BLOCK = 64
+"""Side of a block; chunks are multiples of it."""
+
+
+def block_digests(window: Window, data: NDArray[Any]) -> Iterator[tuple[tuple[int, int], bytes]]:
+    """The digests of the blocks of a window, by their place on the lattice; ``data`` its pixels, big-endian."""
+    for index, block in window.blocks((DIGEST_BLOCK, DIGEST_BLOCK)):
+        part = data[block.relative_to(window).slices]
+        yield index, hashlib.sha256(np.ascontiguousarray(part).data).digest()
+
+
+def image_digest(blocks: Mapping[tuple[int, int], bytes], shape: tuple[int, int]) -> str:
+    """The digest of an image (ny, nx) whose blocks are all there; ValueError where one is not."""
+    whole = hashlib.sha256()
+    for index, _ in Window.of_shape(shape).blocks((DIGEST_BLOCK, DIGEST_BLOCK)):
+        if index not in blocks:
+            raise ValueError(f"block {index} of an image of shape {shape} was never written")
+        whole.update(blocks[index])
+    return whole.hexdigest()
+
+
+def digest_of(pixels: NDArray[Any]) -> str:
+    """The digest of an image in memory, or mapped, (ny, nx); read in bands."""
+    ny, nx = pixels.shape
+    blocks: dict[tuple[int, int], bytes] = {}
+    for band in Window(0, ny, 0, nx).bands(8 * DIGEST_BLOCK):
+        blocks.update(block_digests(band, np.asarray(pixels[band.slices], ">f4")))
+    return image_digest(blocks, (ny, nx))

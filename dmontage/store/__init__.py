@@ -1,0 +1,27 @@
+"""The store: one zarr (format 3) group per run, and the only place that knows zarr (level 3).
+
+::
+
+    run.zarr/  attributes: what the run is (version, grid, unit, drops, ..., digest), and which state of its rows holds
+      rows/N/...           the table of all images ever met, as JSON, their windows and nominal areas (`rows`)
+      projected/...        flux and area, a row per image, on its window (`projected`)
+      pairs/fits           fits of the overlaps, which all models of the background share (`tables`)
+      corrections/NAME     planes of the rows by one way of matching backgrounds (`tables`)
+      mosaic/...           the product on its chunks (`product`)
+
+A run is a grid, and what of pixels counts and how they are laid on it. Images come and go: their rows stay, told apart
+by a digest of what they were made from (file, window, mapping, maps), and are found again. Every unit, a row or a chunk
+of the mosaic, has one owner, the task that makes it, and a mark that is written last and holds such a digest: work is
+skipped where it is done and still true. Whatever is written appears whole or not at all; a run is laid out aside and
+renamed. Chunks carry a checksum; one that is damaged or lost is an error that also takes the mark away, so that the
+same command again makes it anew. The fill value is NaN, which no written chunk but those of values without data holds.
+
+`files` is where bytes go, `arrays` how chunks are coded, `cache` what a driver keeps of them in memory, `run` the
+whole.
+"""
+
+from dmontage.store.arrays import DamagedError
+from dmontage.store.projected import Mark
+from dmontage.store.run import FORMAT, InUseError, Store
+
+__all__ = ["FORMAT", "DamagedError", "InUseError", "Mark", "Store"]

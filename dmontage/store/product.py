@@ -1,0 +1,130 @@
+"""Product: the mosaic, chunk by chunk (level 3).
+
+::
+
+    mosaic/mean, area[, variance, ...]   (y, x)          NaN (and area 0) where nothing falls
+    mosaic/mark                          (iy, ix, 32)    written last: digest of what a chunk was made from
+
+Its attributes tell the layers and what the whole was last made from. Another set of layers, or of chunks, takes the
+place of the old one.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import zarr
+
+from dmontage.errors import InputError
+from dmontage.store.arrays import Array, DamagedError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from dmontage.store.files import Files
+    from dmontage.window import Window
+
+__all__ = ["Product"]
+
+_PLACE = "mosaic"
+_BYTES = 32
+"""Of a digest."""
+
+
+class Product:
+    """The arrays of the mosaic."""
+
+    def __init__(self, files: Files) -> None:
+        self._files = files
+
+    @cached_property
+    def _arrays(self) -> dict[str, Array]:
+        return {name: Array.open(self._files, f"{_PLACE}/{name}") for name in (*self.layers, "mark")}
+
+    @cached_property
+    def layers(self) -> tuple[str, ...]:
+        """What the product holds, in this order; nothing where none was laid out."""
+        return tuple(self.about.get("layers", ()))
+
+    @property
+    def about(self) -> dict[str, Any]:
+        """What was noted with it."""
+        return dict(json.loads(self._files.get(f"{_PLACE}/zarr.json") or b"{}").get("attributes", {}))
+
+    @property
+    def chunk(self) -> int:
+        """Side of its chunks."""
+        return self._arrays["mark"].attributes["chunk"]  # type: ignore[no-any-return]
+
+    def lay_out(self, layers: Sequence[str], shape: tuple[int, int], chunk: int, about: dict[str, Any]) -> None:
+        """Make room for a product; what is there is kept if it is the same layers and chunks."""
+        about = {"layers": list(layers), "chunk": chunk, **about}
+        old = self.about
+        if any(old.get(name) != about[name] for name in ("layers", "chunk")):
+            shutil.rmtree(Path(self._files.root, _PLACE), ignore_errors=True)
+            n_y, n_x = (-(-side // chunk) for side in shape)
+            for name in layers:
+                Array.create(self._files, f"{_PLACE}/{name}", shape, (chunk, chunk), np.float32, np.nan)
+            Array.create(self._files, f"{_PLACE}/mark", (n_y, n_x, _BYTES), (1, 1, _BYTES), np.uint8)
+        if old != about:
+            try:
+                zarr.open_group(f"{self._files.root}/{_PLACE}", mode="a", zarr_format=3).attrs.put(about)
+            except OSError as error:
+                raise InputError(f"cannot write to the store {self._files.root}: {error.strerror or error}") from error
+        self.__dict__.pop("layers", None)
+        self.__dict__.pop("_arrays", None)
+
+    def done(self, window: Window, digest: str) -> bool:
+        """Whether a chunk was made from just that."""
+        try:
+            mark = self._arrays["mark"].read((*self._index(window), 0))
+        except DamagedError:
+            return False
+        return mark is not None and mark.tobytes() == bytes.fromhex(digest)
+
+    def write(self, window: Window, layers: Sequence[NDArray[Any]], digest: str) -> None:
+        """Store one chunk of the product, all `layers` of it, then what it was made from."""
+        index = self._index(window)
+        for name, values in zip(self.layers, layers, strict=True):
+            array = self._arrays[name]
+            whole = np.full(array.chunks, np.nan, np.float32) if values.shape != array.chunks else values
+            if whole is not values:
+                whole[: values.shape[0], : values.shape[1]] = values
+            array.write(index, whole.astype(np.float32, copy=False))
+        mark = np.frombuffer(bytes.fromhex(digest), np.uint8)
+        self._arrays["mark"].write((*index, 0), mark[None, None])
+
+    def _index(self, window: Window) -> tuple[int, int]:
+        chunk = self._arrays[self.layers[0]].chunks[0]
+        return window.y0 // chunk, window.x0 // chunk
+
+    def read(self, name: str, window: Window) -> NDArray[np.float32]:
+        """A window of one of the layers.
+
+        Raises
+        ------
+        DamagedError
+            If a chunk is lost or changed; its mark is taken away, so that the next run makes it again.
+        """
+        array, out = self._arrays[name], np.empty(window.shape, np.float32)
+        for index, chunk in array.reached(window):
+            try:
+                values = array.read(index)
+            except DamagedError as error:
+                raise self._damaged(index, str(error)) from error
+            if values is None:
+                raise self._damaged(index, f"{self._files.root} has lost a chunk of the mosaic")
+            inside = chunk & window
+            out[inside.relative_to(window).slices] = values[inside.relative_to(chunk).slices]
+        return out
+
+    def _damaged(self, index: tuple[int, int], why: str) -> DamagedError:
+        self._arrays["mark"].remove((*index, 0))
+        return DamagedError(f"{why}; the same command again makes it anew")

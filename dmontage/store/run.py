@@ -1,0 +1,231 @@
+"""A run's store as a whole: laid out, taken up, locked, removed (level 3)."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import shutil
+import uuid
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from weakref import WeakValueDictionary
+
+import zarr
+
+from dmontage.errors import InputError
+from dmontage.store.files import Files
+from dmontage.store.product import Product
+from dmontage.store.projected import Projected
+from dmontage.store.rows import RowTable, merged, write_rows
+from dmontage.store.tables import Tables
+from dmontage.window import Window
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+__all__ = ["FORMAT", "InUseError", "Store"]
+
+FORMAT = 5
+"""Version of the layout."""
+
+
+class InUseError(InputError):
+    """Another driver holds a run's lock."""
+
+
+_open: WeakValueDictionary[str, Store] = WeakValueDictionary()
+"""Stores that somebody in this process holds: its tasks share the driver's, with the rows that it has in memory."""
+
+
+class Store:
+    """One run's group. Cheap to open; a task opens its own."""
+
+    def __init__(self, path: str, attributes: dict[str, Any]) -> None:
+        self.path = path
+        self._files = Files(path)
+        self._attributes = attributes
+        self.rows = RowTable(self._files, attributes["rows"])
+        self.projected = Projected(self._files, attributes["sums"])
+        self.tables = Tables(self._files)
+        self.product = Product(self._files)
+
+    @classmethod
+    def create(
+        cls, path: str | Path, attributes: dict[str, Any], rows: Sequence[dict[str, Any]], sums: Sequence[str]
+    ) -> tuple[Store, tuple[int, ...]]:
+        """Lay out a new run, or take up the one that is there when it is the same run.
+
+        Parameters
+        ----------
+        attributes
+            What the run is, as JSON values; its "digest" tells runs apart.
+        rows
+            One JSON-able table per row, with its "digest", its "window" and its "nominal" area.
+        sums
+            What a row holds: "flux", "area"[, "weight"][, "variance"].
+
+        Returns
+        -------
+        store, numbers
+            And the numbers of the rows in it.
+
+        Raises
+        ------
+        InputError
+            If ``path`` holds another run, or something that is no run; if it cannot be written.
+        """
+        place = Path(path)
+        if not place.exists() or (place.is_dir() and not any(place.iterdir())):
+            cls._lay_out(place, attributes, rows, sums)
+        store = cls.open(path)
+        if store.attributes["digest"] != attributes["digest"]:
+            raise InputError(
+                f"{path} holds another run: {_difference(store.attributes, attributes)}; choose another --workdir, "
+                "or remove it"
+            )
+        with store.locked():
+            store._files.sweep()
+            return store, store._take(rows)
+
+    @classmethod
+    def _lay_out(
+        cls, place: Path, attributes: dict[str, Any], rows: Sequence[dict[str, Any]], sums: Sequence[str]
+    ) -> None:
+        # Laid out aside: a run that was killed meanwhile leaves no folder that is none.
+        partial = place.with_name(f".{place.name}.{uuid.uuid4().hex}.partial")
+        about = {**attributes, "sums": list(sums), "rows": 0, "dmontage_format": FORMAT}
+        try:
+            zarr.create_group(str(partial), zarr_format=3, attributes=about)
+            files = Files(partial)
+            write_rows(files, 0, rows)
+            Projected.lay_out(files, sums, [Window(*row["window"]) for row in rows])
+            partial.rename(place)
+        except OSError as error:
+            raise InputError(f"cannot write the store {place}: {error}; choose another place (--workdir)") from error
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)
+
+    def _take(self, wanted: Sequence[dict[str, Any]]) -> tuple[int, ...]:
+        """Numbers of some rows; those that are not there are appended."""
+        old = self.rows.tables(range(len(self.rows)))
+        rows, numbers = merged(old, wanted)
+        if rows != old:
+            last = int(self._attributes["rows"])
+            write_rows(self._files, last + 1, rows)
+            self.projected.grow([Window(*row["window"]) for row in rows])
+            self._note({"rows": last + 1})
+            self.rows = RowTable(self._files, last + 1)
+            shutil.rmtree(Path(self.path, "rows", str(last)), ignore_errors=True)
+        return numbers
+
+    def _note(self, more: dict[str, Any]) -> None:
+        """Add to the attributes, in one step."""
+        document = json.loads(self._files.get("zarr.json") or b"")
+        document["attributes"].update(more)
+        self._files.put("zarr.json", json.dumps(document).encode())
+        self._attributes = document["attributes"]
+
+    @classmethod
+    def open(cls, path: str | Path) -> Store:
+        """Open an existing run, or share it with who has it open in this process.
+
+        Raises
+        ------
+        InputError
+            Where there is none, or one of another format.
+        """
+        key = str(Path(path).absolute())
+        attributes = _attributes_at(key)
+        version = attributes["dmontage_format"]
+        if version != FORMAT:
+            raise InputError(
+                f"{path} has store format {version}, this one reads {FORMAT}; remove it, or choose another --workdir"
+            )
+        store = _open.get(key)
+        if store is None or store._attributes != attributes:
+            store = _open[key] = cls(key, attributes)
+        return store
+
+    @staticmethod
+    def digest_at(path: str | Path) -> str | None:
+        """Digest of the run at a place; None where its format is another than this version's."""
+        attributes = _attributes_at(path)
+        return str(attributes["digest"]) if attributes["dmontage_format"] == FORMAT else None
+
+    @property
+    def attributes(self) -> dict[str, Any]:
+        """What the run is."""
+        return self._attributes
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keep other drivers out while something is written; the kernel frees the lock when this process ends.
+
+        Raises
+        ------
+        InUseError
+            If another run holds it, or has removed the store.
+        """
+        with _locked(Path(self.path)):
+            yield
+
+    @staticmethod
+    def remove(path: str | Path) -> None:
+        """Delete a run, of this format or an older one; nothing else is ever deleted here.
+
+        Raises
+        ------
+        InputError
+            If there is no run, or one of a newer version.
+        InUseError
+            If another driver holds its lock.
+        """
+        place = Path(path)
+        version = _attributes_at(place)["dmontage_format"]
+        if not (isinstance(version, int) and version <= FORMAT):
+            raise InputError(f"{path} has store format {version}, this version knows {FORMAT}; remove it by hand")
+        with _locked(place):
+            # Aside first: killed half-way, it leaves no folder in the place that is neither a run nor free.
+            aside = place.with_name(f".{place.name}.{uuid.uuid4().hex}.removed")
+            place.rename(aside)
+            shutil.rmtree(aside)
+
+
+def _attributes_at(path: str | Path) -> dict[str, Any]:
+    """Attributes of a run of any format; InputError where there is none."""
+    try:
+        document = json.loads(Path(path, "zarr.json").read_bytes())
+        attributes = dict(document["attributes"])
+        if document["zarr_format"] == 3 and document["node_type"] == "group" and "dmontage_format" in attributes:
+            return attributes
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{path} is no dmontage run; choose another --workdir, or remove it") from error
+    raise InputError(f"{path} is no dmontage run; choose another --workdir, or remove it")
+
+
+def _difference(old: dict[str, Any], new: dict[str, Any]) -> str:
+    """In what two runs differ, for people."""
+    names = [name for name in new if name not in ("digest",) and old.get(name) != new[name]]
+    return "another " + ", ".join(names) if names else "other parameters"
+
+
+@contextmanager
+def _locked(place: Path) -> Iterator[None]:
+    """The lock of the run at a place."""
+    name = place / "driver.lock"
+    try:
+        file = name.open("w")
+    except FileNotFoundError as error:
+        raise InUseError(f"{place} was removed by another run; run again") from error
+    except OSError as error:
+        raise InputError(f"cannot write to the store {place}: {error.strerror}; choose another --workdir") from error
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise InUseError(f"{place} is in use by another run; wait for it, or choose another --workdir") from error
+        if not (name.exists() and os.path.samestat(os.fstat(file.fileno()), name.stat())):
+            raise InUseError(f"{place} was removed by another run; run again")
+        yield
