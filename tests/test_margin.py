@@ -54,7 +54,7 @@ def overlaps_line(plan: MosaicPlan) -> str:
 
 def test_rows_go_on_and_the_mosaic_does_not(survey: Survey, monkeypatch: pytest.MonkeyPatch) -> None:
     """Windows end with the image or with the margin; chunks, their rows and the depth are those without one."""
-    monkeypatch.setattr("dmontage.planner.make.CHUNK", 32)
+    monkeypatch.setattr("dmontage.planner.memory.CHUNKS", (32,))
     grid = field_grid(SMALL)
     plain, wide, whole = (dm.plan(survey.folder, grid, margin=margin) for margin in (0, 25, 10**9))
     for row, wider, all_of_it in zip(plain.rows, wide.rows, whole.rows, strict=True):
@@ -149,7 +149,7 @@ def test_without_a_background_no_bit_changes(survey: Survey, monkeypatch: pytest
     """Data, area and variance, for several margins, one chunk or many; cutouts are parts of it still."""
     made = {margin: dm.mosaic(survey.folder, field_grid(SMALL), background="none", margin=margin, **WAYS[way])
             for margin in (0, 1, 17)}  # fmt: skip
-    monkeypatch.setattr("dmontage.planner.make.CHUNK", 32)
+    monkeypatch.setattr("dmontage.planner.memory.CHUNKS", (32,))
     made[400] = dm.mosaic(survey.folder, field_grid(SMALL), background="none", margin=400, **WAYS[way])
     wanted = made[0].compute()
     assert np.isfinite(wanted.data).mean() > 0.3 and (wanted.variance is None) == ("variance" not in WAYS[way])

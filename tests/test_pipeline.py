@@ -37,7 +37,7 @@ def images(survey: Survey) -> Images:
 @pytest.fixture
 def chunks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Mosaics of 25 chunks and several tasks a stage, that would else have one."""
-    monkeypatch.setattr("dmontage.planner.make.CHUNK", 64)
+    monkeypatch.setattr("dmontage.planner.memory.CHUNKS", (64,))
     monkeypatch.setattr("dmontage.planner.plan._TASK_PIXELS", 20_000)
 
 

@@ -351,7 +351,7 @@ def test_variance_in_all_ways_and_products(tmp_path: Path, monkeypatch: pytest.M
     grid = field_grid(150)
     whole = dm.mosaic(tmp_path, grid, **options).compute()
     assert whole.variance is not None
-    monkeypatch.setattr("dmontage.planner.make.CHUNK", 64)
+    monkeypatch.setattr("dmontage.planner.memory.CHUNKS", (64,))
     made = dm.mosaic(tmp_path, grid, tmp_path / "run.zarr", **options)
     np.testing.assert_array_equal(made.variance.compute(), whole.variance)
     np.testing.assert_array_equal(made.data.compute(), whole.data)
@@ -459,7 +459,7 @@ def test_a_plan_says_what_is_in_force(tmp_path: Path) -> None:
         assert text in line
     plain = dm.plan(path)
     assert plan.bytes_store - plan.bytes_out == 2 * (plain.bytes_store - plain.bytes_out)
-    assert plan.bytes_task > plain.bytes_task
+    assert plan.memory.task > plain.memory.task
     assert plan.bytes_out == plain.bytes_out * 3 // 2
 
 

@@ -99,7 +99,7 @@ def test_batches_cut_the_numbers_in_order(costs: list[int]) -> None:
 
 
 def test_chunks_know_the_rows_that_reach_them(survey: Survey, images: Images, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("dmontage.planner.make.CHUNK", 64)
+    monkeypatch.setattr("dmontage.planner.memory.CHUNKS", (64,))
     plan = make_plan(images, survey.grid)
     seen = np.zeros(survey.grid.shape, int)
     for chunk, rows in plan.chunks:
@@ -123,7 +123,8 @@ def test_a_plan_opens_no_file(tmp_path: Path, survey: Survey) -> None:
     assert lines["images"] == "6 used, 0.0 Mpix; 0 skipped"
     assert lines["projection"].startswith("6 on the plane, 0 on the sphere; error at most ")
     assert lines["overlaps"].startswith(f"{len(plan.pairs)} pairs at most; mean depth 0.")
-    assert lines["tasks"].startswith("1 project, 1 fit, 1 coadd; largest needs ")
+    assert lines["tasks"] == "1 project, 1 fit, 1 coadd; an image is read 1 times for the coadd"
+    assert lines["memory"].startswith(f"{plan.memory.workers} tasks at once of up to ")
     size = sum(ref.size for ref in found)
     assert lines["bytes"].startswith(f"{human(size)} in, store at most ") and plan.bytes_in == size
 
@@ -209,7 +210,7 @@ def test_methods_and_defaults(images: Images) -> None:
 
 def test_the_digest_changes_with_what_a_row_depends_on(tmp_path: Path, survey: Survey, images: Images) -> None:
     plan = make_plan(images, survey.grid)
-    assert make_plan(images, survey.grid, combine="median", background="none").digest == plan.digest
+    assert make_plan(images, survey.grid, combine="median", background="none").input_digest == plan.input_digest
     others = [
         make_plan(images, field_grid(321)),
         make_plan(images, survey.grid, method="sky"),
@@ -217,7 +218,8 @@ def test_the_digest_changes_with_what_a_row_depends_on(tmp_path: Path, survey: S
     ]
     path = write_image(tmp_path / "image00.fits", np.zeros((80, 100), np.float32), image_header())
     others.append(make_plan([*images[1:], *dm.scan(path)], survey.grid))
-    assert len({plan.digest, *(other.digest for other in others)}) == 5
+    assert len({plan.input_digest, *(other.input_digest for other in others)}) == 5
+    assert len({plan.digest, *(other.digest for other in others)}) == 2, "only another grid is another run"
 
 
 @pytest.mark.parametrize(

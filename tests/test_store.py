@@ -209,7 +209,7 @@ def test_the_mark_is_written_last(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
             with monkeypatch.context() as patch:
                 patch.setattr(Files, "_write", staticmethod(write))
                 with pytest.raises(InputError, match=r"cannot write to the store .*No space left.*same command again"):
-                    work()
+                    work()  # type: ignore[no-untyped-call]
         assert store.projected.done(0, MARK) is None and not store.product.done(chunk, MARK)
         assert not list(tmp_path.rglob("*.partial"))
 

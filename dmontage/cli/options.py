@@ -88,6 +88,9 @@ how = options(
                  "values are brought to one."),
     click.option("--zero-point-out", type=float, help="Zero point of the mosaic.  [default: the images' median]"),
     click.option("--flux-scale", metavar="KEYWORD", help="Factor of each image's values, named likewise."),
+    click.option("--memory-limit", metavar="SIZE", callback=lambda _, __, text: _bytes(text),
+                 help="Memory of the process: '8 GB'.  [default: 0.6 of the machine's, or the container's]"),
+    click.option("--workers", type=click.IntRange(min=1), help="Tasks at once.  [default: the processors]"),
     click.option("--max-bytes", type=click.FloatRange(min=1), default=2.0**38, show_default="275 GB",
                  help="Refuse a run whose store needs more."),
 )  # fmt: skip
@@ -100,6 +103,19 @@ def _border(text: str) -> int | tuple[int, ...]:
     except ValueError as error:
         raise click.BadParameter(f"{text!r} is neither a whole number nor four: LEFT,RIGHT,BOTTOM,TOP") from error
     return sides[0] if len(sides) == 1 else sides
+
+
+def _bytes(text: str | None) -> int | None:
+    """A number of bytes, with a unit or without."""
+    if text is None:
+        return None
+    from astropy.units import Quantity, UnitsError
+
+    try:
+        size = Quantity(text)
+        return int(size.value if size.unit == "" else size.to_value("byte"))
+    except (ValueError, TypeError, UnitsError) as error:
+        raise click.BadParameter(f"{text!r} is no number of bytes: '8 GB', '500 MiB'") from error
 
 
 def take_grid(options: dict[str, Any]) -> Callable[[Images], Grid] | None:

@@ -11,7 +11,7 @@ from astropy.io import fits
 
 from dmontage.errors import InputError
 from dmontage.fits_files.common import BLOCK
-from dmontage.fits_files.digest import block_digests, image_digest
+from dmontage.fits_files.digest import DIGEST_BLOCK, block_digests, image_digest
 from dmontage.headers import table_hdus
 from dmontage.window import Window
 
@@ -82,6 +82,9 @@ class FitsWriter:
         """Write the pixels of a window, whose edges lie on the lattice of `DIGEST_BLOCK` or are those of the image."""
         if self._file is None or window.shape != values.shape or window not in Window.of_shape(self._shape):
             raise ValueError(f"{values.shape} pixels for {window} do not belong into an image of {self._shape}")
+        ends = zip((window.y1, window.x1), self._shape, strict=True)
+        if window.y0 % DIGEST_BLOCK or window.x0 % DIGEST_BLOCK or any(e % DIGEST_BLOCK and e != n for e, n in ends):
+            raise ValueError(f"{window} is not on the lattice of {DIGEST_BLOCK} pixels")
         data, nx = values.astype(">f4"), self._shape[1]
         self._blocks.update(block_digests(window, data))
         if window.shape[1] == nx:

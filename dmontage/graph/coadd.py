@@ -10,6 +10,7 @@ import numpy as np
 from dmontage.graph.units import flux_of
 from dmontage.grid import Grid
 from dmontage.kernels import stack
+from dmontage.planner.task_memory import BAND
 from dmontage.store import Store
 from dmontage.window import Window
 
@@ -24,9 +25,6 @@ __all__ = ["MEDIAN_AREA", "Chunk", "How", "Part", "coadd", "coadd_chunk", "coadd
 
 MEDIAN_AREA = 0.5
 """A contributor to a median covers more than this part of its nominal area."""
-
-_BAND = 128
-"""Rows of a chunk whose stack is held in double precision at once."""
 
 
 class Part(NamedTuple):
@@ -127,7 +125,7 @@ def _median(window: Window, parts: list[Part], *, weighted: bool) -> tuple[NDArr
     """The median, in bands of rows so that deep stacks need not be held twice."""
     value = np.full(window.shape, np.nan)
     area = np.zeros(window.shape)
-    for band in window.bands(_BAND):
+    for band in window.bands(BAND):
         inside = [(part, part.window & band) for part in parts if part.window & band]
         values = np.full((len(inside), *band.shape), np.nan)
         areas = np.zeros(values.shape)

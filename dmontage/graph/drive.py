@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     Progress = Callable[[int, int], None]
 
-__all__ = ["Call", "active_client", "connected", "in_process", "name_of", "run"]
+__all__ = ["Call", "active_client", "configured_workers", "connected", "in_process", "name_of", "run"]
 
 
 _WAIT = 60
@@ -84,6 +84,11 @@ def connected(address: str) -> Iterator[None]:
 def in_process() -> bool:
     """Whether tasks run in this process, and may hand arrays to it."""
     return active_client() is None and config.get("scheduler", None) not in ("processes", "multiprocessing")
+
+
+def configured_workers() -> int | None:
+    """Threads that dask is told to use; None where it is not."""
+    return config.get("num_workers", None)  # type: ignore[no-any-return]
 
 
 def name_of(*parts: Any) -> str:

@@ -15,7 +15,7 @@ import numpy as np
 
 from dmontage.errors import InputError
 from dmontage.graph.coadd import Chunk, How
-from dmontage.graph.drive import Call, active_client, name_of, run
+from dmontage.graph.drive import Call, active_client, configured_workers, in_process, name_of, run
 from dmontage.graph.overlaps import fit_pairs
 from dmontage.graph.rows import create_store, project_rows
 from dmontage.model import PlaneFit, Skipped
@@ -120,6 +120,7 @@ class Stages:
                 self._temporary = tempfile.TemporaryDirectory(prefix="dmontage-")
             path = self._place or Path(cast("Any", self._temporary).name) / "run.zarr"
             self._store, self._numbers = create_store(path, self.plan)
+            self._store.projected.cache.room = self.plan.memory.cache if in_process() else 0
         return self._store
 
     @property
@@ -137,12 +138,13 @@ class Stages:
         """Run one stage's tasks; their names tell the stage, what it works on and the batch, but no ``sink``."""
         path = self._open().path
         run_name = name_of(self.plan.digest, path, arguments)
+        workers = min(self.plan.memory.workers, configured_workers() or self.plan.memory.workers)
         more = () if sink is None else (sink,)
         calls = [
             Call(f"dmontage-{stage}-{run_name}-{k}", function, (path, *args, *more)) for k, args in enumerate(arguments)
         ]
         self._progress(stage, 0, len(calls))
-        return run(calls, lambda done, total: self._progress(stage, done, total), collect=collect)
+        return run(calls, lambda done, total: self._progress(stage, done, total), collect=collect, workers=workers)
 
     def _stored(self, rows: Iterable[int]) -> tuple[int, ...]:
         """Numbers in the store of rows of the plan."""

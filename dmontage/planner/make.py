@@ -28,15 +28,12 @@ if TYPE_CHECKING:
     from dmontage.grid import Grid
     from dmontage.model import Companions
 
-__all__ = ["BACKGROUNDS", "CHUNK", "COMBINES", "METHODS", "UNITS", "check_words", "make_plan", "positive"]
+__all__ = ["BACKGROUNDS", "COMBINES", "METHODS", "UNITS", "check_words", "make_plan", "positive"]
 
 BACKGROUNDS = ("none", "level", "plane")
 COMBINES = ("mean", "median", "count")
 METHODS = ("auto", "plane", "sky")
 UNITS = ("surface_brightness", "flux_per_pixel")
-CHUNK = 1024
-"""Side of a mosaic chunk in pixels: 4 MB of float32, where the codec is fastest."""
-
 _WHOLE, _ALL, _MATCHING = Drop(), Quality(), Matching()
 
 _WIDE_GAP = 1.05
@@ -63,6 +60,8 @@ def make_plan(
     matching: Matching = _MATCHING,
     margin: int | None = None,
     max_bytes: float = _MAX_BYTES,
+    memory_limit: float | None = None,
+    workers: int | None = None,
 ) -> MosaicPlan:
     """Decide how ``images`` become a mosaic on ``grid``.
 
@@ -98,6 +97,11 @@ def make_plan(
         Where images reach beyond the grid, runs of different margins share none of their rows.
     max_bytes
         Refuse a run whose product and store are larger.
+    memory_limit
+        Bytes that the process may take; by default 0.6 of what the machine or container has. Chunks get smaller, then
+        fewer tasks run at once, and a run that cannot be kept to it is refused.
+    workers
+        Tasks at once at most; by default as many as there are processors.
 
     Raises
     ------
@@ -145,18 +149,20 @@ def make_plan(
         unit=unit,
         tol=tol,
         warnings=tuple(_warnings(rows, unit)),
-        chunk=CHUNK,
         margin=margin,
         drop=drop,
         quality=quality,
         companions=tuple(beside[row.image] for row in rows),
         zero_point=zero_point,
         matching=matching,
+        memory_limit=None if memory_limit is None else int(positive("memory_limit", memory_limit)),
+        workers=None if workers is None else int(positive("workers", workers)),
     )
     _check_together(plan)
     plan = replace(plan, warnings=(*plan.warnings, *_background_warnings(plan)))
     if plan.bytes_store > max_bytes:
         raise InputError(_too_large(plan.bytes_store, grid, max_bytes, beyond=plan.reaches_beyond))
+    plan.memory  # noqa: B018 (what cannot be kept to the limit is refused here)
     return plan
 
 

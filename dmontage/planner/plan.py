@@ -7,7 +7,7 @@ import json
 import math
 from collections import defaultdict
 from dataclasses import asdict, dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +18,9 @@ from dmontage.errors import InputError
 from dmontage.mapping import affordable_parts
 from dmontage.model import FWHM, Companions, Drop, ImageRef, Matching, OverlapPair, Skipped
 from dmontage.noise import correlation_factor
+from dmontage.planner.memory import Memory, decide_memory, processors
 from dmontage.planner.rows import row_digest
+from dmontage.planner.task_memory import bytes_task
 from dmontage.planner.text import plan_text
 from dmontage.quality import Quality
 
@@ -37,9 +39,6 @@ _TASK_PIXELS = 2_000_000
 _SPREAD = math.sqrt(12.0) / FWHM
 """Side of a square over the FWHM of a Gaussian of the same variance."""
 
-_LISTED = 2**19
-"""Input pixels whose overlaps are listed at once, about."""
-
 
 @dataclass(frozen=True)
 class MosaicPlan:
@@ -57,8 +56,6 @@ class MosaicPlan:
     unit: str
     tol: float
     warnings: tuple[str, ...]
-    chunk: int
-    """Side of the mosaic's chunks in pixels."""
     margin: int
     """Pixels beyond the grid, on each side, that rows on the plane may cover: for the fits of overlaps."""
     drop: Drop
@@ -69,14 +66,34 @@ class MosaicPlan:
     """Magnitude zero point of the mosaic; None where those of the images are not used."""
     matching: Matching
     """How backgrounds are matched, beside the model `background`."""
+    memory_limit: int | None = None
+    """Bytes of the process at most; a safe part of what there is if None."""
+    workers: int | None = None
+    """Tasks at once at most; as many as there are processors if None."""
     large_scale: float | None = None
     """Predicted error of the background on the largest scales, in units of the noise of an input pixel, from that noise
     alone and with free slopes; None where nothing is matched."""
 
     @cached_property
+    def memory(self) -> Memory:
+        """How the run is kept to its memory; InputError where it cannot be."""
+        sums = 4 * len(self.sums) * sum(row.window.size for row in self.rows)
+        workers = self.workers or processors()
+        return decide_memory(self.memory_limit, workers, len(self.rows), sums, partial(bytes_task, self))
+
+    @property
+    def chunk(self) -> int:
+        """Side of the mosaic's chunks in pixels."""
+        return self.memory.chunk
+
+    @cached_property
     def chunks(self) -> tuple[tuple[Window, tuple[int, ...]], ...]:
         """The mosaic's chunks in row order, each with the rows that reach it."""
-        cut = (self.chunk, self.chunk)
+        return self.chunks_of(self.chunk)
+
+    def chunks_of(self, side: int) -> tuple[tuple[Window, tuple[int, ...]], ...]:
+        """The same for chunks of some side."""
+        cut = (side, side)
         rows: dict[tuple[int, int], list[int]] = defaultdict(list)
         for i, row in enumerate(self.rows):
             for index, _ in (row.window & self.grid.window).blocks(cut):
@@ -239,25 +256,14 @@ class MosaicPlan:
         return sums * 4 * sum(row.window.size for row in self.rows) + self.bytes_out
 
     @property
-    def bytes_task(self) -> int:
-        """Memory of the largest task at most: an image with its corners and sums, or a chunk with its stack."""
-        project = max(self._bytes_row(i) for i in range(len(self.rows)))
-        stack = max(len(rows) for _, rows in self.chunks) if self.combine == "median" else 2
-        return max(project, 8 * self.chunk**2 * (stack * (1 + self.has_weight) + 3 + 2 * self.has_variance))
+    def read_amplification(self) -> float:
+        """How often a projected image is read for the coadd, in the mean: once for each chunk that it reaches."""
+        return sum(len(rows) for _, rows in self.chunks) / len(self.rows)
 
-    def _bytes_row(self, i: int) -> int:
-        """Memory that projecting an image takes at most: its pixels, corners and sums, and a band's overlaps."""
-        row, beside = self.rows[i], self.companions[i]
-        n_maps = sum(ref is not None for ref in beside.maps)
-        size = row.image.grid.window.size
-        n = (32 + 16 * n_maps) * size + 8 * (4 + n_maps) * row.window.size
-        if row.method == "sky":
-            # The corners of the whole window are vectors, some times over while the WCS makes them.
-            n += 100 * row.mapping.sub_out**2 * row.window.size
-        if self.listed(i):
-            per_pixel = (1 + self.drop.pixfrac / self.ratios[i]) ** 2
-            n += int(2 * 24 * per_pixel) * min(size, _LISTED)
-        return n
+    @property
+    def stacked(self) -> bool:
+        """True where the values of a pixel are held together to be combined: a chunk takes memory by its depth."""
+        return self.combine == "median"
 
     def listed(self, i: int) -> bool:
         """True where the overlaps of a row are listed before they are used: drops, weights, variances."""

@@ -32,7 +32,8 @@ def plan_text(plan: MosaicPlan) -> str:
         *_pixels_line(plan),
         *_scale_line(plan),
         f"tasks       {len(plan.row_batches)} project, {n_fit} fit, {len(plan.chunk_batches)} coadd; "
-        f"largest needs {human(plan.bytes_task)}",
+        f"an image is read {plan.read_amplification:.2g} times for the coadd",
+        f"memory      {plan.memory}",
         f"bytes       {human(plan.bytes_in)} in, store at most {human(plan.bytes_store)}, {human(plan.bytes_out)} out",
     ]
     lines += [f"warning     {text}" for text in plan.warnings]

@@ -152,7 +152,8 @@ class Projected:
             if out is None:
                 if chunk.shape[0] >= origin.shape[0] and chunk.shape[1] >= origin.shape[1]:
                     self.cache.offer(row, name, values)
-                return values[part.relative_to(chunk).slices]
+                view = values[part.relative_to(chunk).slices]
+                return view if 2 * view.size > values.size else view.copy()  # a view keeps all of it in memory
             inside = chunk & part
             out[inside.relative_to(part).slices] = values[inside.relative_to(chunk).slices]
         assert out is not None

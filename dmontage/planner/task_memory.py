@@ -1,0 +1,58 @@
+"""What the largest task of each stage takes, from the sizes of its arrays (level 3)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from dmontage.planner.plan import MosaicPlan
+
+__all__ = ["BAND", "bytes_task"]
+
+BAND = 128
+"""Rows of a chunk whose stack is held in double precision at once."""
+
+_LISTED = 2**19
+"""Input pixels whose overlaps are listed at once, about."""
+
+
+def bytes_task(plan: MosaicPlan, side: int) -> int:
+    """Bytes of the largest task of a plan, with mosaic chunks of some side."""
+    project = max(_bytes_row(plan, i) for i in range(len(plan.rows)))
+    return max(project, _bytes_pair(plan), _bytes_chunk(plan, side))
+
+
+def _bytes_row(plan: MosaicPlan, i: int) -> int:
+    """Projecting an image: its pixels, corners and sums, and a band's overlaps."""
+    row, beside = plan.rows[i], plan.companions[i]
+    n_maps = sum(ref is not None for ref in beside.maps)
+    size = row.image.grid.window.size
+    n = (32 + 16 * n_maps) * size + 8 * (4 + n_maps) * row.window.size
+    if row.method == "sky":
+        # The corners of the whole window are vectors, some times over while the WCS makes them.
+        n += 100 * row.mapping.sub_out**2 * row.window.size
+    if plan.listed(i):
+        per_pixel = (1 + plan.drop.pixfrac / plan.ratios[i]) ** 2
+        n += int(2 * 24 * per_pixel) * min(size, _LISTED)
+    return n
+
+
+def _bytes_pair(plan: MosaicPlan) -> int:
+    """Fitting a difference: two decoded rows and their files' bytes, and the overlap in double precision."""
+    if not (plan.is_matched and plan.pairs):
+        return 0
+    return max(
+        8 * len(plan.sums) * (plan.rows[pair.plus].window.size + plan.rows[pair.minus].window.size)
+        + 40 * pair.window.size
+        for pair in plan.pairs
+    )
+
+
+def _bytes_chunk(plan: MosaicPlan, side: int) -> int:
+    """Making a chunk: a decoded row beside its file's bytes, the sums in double precision, and the stack."""
+    largest = max(row.window.size for row in plan.rows)
+    n = 8 * len(plan.sums) * largest + 8 * side**2 * (8 + len(plan.layers))
+    if plan.stacked:
+        depth = max(len(rows) for _, rows in plan.chunks_of(side))
+        n += depth * side * (4 * len(plan.sums) * side + 8 * (2 + plan.has_weight) * min(BAND, side))
+    return n
