@@ -164,7 +164,8 @@ def coadd_chunks(store_path: str, chunks: Sequence[Chunk], how: How, sink: Sink 
     for chunk in chunks:
         if not store.product.done(chunk.window, chunk.digest):
             layers = [layer.astype(np.float32) for layer in _product(store, layout, chunk, how)]
-            store.product.write(chunk.window, layers, chunk.digest)
+            if sink is None or not store.projected.volatile:
+                store.product.write(chunk.window, layers, chunk.digest)
             made += chunk.window.size
             if sink is not None:
                 sink(chunk.window, layers)

@@ -120,7 +120,9 @@ class Stages:
                 self._temporary = tempfile.TemporaryDirectory(prefix="dmontage-")
             path = self._place or Path(cast("Any", self._temporary).name) / "run.zarr"
             self._store, self._numbers = create_store(path, self.plan)
-            self._store.projected.cache.room = self.plan.memory.cache if in_process() else 0
+            if in_process():
+                self._store.projected.cache.room = self.plan.memory.cache
+                self._store.projected.volatile = self._temporary is not None
         return self._store
 
     @property

@@ -29,14 +29,18 @@ class RowCache:
         """What is kept of a row, by name; nothing where nothing is."""
         return self._rows.get(row, {})
 
-    def offer(self, row: int, name: str, values: NDArray[Any]) -> None:
-        """Keep an array (read-only from now on) if there is room."""
+    def offer(self, row: int, name: str, values: NDArray[Any]) -> bool:
+        """Keep an array (read-only from now on) if there is room; whether it is kept."""
         with self._lock:
-            if values.nbytes > self.room or name in self._rows.get(row, {}):
-                return
+            kept = self._rows.get(row, {})
+            if name in kept:
+                return True
+            if values.nbytes > self.room:
+                return False
             self.room -= values.nbytes
             values.flags.writeable = False
-            self._rows[row] = {**self._rows.get(row, {}), name: values}
+            self._rows[row] = {**kept, name: values}
+            return True
 
     def forget(self, row: int) -> None:
         """Drop a row."""

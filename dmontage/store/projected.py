@@ -59,6 +59,8 @@ class Projected:
         self.names = tuple(names)
         """What a row holds, in this order: "flux", "area", then "weight" and "variance" in runs that have them."""
         self.cache = RowCache()
+        self.volatile = False
+        """True where what stays in memory need not be written: nobody comes back to a temporary store."""
 
     @cached_property
     def _arrays(self) -> dict[str, Array]:
@@ -91,10 +93,11 @@ class Projected:
             _, cy, cx = array.chunks
             whole = np.zeros((-(-ny // cy) * cy, -(-nx // cx) * cx), np.float32)
             whole[:ny, :nx] = values
+            if self.cache.offer(row, name, whole) and self.volatile:
+                continue
             for iy in range(whole.shape[0] // cy):
                 for ix in range(whole.shape[1] // cx):
                     array.write((row, iy, ix), whole[None, iy * cy : (iy + 1) * cy, ix * cx : (ix + 1) * cx])
-            self.cache.offer(row, name, whole)
         packed = np.frombuffer(_MARK.pack(bytes.fromhex(digest), *mark), np.uint8)
         self._arrays["mark"].write((row, 0), packed[None])
 
