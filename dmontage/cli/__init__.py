@@ -3,6 +3,7 @@
 What a command needs is imported when it runs, so that ``--help`` answers at once.
 """
 
+from dmontage.cli import kept
 from dmontage.cli.commands import main
 
-__all__ = ["main"]
+__all__ = ["kept", "main"]

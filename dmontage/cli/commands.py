@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from dmontage.model import Images
     from dmontage.pipeline import Mosaic
 
-__all__ = ["main"]
+__all__ = ["bars", "main"]
 
 
 class _Commands(click.Group):
@@ -193,7 +193,7 @@ def _make(
         raise InputError(f"background {decided.background!r} matches nothing: leave out --report, --write-corrections")
     if active_client() is None and (seconds := seconds_to_compile(decided)):
         click.echo(f"compiling the kernels (once after installation, about {seconds} s)", err=True)
-    with _bars() as progress:
+    with bars() as progress:
         made = Mosaic(decided, store, strict=strict, progress=progress)
         if workdir is None:
             made.discard_stale()
@@ -226,7 +226,7 @@ def _scan(inputs: tuple[Path, ...], strict: bool) -> Images:
 
 
 @contextmanager
-def _bars() -> Iterator[Callable[[str, int, int], None]]:
+def bars() -> Iterator[Callable[[str, int, int], None]]:
     """A progress bar per stage on a terminal; silence elsewhere."""
     if not sys.stderr.isatty():
         yield lambda stage, done, total: None

@@ -8,6 +8,16 @@ a product into a file beside its final name and renames it when it is whole.
 from dmontage.fits_files.one import one_image, one_in_memory
 from dmontage.fits_files.reader import pixels, read
 from dmontage.fits_files.scanner import SUFFIXES, scan
-from dmontage.fits_files.writer import FitsWriter, check_writable
+from dmontage.fits_files.writer import FitsWriter, check_writable, product_digests
 
-__all__ = ["SUFFIXES", "FitsWriter", "check_writable", "one_image", "one_in_memory", "pixels", "read", "scan"]
+__all__ = [
+    "SUFFIXES",
+    "FitsWriter",
+    "check_writable",
+    "one_image",
+    "one_in_memory",
+    "pixels",
+    "product_digests",
+    "read",
+    "scan",
+]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
 
@@ -19,9 +19,11 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from dmontage.planner import MosaicPlan
+
     Sink = Callable[[Window, Sequence[NDArray[np.float32]]], None]
 
-__all__ = ["MEDIAN_AREA", "Chunk", "How", "Part", "coadd", "coadd_chunk", "coadd_chunks"]
+__all__ = ["MEDIAN_AREA", "Chunk", "How", "Layout", "Part", "coadd", "coadd_chunk", "coadd_chunks", "product"]
 
 MEDIAN_AREA = 0.5
 """A contributor to a median covers more than this part of its nominal area."""
@@ -60,6 +62,11 @@ class How(NamedTuple):
     weights: str
     sub_out: int
     """Parts of an edge of a mosaic pixel, for the polygon whose solid angle counts."""
+
+    @classmethod
+    def of(cls, plan: MosaicPlan) -> How:
+        """As a plan has it."""
+        return cls(plan.corrected_by, plan.combine, plan.weights, plan.sub_out)
 
 
 class Chunk(NamedTuple):
@@ -147,7 +154,7 @@ def _median(window: Window, parts: list[Part], *, weighted: bool) -> tuple[NDArr
 def coadd_chunk(store_path: str, chunk: Chunk, how: How, *_: object) -> NDArray[np.float32]:
     """Task: the product's layers in a window, (2 or 3, ny, nx); the last arguments only order it after its rows."""
     store = Store.open(store_path)
-    return np.stack(_product(store, _Layout.of(store, how.corrected_by), chunk, how)).astype(np.float32)
+    return np.stack(product(store, Layout.of(store, how.corrected_by), chunk, how)).astype(np.float32)
 
 
 def coadd_chunks(store_path: str, chunks: Sequence[Chunk], how: How, sink: Sink | None = None) -> int:
@@ -159,11 +166,11 @@ def coadd_chunks(store_path: str, chunks: Sequence[Chunk], how: How, sink: Sink 
         Takes each chunk's layers (float32) too, while they are at hand; only where the task runs in this process.
     """
     store = Store.open(store_path)
-    layout = _Layout.of(store, how.corrected_by)
+    layout = Layout.of(store, how.corrected_by)
     made = 0
     for chunk in chunks:
         if not store.product.done(chunk.window, chunk.digest):
-            layers = [layer.astype(np.float32) for layer in _product(store, layout, chunk, how)]
+            layers = [layer.astype(np.float32) for layer in product(store, layout, chunk, how)]
             if sink is None or not store.projected.volatile:
                 store.product.write(chunk.window, layers, chunk.digest)
             made += chunk.window.size
@@ -172,7 +179,7 @@ def coadd_chunks(store_path: str, chunks: Sequence[Chunk], how: How, sink: Sink 
     return made
 
 
-class _Layout(NamedTuple):
+class Layout(NamedTuple):
     """Where the rows lie and what is taken from them: read once a task, not once a chunk."""
 
     windows: list[Window]
@@ -180,15 +187,27 @@ class _Layout(NamedTuple):
     nominal: list[float]
 
     @classmethod
-    def of(cls, store: Store, corrected_by: str) -> _Layout:
+    def of(cls, store: Store, corrected_by: str) -> Layout:
+        """As a store has it."""
         planes = store.tables.planes(corrected_by, len(store.rows))
         return cls(store.rows.windows(), planes, store.rows.nominal().tolist())
 
 
-def _product(store: Store, layout: _Layout, chunk: Chunk, how: How) -> tuple[NDArray[np.float64], ...]:
-    """The product's layers in a window, in the unit of the images."""
+class Rows(Protocol):
+    """Where the sums of rows come from: a store, as `dmontage.store.projected.Projected` tells, or the images."""
+
+    @property
+    def names(self) -> tuple[str, ...]: ...
+    def read(self, row: int, origin: Window, window: Window, names: Sequence[str]) -> tuple[NDArray[Any], ...]: ...
+    def exponent(self, row: int) -> int: ...
+
+
+def product(
+    store: Store, layout: Layout, chunk: Chunk, how: How, rows: Rows | None = None
+) -> tuple[NDArray[np.float64], ...]:
+    """The product's layers in a window, in the unit of the images; of the store's rows if no others are given."""
     window = chunk.window
-    parts = _parts(store, layout, chunk)
+    parts = _parts(rows or store.projected, layout, chunk)
     layers = coadd(window, parts, how.combine, how.weights, variance="variance" in store.projected.names)
     run = store.attributes
     if run["unit"] == "surface_brightness" or how.combine == "count":
@@ -199,13 +218,13 @@ def _product(store: Store, layout: _Layout, chunk: Chunk, how: How) -> tuple[NDA
     return flux_of(value, grid, window, sub), area, *(flux_of(v, grid, window, sub, power=2) for v in variance)
 
 
-def _parts(store: Store, layout: _Layout, chunk: Chunk) -> Iterable[Part]:
-    names = store.projected.names
+def _parts(stored: Rows, layout: Layout, chunk: Chunk) -> Iterable[Part]:
+    names = stored.names
     for row, factor in zip(chunk.rows, chunk.factors or (1.0,) * len(chunk.rows), strict=True):
         origin = layout.windows[row]
         common = origin & chunk.window
         if common:
-            sums = dict(zip(names, store.projected.read(row, origin, common, names), strict=True))
+            sums = dict(zip(names, stored.read(row, origin, common, names), strict=True))
             if "weight" in sums:
-                factor = math.ldexp(factor, store.projected.exponent(row))  # noqa: PLW2901
+                factor = math.ldexp(factor, stored.exponent(row))  # noqa: PLW2901
             yield Part(common, plane=layout.planes[row], factor=factor, nominal=layout.nominal[row], **sums)

@@ -54,7 +54,7 @@ def lazy_mosaic(
         )
         for i in range(0 if projected else len(plan.rows))
     }
-    how = How(plan.corrected_by, plan.combine, plan.weights, plan.sub_out)
+    how = How.of(plan)
     name = f"dmontage-coadd-{name_of(run, how, plan.factors)}"
     n_layers = len(plan.layers)
     blocks: list[list[Any]] = []

@@ -11,6 +11,7 @@ import numpy as np
 from dmontage.errors import InputError
 from dmontage.fits_files import read
 from dmontage.fits_files.reader import read_map, read_mask
+from dmontage.graph.coadd import How
 from dmontage.graph.project import Job, project
 from dmontage.graph.units import prepared
 from dmontage.grid import Grid
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 
     from dmontage.planner import MosaicPlan
 
-__all__ = ["create_store", "project_rows", "row_from_table", "row_table"]
+__all__ = ["Run", "create_store", "project_rows", "row_from_table", "row_sums", "row_table"]
 
 _ALONE = Companions()
 
@@ -44,11 +45,17 @@ _LIGHTEST, _LEAST_SHARE = 1e-150, 1e-20
 
 def create_store(path: str | Path, plan: MosaicPlan) -> tuple[Store, tuple[int, ...]]:
     """Lay out the run of a plan, or take it up where it is there already; and the numbers of the plan's rows in it."""
+    current = {
+        "how": How.of(plan)._asdict(),
+        "background": plan.background,
+        "factors": list(plan.factors),
+        "chunks": len(plan.chunks),
+    }
     rows = [
         row_table(row, beside) | {"nominal": nominal, "digest": digest}
         for row, beside, nominal, digest in zip(plan.rows, plan.companions, plan.nominal, plan.row_digests, strict=True)
     ]
-    return Store.create(path, {**plan.run, "digest": plan.digest}, rows, plan.sums)
+    return Store.create(path, {**plan.run, "digest": plan.digest}, rows, plan.sums, current)
 
 
 def row_table(row: Footprint, beside: Companions = _ALONE) -> dict[str, Any]:
@@ -95,14 +102,14 @@ def project_rows(store_path: str, rows: Sequence[int]) -> list[dict[str, Any]]:
         "reused" (the store had it), and "error" where the file's data are bad.
     """
     store = Store.open(store_path)
-    run = _Run.of(store)
+    run = Run.of(store)
     receipts = []
     for number, table in zip(rows, store.rows.tables(rows), strict=True):
         mark = store.projected.done(number, table["digest"])
         receipt: dict[str, Any] = {"row": number, "reused": mark is not None}
         if mark is None:
             try:
-                sums, mark = _sums(*row_from_table(table), run)
+                sums, mark = row_sums(*row_from_table(table), run)
             except InputError as error:
                 mark = Mark()
                 receipt["error"] = str(error)
@@ -113,7 +120,7 @@ def project_rows(store_path: str, rows: Sequence[int]) -> list[dict[str, Any]]:
     return receipts
 
 
-class _Run(NamedTuple):
+class Run(NamedTuple):
     """What is the same for all rows."""
 
     grid: Grid
@@ -122,13 +129,14 @@ class _Run(NamedTuple):
     quality: Quality
 
     @classmethod
-    def of(cls, store: Store) -> _Run:
+    def of(cls, store: Store) -> Run:
+        """As a store has it."""
         run = store.attributes
         grid = Grid(run["grid"], (run["shape"][0], run["shape"][1]))
         return cls(grid, run["unit"], Drop(**run["drop"]), Quality(**run["quality"]))
 
 
-def _sums(row: Footprint, beside: Companions, run: _Run) -> tuple[dict[str, NDArray[np.float64]], Mark]:
+def row_sums(row: Footprint, beside: Companions, run: Run) -> tuple[dict[str, NDArray[np.float64]], Mark]:
     """What the store holds of an image, by name, and what its mark says of it."""
     image = row.image
     job = Job(image.grid, run.grid, row.mapping, row.method, run.drop)

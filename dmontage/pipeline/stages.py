@@ -127,7 +127,7 @@ class Stages:
 
     @property
     def _how(self) -> How:
-        return How(self.plan.corrected_by, self.plan.combine, self.plan.weights, self.plan.sub_out)
+        return How.of(self.plan)
 
     def _run(
         self,

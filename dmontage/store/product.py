@@ -58,11 +58,6 @@ class Product:
         """What was noted with it."""
         return dict(json.loads(self._files.get(f"{_PLACE}/zarr.json") or b"{}").get("attributes", {}))
 
-    @property
-    def chunk(self) -> int:
-        """Side of its chunks."""
-        return self._arrays["mark"].attributes["chunk"]  # type: ignore[no-any-return]
-
     def lay_out(self, layers: Sequence[str], shape: tuple[int, int], chunk: int, about: dict[str, Any]) -> None:
         """Make room for a product; what is there is kept if it is the same layers and chunks."""
         about = {"layers": list(layers), "chunk": chunk, **about}
@@ -88,6 +83,15 @@ class Product:
         except DamagedError:
             return False
         return mark is not None and mark.tobytes() == bytes.fromhex(digest)
+
+    def is_marked(self, window: Window) -> bool:
+        """Whether a chunk was made, from whatever."""
+        return self._arrays["mark"].has((*self._index(window), 0))
+
+    @property
+    def n_made(self) -> int:
+        """Chunks that were made, from whatever."""
+        return sum(1 for _ in self._files.keys(f"{_PLACE}/mark", "c."))
 
     def write(self, window: Window, layers: Sequence[NDArray[Any]], digest: str) -> None:
         """Store one chunk of the product, all `layers` of it, then what it was made from."""

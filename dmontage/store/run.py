@@ -30,6 +30,8 @@ __all__ = ["FORMAT", "InUseError", "Store"]
 FORMAT = 5
 """Version of the layout."""
 
+_CURRENT = "current.json"
+
 
 class InUseError(InputError):
     """Another driver holds a run's lock."""
@@ -53,7 +55,12 @@ class Store:
 
     @classmethod
     def create(
-        cls, path: str | Path, attributes: dict[str, Any], rows: Sequence[dict[str, Any]], sums: Sequence[str]
+        cls,
+        path: str | Path,
+        attributes: dict[str, Any],
+        rows: Sequence[dict[str, Any]],
+        sums: Sequence[str],
+        current: dict[str, Any] | None = None,
     ) -> tuple[Store, tuple[int, ...]]:
         """Lay out a new run, or take up the one that is there when it is the same run.
 
@@ -65,6 +72,8 @@ class Store:
             One JSON-able table per row, with its "digest", its "window" and its "nominal" area.
         sums
             What a row holds: "flux", "area"[, "weight"][, "variance"].
+        current
+            What is asked for now, as JSON values: see `Store.current`.
 
         Returns
         -------
@@ -87,7 +96,11 @@ class Store:
             )
         with store.locked():
             store._files.sweep()
-            return store, store._take(rows)
+            numbers = store._take(rows)
+            document = json.dumps({**(current or {}), "rows": numbers}).encode()
+            if store._files.get(_CURRENT) != document:
+                store._files.put(_CURRENT, document)
+            return store, numbers
 
     @classmethod
     def _lay_out(
@@ -153,6 +166,20 @@ class Store:
         """Digest of the run at a place; None where its format is another than this version's."""
         attributes = _attributes_at(path)
         return str(attributes["digest"]) if attributes["dmontage_format"] == FORMAT else None
+
+    @property
+    def current(self) -> dict[str, Any]:
+        """The mosaic that was last asked for: the numbers of its "rows", in order, and what its driver noted."""
+        return dict(json.loads(self._files.get(_CURRENT) or b"{}"))
+
+    @property
+    def in_use(self) -> bool:
+        """Whether a driver is at work."""
+        try:
+            with self.locked():
+                return False
+        except InUseError:
+            return True
 
     @property
     def attributes(self) -> dict[str, Any]:

@@ -1,0 +1,174 @@
+"""Kept: what a store or a product has to say of itself, without the images that it was made from.
+
+`status` tells how far a run is; `verify` makes a sample of a run's chunks again, or checks a product's digest.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import defaultdict
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from dmontage.errors import InputError
+from dmontage.fits_files import product_digests
+from dmontage.graph.coadd import Chunk, How
+from dmontage.graph.drive import Call, run
+from dmontage.graph.verify import verify_chunk
+from dmontage.grid import Grid
+from dmontage.planner import human
+from dmontage.store import Store
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["Status", "Verified", "status", "verify"]
+
+
+@dataclass(frozen=True)
+class Status:
+    """How far a run is. Print it."""
+
+    path: str
+    version: str
+    grid: Grid
+    images: int
+    """Rows of the mosaic that was last asked for: an image has several where a seam cuts it."""
+    projected: int
+    others: int
+    """Rows that are kept of images that are not in it."""
+    fits: int
+    """Overlaps whose fits are kept."""
+    background: str
+    solved: bool
+    combine: str
+    chunks: int
+    made: int
+    """Chunks of the mosaic that are made, of this mosaic or of an earlier one."""
+    running: bool
+    """True while a driver is at work."""
+    bytes: int
+
+    def __str__(self) -> str:
+        ny, nx = self.grid.shape
+        more = f"; {self.others} more are kept, of images that are not in it" if self.others else ""
+        solved = "" if self.background == "none" else ", solved" if self.solved else ", not solved yet"
+        return "\n".join(
+            [
+                f"run         {self.path}, dmontage {self.version}, {human(self.bytes)}"
+                f"{', a driver is at work' if self.running else ''}",
+                f"mosaic      {nx} x {ny} pixels, {self.grid.kind} ({self.grid.frame.name}), {self.combine}",
+                f"project     {self.projected} of {self.images} rows{more}",
+                f"fit         {self.fits} overlaps",
+                f"background  {self.background}{solved}",
+                f"coadd       {self.made} of {self.chunks} chunks",
+            ]
+        )
+
+
+def status(path: str | Path) -> Status:
+    """How far a run is, from its store alone.
+
+    Raises
+    ------
+    InputError
+        If there is no run.
+    """
+    store = Store.open(path)
+    current, about = store.current, store.product.about
+    rows, run = current["rows"], store.attributes
+    return Status(
+        path=os.fspath(path),
+        version=run["version"],
+        grid=_grid(store),
+        images=len(rows),
+        projected=sum(map(store.projected.is_marked, rows)),
+        others=sum(map(store.projected.is_marked, set(range(len(store.rows))).difference(rows))),
+        fits=len(store.tables.fits()),
+        background=current["background"],
+        solved=store.tables.planes_told(current["how"]["corrected_by"]) is not None,
+        combine=current["how"]["combine"],
+        chunks=current["chunks"],
+        made=store.product.n_made if about else 0,
+        running=store.in_use,
+        bytes=sum(entry.stat().st_size for entry in Path(path).rglob("*") if entry.is_file()),
+    )
+
+
+@dataclass(frozen=True)
+class Verified:
+    """What was looked at, and what of it is wrong. Print it."""
+
+    looked_at: str
+    wrong: tuple[str, ...]
+
+    def __str__(self) -> str:
+        found = "all as it should be" if not self.wrong else f"{len(self.wrong)} wrong"
+        return "\n".join([f"verified    {self.looked_at}: {found}", *(f"  wrong     {text}" for text in self.wrong)])
+
+
+def verify(
+    path: str | Path, sample: int = 8, seed: int = 0, progress: Callable[[int, int], None] | None = None
+) -> Verified:
+    """Check a product, or a run.
+
+    Parameters
+    ----------
+    path
+        A FITS file that dmontage wrote: its pixels must have the digest that its header tells. Or the store of a run:
+        some chunks are made again from the images, all but the corrections, and must be the same to the bit.
+    sample
+        Chunks of a run to look at; 0 for all.
+    seed
+        Another number, another sample.
+
+    Raises
+    ------
+    InputError
+        If it is neither, or a run whose mosaic is not made.
+    """
+    if Path(path).is_dir():
+        return _verify_run(Store.open(path), sample, seed, progress)
+    told, found = product_digests(path)
+    wrong = () if told == found else (f"its pixels have the digest {found}, its header says {told}",)
+    return Verified(f"the pixels of {path}", wrong)
+
+
+def _verify_run(store: Store, sample: int, seed: int, progress: Callable[[int, int], None] | None) -> Verified:
+    chunks, how = _made_chunks(store)
+    if not chunks:
+        raise InputError(f"{store.path} holds no chunk of the mosaic that was last asked for: run it first")
+    n = min(sample, len(chunks)) if sample else len(chunks)
+    chosen = sorted(np.random.default_rng(seed).permutation(len(chunks))[:n].tolist())
+    calls = [Call(f"dmontage-verify-{k}", verify_chunk, (store.path, chunks[k], how)) for k in chosen]
+    wrong = [text for texts in run(calls, progress) for text in texts]
+    return Verified(f"{n} of {len(chunks)} chunks of {store.path}", tuple(dict.fromkeys(wrong)))
+
+
+def _made_chunks(store: Store) -> tuple[list[Chunk], How]:
+    """Chunks that were made of the mosaic last asked for."""
+    current = store.current
+    how = How(**current["how"])
+    side = store.product.about.get("chunk")
+    if side is None:
+        return [], how
+    windows, reached = store.rows.windows(), defaultdict(list)
+    factors: dict[int, float] = dict(zip(current["rows"], current["factors"], strict=False))
+    grid = _grid(store)
+    for row in current["rows"]:
+        for index, _ in (windows[row] & grid.window).blocks((side, side)):
+            reached[index].append(row)
+    chunks = []
+    for index, window in grid.window.blocks((side, side)):
+        rows = tuple(row for row in reached[index] if store.projected.is_marked(row))
+        if store.product.is_marked(window):
+            chunks.append(Chunk(window, rows, tuple(factors[row] for row in rows) if factors else ()))
+    return chunks, how
+
+
+def _grid(store: Store) -> Grid:
+    run: dict[str, Any] = store.attributes
+    return Grid(run["grid"], (run["shape"][0], run["shape"][1]))
