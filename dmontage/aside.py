@@ -1,8 +1,10 @@
-"""Writing aside: a file gets its name when it is whole (level 0)."""
+"""Writing aside: a file, or a folder, gets its name when it is whole (level 0)."""
 
 from __future__ import annotations
 
 import os
+import shutil
+import socket
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -12,7 +14,32 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-__all__ = ["aside"]
+__all__ = ["aside", "name_aside"]
+
+_SUFFIX = ".partial"
+
+
+def name_aside(path: Path) -> Path:
+    """A hidden name beside ``path`` that is this process's own; what processes of this machine left there goes.
+
+    It tells machine and process, so that only what nobody writes any more is taken away.
+    """
+    host = socket.gethostname()
+    for old in path.parent.glob(f".{path.name}.{host}-*{_SUFFIX}"):
+        pid = old.name.removesuffix(_SUFFIX).rpartition("-")[2]
+        if pid.isdigit() and int(pid) != os.getpid() and not _lives(int(pid)):
+            shutil.rmtree(old, ignore_errors=True) if old.is_dir() else old.unlink(missing_ok=True)
+    return path.with_name(f".{path.name}.{host}-{os.getpid()}{_SUFFIX}")
+
+
+def _lives(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # somebody else's
+        return True
+    return True
 
 
 @contextmanager
@@ -24,7 +51,7 @@ def aside(path: Path) -> Iterator[Path]:
     InputError
         Where it cannot be written.
     """
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    part = name_aside(path)
     try:
         yield part
         part.replace(path)

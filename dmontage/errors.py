@@ -3,3 +3,7 @@
 
 class InputError(ValueError):
     """What was given cannot be used; the message names the value, the limit and the way out."""
+
+
+class ChangedError(InputError):
+    """An input is not what it was when the run was planned: no more than that run can be told from it."""

@@ -12,7 +12,7 @@ from astropy import units
 from astropy.io import fits
 from numpy.typing import NDArray
 from scipy import stats
-from surveys import SHAPE, field_grid, image_header, make_survey, write_image
+from surveys import SHAPE, damage, field_grid, image_header, make_survey, write_image
 
 import dmontage as dm
 from dmontage.errors import InputError
@@ -489,7 +489,7 @@ def test_options_that_cannot_be_are_refused(tmp_path: Path, options: dict[str, A
 
 
 def test_a_store_is_that_of_its_options(tmp_path: Path) -> None:
-    """Refused with any other; the same again reuses the rows, and a map that changed is another run."""
+    """Refused with others that all images share; the same again reuses the rows, other maps or changed ones do not."""
     path = write_with(tmp_path / "a.fits", WHT=RNG.uniform(1, 2, SHAPE), DQ=np.zeros(SHAPE, np.int16))
     write_image(tmp_path / "a.w.fits", RNG.uniform(1, 2, SHAPE))
     base: dict[str, Any] = {"pixfrac": 0.9, "weight_map": ".w.fits", "mask": "DQ", "border": 1}
@@ -502,16 +502,15 @@ def test_a_store_is_that_of_its_options(tmp_path: Path) -> None:
 
     assert [run(**base), run(**base)] == [0, 1]
     others: list[dict[str, Any]] = [
-        {"pixfrac": 0.8}, {"kernel": "gaussian"}, {"border": 2}, {"weight_map": "WHT"}, {"mask": None},
-        {"good_bits": 1}, {"min_weight": 0.01}, {"polygons": [[(1, 1), (5, 1), (5, 5)]]}, {"tol": 1e-6},
+        {"pixfrac": 0.8}, {"kernel": "gaussian"}, {"border": 2}, {"good_bits": 1}, {"min_weight": 0.01},
+        {"polygons": [[(1, 1), (5, 1), (5, 5)]]}, {"tol": 1e-6}, {"weight_map": None},
     ]  # fmt: skip
     for other in others:
         with pytest.raises(InputError, match="holds another run"):
             run(**base | other)
-    assert run(**base) == 1
+    assert [run(**base | {"weight_map": "WHT"}), run(**base | {"mask": None}), run(**base)] == [0, 0, 1]
     write_image(tmp_path / "a.w.fits", np.ones(SHAPE, np.float32))
-    with pytest.raises(InputError, match="holds another run"):
-        run(**base)
+    assert [run(**base), run(**base)] == [0, 1]
 
 
 def test_a_damaged_map_leaves_its_image_out(tmp_path: Path) -> None:
@@ -519,14 +518,26 @@ def test_a_damaged_map_leaves_its_image_out(tmp_path: Path) -> None:
     for k in range(2):
         write_image(tmp_path / f"a{k}.fits", VALUES, image_header(10 * k))
         write_image(tmp_path / f"a{k}.w.fits", np.ones(SHAPE))
+    damage(tmp_path / "a1.w.fits")
+    (tmp_path / "a0.w.fits").rename(tmp_path / "a0.w.fits.fz")
+    made = dm.mosaic(tmp_path, background="none", weight_map=".w.fits.fz")
+    made.compute()
+    assert made.summary.images == 1
+    assert "a1.w.fits.fz: HDU 1 cannot be read" in made.summary.skipped[-1].reason
+    with pytest.raises(InputError, match=r"a1\.w\.fits"):
+        Mosaic(made.plan, strict=True).compute()
+
+
+def test_a_map_that_changes_stops_the_run(tmp_path: Path) -> None:
+    """Without its image the mosaic would be another than was planned."""
+    for k in range(2):
+        write_image(tmp_path / f"a{k}.fits", VALUES, image_header(10 * k))
+        write_image(tmp_path / f"a{k}.w.fits", np.ones(SHAPE))
     made = dm.mosaic(tmp_path, background="none", weight_map=".w.fits")
     data = (tmp_path / "a1.w.fits").read_bytes()
     (tmp_path / "a1.w.fits").write_bytes(data + b"\0" * 2880)
-    made.compute()
-    assert made.summary.images == 1
-    assert "a1.w.fits: has changed since the scan" in made.summary.skipped[-1].reason
-    with pytest.raises(InputError, match=r"a1\.w\.fits"):
-        Mosaic(made.plan, strict=True).compute()
+    with pytest.raises(InputError, match=r"a1\.w\.fits: has changed since the scan"):
+        made.compute()
 
 
 def test_cubes_and_grids_with_tables_are_told_where_to_go(tmp_path: Path) -> None:

@@ -60,6 +60,7 @@ def test_a_lost_chunk_is_an_error(tmp_path: Path, name: str) -> None:
     survey = make_survey(tmp_path / "raw")
     made = dm.mosaic(survey.folder, survey.grid, tmp_path / "run.zarr", background="none")
     made.compute()
+    del made  # and with it the rows that it has in memory
     (tmp_path / f"run.zarr/projected/{name}/c.2.0.0").unlink()
     with pytest.raises(InputError, match=r"row 2 of .* is damaged: a chunk is missing"):
         dm.mosaic(survey.folder, survey.grid, tmp_path / "run.zarr", background="none").compute()

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from astropy.io import fits
 
-from dmontage.errors import InputError
+from dmontage.errors import ChangedError, InputError
 from dmontage.fits_files.common import first_line, quiet
 from dmontage.grid import Grid
 
@@ -34,7 +34,7 @@ def read(ref: ImageRef, window: Window | None = None) -> NDArray[Any]:
     Raises
     ------
     InputError
-        If the data are damaged, or the file has gone or changed since the scan.
+        If the data are damaged; `ChangedError` if the file has gone or changed since the scan.
     """
     return _section(ref, window or ref.grid.window, _as_image)
 
@@ -53,10 +53,8 @@ def _section(
     ref: ImageRef, window: Window, convert: Callable[[NDArray[Any], fits.Header], NDArray[Any]]
 ) -> NDArray[Any]:
     """Pixels (*planes, ny, nx) of a window, converted from what astropy makes of them by their header."""
+    _check_unchanged(ref)
     try:
-        stat = Path(ref.path).stat()
-        if (stat.st_size, stat.st_mtime_ns) != (ref.size, ref.mtime_ns):
-            raise InputError("has changed since the scan; scan again")
         with quiet, fits.open(ref.path, memmap=False) as hdus:
             hdu = hdus[ref.hdu]
             data = np.asarray(hdu.section[(*(slice(None),) * (len(hdu.shape) - 2), *window.slices)])
@@ -65,6 +63,18 @@ def _section(
         raise InputError(f"{ref.path}: {error}") from error
     except Exception as error:  # damage shows as OSError, TypeError, ValueError, zlib.error, EOFError, ...
         raise InputError(f"{ref.path}: HDU {ref.hdu} cannot be read: {first_line(error)}") from error
+
+
+def _check_unchanged(ref: ImageRef) -> None:
+    """Raise ChangedError where a file is not the one that was scanned."""
+    try:
+        stat = Path(ref.path).stat()
+    except OSError as error:
+        raise ChangedError(
+            f"{ref.path}: cannot be read any more: {error.strerror}; put it back, or scan again without it"
+        ) from error
+    if (stat.st_size, stat.st_mtime_ns) != (ref.size, ref.mtime_ns):
+        raise ChangedError(f"{ref.path}: has changed since the scan; scan again")
 
 
 def in_memory(hdu: Any, hdus: fits.HDUList | None = None) -> tuple[NDArray[Any], Grid]:

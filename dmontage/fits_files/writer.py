@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from astropy.io import fits
 
+from dmontage.aside import name_aside
 from dmontage.errors import InputError
 from dmontage.fits_files.common import BLOCK, first_line
 from dmontage.fits_files.digest import DIGEST_BLOCK, block_digests, digest_of, image_digest
@@ -29,7 +30,7 @@ __all__ = ["FitsWriter", "check_writable", "product_digests"]
 
 def check_writable(path: str | Path, suffixes: tuple[str, ...] | None = (".fits", ".fit", ".fts")) -> None:
     """Raise InputError, before any work is done, if a product cannot be written to ``path``; None allows any suffix."""
-    probe = _partial(Path(path))
+    probe = name_aside(Path(path))
     if Path(path).is_dir():
         raise InputError(f"cannot write {path}: it is a folder; name a file")
     if suffixes is not None and Path(path).suffix.lower() not in suffixes:
@@ -52,7 +53,7 @@ class FitsWriter:
 
     def __init__(self, path: str | Path, grid: Grid, cards: Iterable[tuple[str, Any, str]] = ()) -> None:
         self.path = Path(path)
-        self._partial = _partial(self.path)
+        self._partial = name_aside(self.path)
         self._shape = grid.shape
         header = fits.Header([("SIMPLE", True), ("BITPIX", -32)])
         for card in (*grid.to_header().cards, *cards):
@@ -160,11 +161,6 @@ def _extension(hdu: Any) -> bytes:
     out = io.BytesIO()
     fits.HDUList([fits.PrimaryHDU(), hdu]).writeto(out)
     return out.getvalue()[BLOCK:]
-
-
-def _partial(path: Path) -> Path:
-    """Name under which a product is written before it is whole."""
-    return path.with_name(f".{path.name}.{os.getpid()}.partial")
 
 
 def _padded(n: int) -> int:

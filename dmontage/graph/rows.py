@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import numpy as np
 
-from dmontage.errors import InputError
+from dmontage.errors import ChangedError, InputError
 from dmontage.fits_files import read
 from dmontage.fits_files.reader import read_map, read_mask
 from dmontage.graph.coadd import How
@@ -110,6 +110,8 @@ def project_rows(store_path: str, rows: Sequence[int]) -> list[dict[str, Any]]:
         if mark is None:
             try:
                 sums, mark = row_sums(*row_from_table(table), run)
+            except ChangedError:  # no fault of the image: without it the mosaic would be another than was asked for
+                raise
             except InputError as error:
                 mark = Mark()
                 receipt["error"] = str(error)

@@ -12,9 +12,13 @@ coadd run anew.
 
 from dmontage.pipeline.api import mosaic, plan
 from dmontage.pipeline.image import project
+from dmontage.pipeline.kept import Status, Verified, status, verify
 from dmontage.pipeline.products import product_paths
 from dmontage.pipeline.summary import Summary
 from dmontage.pipeline.uncertainty import ErrorMap
 from dmontage.pipeline.value import Cutout, Mosaic, Pixels
 
-__all__ = ["Cutout", "ErrorMap", "Mosaic", "Pixels", "Summary", "mosaic", "plan", "product_paths", "project"]
+__all__ = [
+    "Cutout", "ErrorMap", "Mosaic", "Pixels", "Status", "Summary", "Verified", "mosaic", "plan", "product_paths",
+    "project", "status", "verify",
+]  # fmt: skip

@@ -6,7 +6,6 @@ import fcntl
 import json
 import os
 import shutil
-import uuid
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +13,7 @@ from weakref import WeakValueDictionary
 
 import zarr
 
+from dmontage.aside import name_aside
 from dmontage.errors import InputError
 from dmontage.store.files import Files
 from dmontage.store.product import Product
@@ -87,7 +87,7 @@ class Store:
         """
         place = Path(path)
         if not place.exists() or (place.is_dir() and not any(place.iterdir())):
-            cls._lay_out(place, attributes, rows, sums)
+            cls._lay_out(place, attributes, rows, sums, current or {})
         store = cls.open(path)
         if store.attributes["digest"] != attributes["digest"]:
             raise InputError(
@@ -97,23 +97,29 @@ class Store:
         with store.locked():
             store._files.sweep()
             numbers = store._take(rows)
-            document = json.dumps({**(current or {}), "rows": numbers}).encode()
+            document = _as_current(current or {}, numbers)
             if store._files.get(_CURRENT) != document:
                 store._files.put(_CURRENT, document)
             return store, numbers
 
     @classmethod
     def _lay_out(
-        cls, place: Path, attributes: dict[str, Any], rows: Sequence[dict[str, Any]], sums: Sequence[str]
+        cls,
+        place: Path,
+        attributes: dict[str, Any],
+        rows: Sequence[dict[str, Any]],
+        sums: Sequence[str],
+        current: dict[str, Any],
     ) -> None:
         # Laid out aside: a run that was killed meanwhile leaves no folder that is none.
-        partial = place.with_name(f".{place.name}.{uuid.uuid4().hex}.partial")
+        partial = name_aside(place)
         about = {**attributes, "sums": list(sums), "rows": 0, "dmontage_format": FORMAT}
         try:
             zarr.create_group(str(partial), zarr_format=3, attributes=about)
             files = Files(partial)
             write_rows(files, 0, rows)
             Projected.lay_out(files, sums, [Window(*row["window"]) for row in rows])
+            files.put(_CURRENT, _as_current(current, range(len(rows))))
             partial.rename(place)
         except OSError as error:
             raise InputError(f"cannot write the store {place}: {error}; choose another place (--workdir)") from error
@@ -215,7 +221,7 @@ class Store:
             raise InputError(f"{path} has store format {version}, this version knows {FORMAT}; remove it by hand")
         with _locked(place):
             # Aside first: killed half-way, it leaves no folder in the place that is neither a run nor free.
-            aside = place.with_name(f".{place.name}.{uuid.uuid4().hex}.removed")
+            aside = name_aside(place)
             place.rename(aside)
             shutil.rmtree(aside)
 
@@ -230,6 +236,10 @@ def _attributes_at(path: str | Path) -> dict[str, Any]:
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(f"{path} is no dmontage run; choose another --workdir, or remove it") from error
     raise InputError(f"{path} is no dmontage run; choose another --workdir, or remove it")
+
+
+def _as_current(current: dict[str, Any], numbers: Sequence[int]) -> bytes:
+    return json.dumps({**current, "rows": list(numbers)}).encode()
 
 
 def _difference(old: dict[str, Any], new: dict[str, Any]) -> str:
