@@ -12,6 +12,7 @@ run of each tool is a process of its own on the same cores; peers that are not i
   as it is; peak memory is that of its largest program.
 - SWarp: threads on all cores, background meshes subtracted (it matches none), Lanczos-3 (its default) or as asked.
 - reproject_and_coadd: reproject_interp (not exact) or reproject_exact (minutes), levels matched, one thread.
+- CPU seconds are those of all cores together: on a busy machine they say more than the wall's.
 - ``--cold``: once more with the raw images dropped from the page cache, and for dmontage no compiled kernel, as whole
   processes, imports included. Programs and libraries stay in the page cache.
 
@@ -41,7 +42,7 @@ sys.path.insert(0, str(ROOT))  # this tree's dmontage, whichever is installed
 
 import numpy as np  # noqa: E402
 from astropy.io import fits  # noqa: E402
-from chains import swarp_program  # noqa: E402
+from chains import Clock, swarp_program  # noqa: E402
 
 import dmontage as dm  # noqa: E402
 from dmontage.demo.simulate import simulate  # noqa: E402
@@ -72,6 +73,8 @@ class Outcome(NamedTuple):
     seconds: float
     whole: float
     """Of the process, with Python and its imports where it is Python's."""
+    cpu: float
+    """Seconds of all cores together."""
     peak_mb: float
     stages: dict[str, float]
 
@@ -126,7 +129,7 @@ def measure(tool: Tool, survey: Field, **environment: str) -> Outcome:
         shape = fits.getdata(said["mosaic"]).shape
     if shape != survey.grid.shape:
         raise RuntimeError(f"{tool.label} made a mosaic of shape {shape}, asked for {survey.grid.shape}")
-    return Outcome(said["seconds"], whole, said["peak_mb"], said["stages"])
+    return Outcome(said["seconds"], whole, said["cpu"], said["peak_mb"], said["stages"])
 
 
 def forget(survey: Field) -> None:
@@ -140,8 +143,8 @@ def forget(survey: Field) -> None:
 def median_of(outcomes: list[Outcome]) -> Outcome:
     """Medians, number by number; of the stages too."""
     stages = {name: statistics.median(run.stages.get(name, 0.0) for run in outcomes) for name in outcomes[0].stages}
-    seconds, whole, peak = np.median([run[:3] for run in outcomes], axis=0).tolist()
-    return Outcome(seconds, whole, peak, stages)
+    seconds, whole, cpu, peak = np.median([run[:4] for run in outcomes], axis=0).tolist()
+    return Outcome(seconds, whole, cpu, peak, stages)
 
 
 def warm(survey: Field, chosen: list[Tool], runs: int) -> None:
@@ -163,11 +166,12 @@ def warm(survey: Field, chosen: list[Tool], runs: int) -> None:
 
 
 def table(title: str, seconds: dict[Tool, float], runs: dict[Tool, Outcome]) -> None:
-    """Wall time, ratio to the first line, peak memory."""
-    print(f"\n{title}\n  {'':<40} {'s':>8} {'x dmontage':>11} {'peak MB':>9}")
-    first = next(iter(seconds.values()))
+    """Wall time and that of all cores together, with ratios to the first line; peak memory."""
+    print(f"\n{title}\n  {'':<40} {'s':>8} {'x dmontage':>11} {'CPU s':>8} {'x dmontage':>11} {'peak MB':>9}")
+    first, first_cpu = next(iter(seconds.values())), next(iter(runs.values())).cpu
     for tool, taken in seconds.items():
-        print(f"  {tool.label:<40} {taken:8.2f} {taken / first:11.2f} {runs[tool].peak_mb:9.0f}")
+        cpu, peak = runs[tool].cpu, runs[tool].peak_mb
+        print(f"  {tool.label:<40} {taken:8.2f} {taken / first:11.2f} {cpu:8.2f} {cpu / first_cpu:11.2f} {peak:9.0f}")
 
 
 def stages_table(tool: Tool, run: Outcome, survey: Field) -> None:
@@ -183,7 +187,8 @@ def curve(one: float, many: float, cores: int) -> None:
     serial = one - parallel
     modelled = ", ".join(f"{n}: {serial + parallel / n:.2f} s" for n in (4, 8, 16, 64) if n > cores)
     print(f"\nfrom 1 to {cores} cores {one / many:.2f} times faster: serial {serial:.2f} s, parallel {parallel:.2f} s")
-    print(f"  modelled for more cores: {modelled}")
+    if min(serial, parallel) > 0:
+        print(f"  modelled for more cores: {modelled}")
 
 
 def cold(survey: Field, chosen: list[Tool], runs: int) -> None:
@@ -204,20 +209,20 @@ def cold(survey: Field, chosen: list[Tool], runs: int) -> None:
 
 def start_up(survey: Field, cores: int, runs: int) -> None:
     """What the command line takes beside the work: its help, its imports, and the whole command, all caches hot."""
-    print(f"\ncommand-line start-up, caches hot\n  {'':<40} {'s':>8}")
+    print(f"\ncommand-line start-up, caches hot\n  {'':<40} {'s':>8} {'CPU s':>8}")
     help_text = "from dmontage.cli import main; main(['--help'])"
     for name, code in (("dmontage --help", help_text), ("import dmontage.pipeline", "import dmontage.pipeline")):
-        print(f"  {name:<40} {statistics.median(seconds_of(code) for _ in range(max(runs, 3))):8.2f}")
-    command = Tool("", "command", cores)
-    whole = statistics.median(measure(command, survey).seconds for _ in range(runs))
-    print(f"  {'dmontage mosaic RAW -o OUT, as a whole':<40} {whole:8.2f}")
+        seconds, cpu = np.median([python(code) for _ in range(max(runs, 3))], axis=0)
+        print(f"  {name:<40} {seconds:8.2f} {cpu:8.2f}")
+    whole = median_of([measure(Tool("dmontage mosaic", "command", cores), survey) for _ in range(runs)])
+    print(f"  {'dmontage mosaic RAW -o OUT, as a whole':<40} {whole.seconds:8.2f} {whole.cpu:8.2f}")
 
 
-def seconds_of(code: str) -> float:
-    """Wall time of a Python process."""
-    start = time.perf_counter()
+def python(code: str) -> tuple[float, float]:
+    """Wall and processor time of a Python process."""
+    clock = Clock()
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, check=True)
-    return time.perf_counter() - start
+    return clock.taken()
 
 
 def about(survey: Field, chosen: list[Tool], cores: int) -> None:

@@ -1,8 +1,8 @@
 """One tool's whole job, in a process of its own: raw images on a given grid, backgrounds matched, one mosaic written.
 
-``python chains.py TOOL RAW FOLDER TEMPLATE CORES [OPTION]`` prints one line of JSON: the seconds of the job, of its
-stages, the peak memory in MB, and the mosaic's path. Nothing heavy is imported before it is needed: a program that is
-started from here counts our own memory as its own until it runs.
+``python chains.py TOOL RAW FOLDER TEMPLATE CORES [OPTION]`` prints one line of JSON: the seconds of the job, of all
+its cores, of its stages, the peak memory in MB, and the mosaic's path. Nothing heavy is imported before it is needed:
+a program that is started from here counts our own memory as its own until it runs.
 """
 
 from __future__ import annotations
@@ -37,8 +37,26 @@ class Done(NamedTuple):
     """What a job took."""
 
     seconds: float
+    cpu: float
+    """Seconds of all cores together: what a busy machine leaves comparable."""
     stages: dict[str, float]
     mosaic: str
+
+
+class Clock:
+    """Wall and processor time since it was made."""
+
+    def __init__(self) -> None:
+        self._wall, self._cpu = time.perf_counter(), _cpu()
+
+    def taken(self) -> tuple[float, float]:
+        return time.perf_counter() - self._wall, _cpu() - self._cpu
+
+
+def _cpu() -> float:
+    """Processor seconds of this process and of the programs that it has run."""
+    programs = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return time.process_time() + programs.ru_utime + programs.ru_stime
 
 
 def swarp_program() -> str | None:
@@ -60,6 +78,7 @@ def montage(job: Job) -> Done:
     for name in ("projected", "differences", "corrected"):
         (job.folder / name).mkdir()
     stages: dict[str, float] = {}
+    clock = Clock()
     for command in (
         f"mImgtbl {raw} raw.tbl",
         f"mProjExec -p {raw} raw.tbl {grid} projected stats.tbl",
@@ -76,7 +95,7 @@ def montage(job: Job) -> Done:
         stages[name] = stages.get(name, 0.0) + time.perf_counter() - start
         if re.search(r"failed=[1-9]", said):
             raise RuntimeError(f"{command}: {said}")
-    return Done(sum(stages.values()), stages, str(job.folder / "mosaic.fits"))
+    return Done(*clock.taken(), stages, str(job.folder / "mosaic.fits"))
 
 
 def swarp(job: Job) -> Done:
@@ -91,9 +110,9 @@ def swarp(job: Job) -> Done:
     }  # fmt: skip
     images = sorted(str(path.resolve()) for path in job.raw.glob("*.fits"))
     command = [program, *images, *(word for key, value in options.items() for word in (f"-{key}", value))]
-    start = time.perf_counter()
+    clock = Clock()
     run(command, job.folder)
-    return Done(time.perf_counter() - start, {}, str(job.folder / "mosaic.fits"))
+    return Done(*clock.taken(), {}, str(job.folder / "mosaic.fits"))
 
 
 def coadd_by_reproject(job: Job) -> Done:
@@ -106,7 +125,7 @@ def coadd_by_reproject(job: Job) -> Done:
     header = fits.Header.fromtextfile(job.template)
     function = getattr(reproject, f"reproject_{job.option}")
     out = job.folder / "mosaic.fits"
-    start = time.perf_counter()
+    clock = Clock()
     paths = sorted(map(str, job.raw.glob("*.fits")))
     data, footprint = reproject_and_coadd(
         paths, WCS(header), shape_out=(header["NAXIS2"], header["NAXIS1"]), reproject_function=function,
@@ -114,7 +133,7 @@ def coadd_by_reproject(job: Job) -> Done:
     )  # fmt: skip
     fits.writeto(out, data.astype("f4"), WCS(header).to_header())
     fits.writeto(out.with_name("mosaic_area.fits"), footprint.astype("f4"), WCS(header).to_header())
-    return Done(time.perf_counter() - start, {}, str(out))
+    return Done(*clock.taken(), {}, str(out))
 
 
 def by_dmontage(job: Job) -> Done:
@@ -131,25 +150,25 @@ def once_by_dmontage(job: Job, name: str) -> Done:
     import dmontage as dm
 
     out, store = job.folder / f"{name}.fits", job.folder / f"{name}.zarr"
-    start = time.perf_counter()
+    clock = Clock()
     images = dm.scan(job.raw)
-    scanned = time.perf_counter()
+    scanned, _ = clock.taken()
     mosaic = dm.mosaic(images, dm.Grid.from_header(job.template), store=store)
-    planned = time.perf_counter()
+    planned, _ = clock.taken()
     mosaic.write(out)
-    end = time.perf_counter()
-    stages = {"scan": scanned - start, "plan": planned - scanned, **mosaic.summary.seconds}
-    stages["the rest"] = end - start - sum(stages.values())
-    return Done(end - start, stages, str(out))
+    seconds, cpu = clock.taken()
+    stages = {"scan": scanned, "plan": planned - scanned, **mosaic.summary.seconds}
+    stages["the rest"] = seconds - sum(stages.values())
+    return Done(seconds, cpu, stages, str(out))
 
 
 def command_of_dmontage(job: Job) -> Done:
     """The command line, from nothing to the files; what Python and its imports take is in it."""
     out = job.folder / "mosaic.fits"
-    start = time.perf_counter()
+    clock = Clock()
     code = "from dmontage.cli import main; main()"
     run([sys.executable, "-c", code, "mosaic", str(job.raw), "-o", str(out), "--header", str(job.template)], Path.cwd())
-    return Done(time.perf_counter() - start, {}, str(out))
+    return Done(*clock.taken(), {}, str(out))
 
 
 TOOLS: dict[str, Callable[[Job], Done]] = {
