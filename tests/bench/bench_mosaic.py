@@ -129,6 +129,7 @@ def measure(tool: Tool, survey: Field, **environment: str) -> Outcome:
         shape = fits.getdata(said["mosaic"]).shape
     if shape != survey.grid.shape:
         raise RuntimeError(f"{tool.label} made a mosaic of shape {shape}, asked for {survey.grid.shape}")
+    print(f"  {tool.label}: {said['seconds']:.2f} s, CPU {said['cpu']:.2f} s", file=sys.stderr, flush=True)
     return Outcome(said["seconds"], whole, said["cpu"], said["peak_mb"], said["stages"])
 
 
