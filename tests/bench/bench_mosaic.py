@@ -173,6 +173,7 @@ def table(title: str, seconds: dict[Tool, float], runs: dict[Tool, Outcome]) -> 
     for tool, taken in seconds.items():
         cpu, peak = runs[tool].cpu, runs[tool].peak_mb
         print(f"  {tool.label:<40} {taken:8.2f} {taken / first:11.2f} {cpu:8.2f} {cpu / first_cpu:11.2f} {peak:9.0f}")
+    sys.stdout.flush()
 
 
 def stages_table(tool: Tool, run: Outcome, survey: Field) -> None:
