@@ -63,6 +63,17 @@ def test_header_makes_a_template_that_gives_the_grid_back(tmp_path: Path, survey
     assert np.degrees(grid.scale) * 3600 == pytest.approx(2.0, rel=1e-6)  # that of the finest image
 
 
+def test_plan_tells_suspicious_inputs(tmp_path: Path, survey: Survey) -> None:
+    shutil.copytree(survey.folder, tmp_path / "raw")
+    write_image(tmp_path / "raw/image02.fits", np.full((80, 100), np.nan, np.float32))
+    write_image(tmp_path / "raw/image03.fits", np.ones((80, 100), np.float32), CRVAL1=85.0)
+    output = call("plan", tmp_path / "raw", "--background", "none").output
+    for said in ("far from all other images, perhaps by a wrong WCS: image03.fits (1.1", "are blank: image02.fits\n",
+                 "have one value: image03.fits (1)\n"):  # fmt: skip
+        assert said in output
+    assert "warning" not in call("plan", survey.folder, "--background", "none").output
+
+
 def test_plan_prints_and_computes_nothing(tmp_path: Path, survey: Survey) -> None:
     output = call("plan", survey.folder, "--scale", "4 arcsec", "--combine", "median").output
     assert "pixels of 4 arcsec, TAN (icrs)" in output and "combine median, weights none" in output

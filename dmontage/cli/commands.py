@@ -71,11 +71,14 @@ def header(inputs: tuple[Path, ...], output: Path | None, **grid: Any) -> None:
 @options.how
 @options.strict
 def plan_command(inputs: tuple[Path, ...], strict: bool, **chosen: Any) -> None:
-    """Show what a mosaic would take: images, pairs, tasks, memory, bytes. Computes nothing."""
+    """Show what a mosaic would take: images, pairs, tasks, memory, bytes; and what of the input is suspicious.
+
+    Computes nothing; of each image a row is read, to tell those that are blank.
+    """
     from dmontage.pipeline import plan
 
     grid = take_grid(chosen)
-    click.echo(plan(_scan(inputs, strict), grid, strict=strict, **chosen))
+    click.echo(plan(_scan(inputs, strict), grid, strict=strict, check_pixels=True, **chosen))
 
 
 @main.command()

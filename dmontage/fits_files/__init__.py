@@ -1,10 +1,12 @@
 """FITS files: the only place that opens them (level 3).
 
 `scan` is the gate: every file and HDU is either a usable image or is skipped with a reason, before any pixel is read,
-and nothing is allocated because a header claims it. `read` gives native floats with NaN for blank. `FitsWriter` streams
-a product into a file beside its final name and renames it when it is whole.
+and nothing is allocated because a header claims it. `read` gives native floats with NaN for blank; `only_value` tells
+images that say nothing. `FitsWriter` streams a product into a file beside its final name and renames it when it is
+whole.
 """
 
+from dmontage.fits_files.blank import only_value
 from dmontage.fits_files.one import one_image, one_in_memory
 from dmontage.fits_files.reader import pixels, read
 from dmontage.fits_files.scanner import SUFFIXES, scan
@@ -16,6 +18,7 @@ __all__ = [
     "check_writable",
     "one_image",
     "one_in_memory",
+    "only_value",
     "pixels",
     "product_digests",
     "read",

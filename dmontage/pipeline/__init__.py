@@ -7,6 +7,7 @@ coadd run anew.
 - `api` is what a user calls, `value` what is given: over `stages`, which run once each
 - `match` and `overlap_geometry` are between rows of the store and images of the solve; `corrections` are their tables
 - `prediction` says before, and `uncertainty` after, how well the background is known
+- `pixel_check` reads a row of each image, on request, for a plan's warnings
 - `outcome`, `summary`, `products`, `compiling` tell and write what was done; `image` is the projection of one image
 """
 

@@ -13,9 +13,10 @@ from dmontage.grid import Grid
 from dmontage.model import Drop, ImageRef, Images, Matching
 from dmontage.pipeline.corrections import given_planes, read_corrections
 from dmontage.pipeline.match import Match
+from dmontage.pipeline.pixel_check import with_pixels_checked
 from dmontage.pipeline.prediction import with_prediction
 from dmontage.pipeline.value import Mosaic
-from dmontage.planner import MosaicPlan, make_plan
+from dmontage.planner import MosaicPlan, far_hint, make_plan
 from dmontage.quality import Quality
 
 if TYPE_CHECKING:
@@ -50,6 +51,7 @@ def plan(
     solver: str = "direct",
     corrections: Any = None,
     strict: bool = False,
+    check_pixels: bool = False,
     **options: Any,
 ) -> MosaicPlan:
     """What `mosaic` would do with the same arguments; it reads headers and computes nothing. Print it.
@@ -103,6 +105,9 @@ def plan(
         `Mosaic.write_corrections` made, or `dmontage.model.SkyPlane` by image name.
     strict
         Raise where an image would be skipped.
+    check_pixels
+        Read a row of each image too (1 ms an image), and warn of those that are blank, of one value throughout, or
+        cannot be read.
     **options
         ``background``, ``combine``, ``weights``, ``method``, ``unit``, ``tol``, ``margin``, ``max_bytes``: see
         `dmontage.planner.make_plan`.
@@ -113,7 +118,7 @@ def plan(
     matching = Matching(slope_prior, _names(anchor), _names(lock), solver, given)
     decided = make_plan(
         found,
-        grid if isinstance(grid, Grid) else (grid or Grid.fit)(_flat(found)),
+        grid if isinstance(grid, Grid) else _grid(_flat(found), grid or Grid.fit),
         drop=drop_of(pixfrac, kernel),
         quality=Quality(border, polygons, good_bits, min_weight),
         companions=companions,
@@ -123,7 +128,16 @@ def plan(
     )
     if given is not None:
         given_planes(Match(decided))  # what is wrong with them is told before any work
-    return with_prediction(decided)
+    decided = with_prediction(decided)
+    return with_pixels_checked(decided, strict=strict) if check_pixels else decided
+
+
+def _grid(images: Images, make: Callable[[Images], Grid]) -> Grid:
+    """The grid made for images; where that fails, those that lie far from the others may be why, and are named."""
+    try:
+        return make(images)
+    except InputError as error:
+        raise InputError(f"{error}{far_hint(images)}") from error
 
 
 def _names(names: str | Path | Sequence[str | Path]) -> tuple[str, ...]:

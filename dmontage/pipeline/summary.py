@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from dmontage.planner import human
+from dmontage.planner import human, some
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -93,7 +93,7 @@ class Summary:
         lines = [f"images      {self.images} used{reused}, {len(self.skipped)} skipped"]
         lines += [f"  skipped   {item}" for item in self.skipped]
         if self.empty:
-            lines.append(f"  empty     contribute nothing (blank, masked or beside the grid): {_some(self.empty)}")
+            lines.append(f"  empty     contribute nothing (blank, masked or beside the grid): {some(self.empty)}")
         lines += [f"  warning   {text}" for text in (*self.warnings, *self.matching_warnings)]
         correlated = f"noise of means over many pixels {self.noise_correlation:.3g} times that of independent ones"
         lines.append(f"projection  error at most {self.error_bound:.1e} px; {correlated}")
@@ -104,13 +104,13 @@ class Summary:
             lines.append(f"overlaps    {self.pairs} pairs{kept}; rms difference {change}")
             lines.append(f"  gauge     {self.gauge}")
         if self.rejected:
-            lines.append(f"  rejected  disagree with the other overlaps: {_some(self.rejected)}")
+            lines.append(f"  rejected  disagree with the other overlaps: {some(self.rejected)}")
         if self.level_only:
-            lines.append(f"  levels    matched without slopes, which nothing tells: {_some(self.level_only)}")
+            lines.append(f"  levels    matched without slopes, which nothing tells: {some(self.level_only)}")
         if self.uncorrected:
-            lines.append(f"  warning   used uncorrected, no correction was given: {_some(self.uncorrected)}")
+            lines.append(f"  warning   used uncorrected, no correction was given: {some(self.uncorrected)}")
         if self.unpaired:
-            lines.append(f"  unpaired  not matched, too little overlap: {_some(self.unpaired)}")
+            lines.append(f"  unpaired  not matched, too little overlap: {some(self.unpaired)}")
         if self.groups > 1:
             lines.append(f"  groups    {self.groups} groups of images have no overlap with each other")
         if self.undefined:
@@ -123,8 +123,3 @@ class Summary:
         lines.append(f"seconds     {times}; total {sum(self.seconds.values()):.2f}")
         lines.append(f"bytes       {human(self.bytes_in)} of images, {human(self.bytes_out)} written")
         return "\n".join(lines)
-
-
-def _some(names: tuple[str, ...]) -> str:
-    more = f" and {len(names) - 5} more" if len(names) > 5 else ""
-    return f"{', '.join(names[:5])}{more}"

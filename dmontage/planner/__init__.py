@@ -8,7 +8,8 @@ Windows of rows and pairs are in the grid's pixels, and may lie beyond its edge;
 from dmontage.planner.make import BACKGROUNDS, COMBINES, METHODS, UNITS, check_words, make_plan, positive
 from dmontage.planner.plan import MosaicPlan, batches
 from dmontage.planner.rows import Footprint, kernel_for, row_digest
-from dmontage.planner.text import human
+from dmontage.planner.suspects import far_hint
+from dmontage.planner.text import human, some
 
 __all__ = [
     "BACKGROUNDS",
@@ -19,9 +20,11 @@ __all__ = [
     "MosaicPlan",
     "batches",
     "check_words",
+    "far_hint",
     "human",
     "kernel_for",
     "make_plan",
     "positive",
     "row_digest",
+    "some",
 ]

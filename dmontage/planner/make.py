@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 from collections import defaultdict
 from dataclasses import replace
 from numbers import Real
@@ -18,6 +17,7 @@ from dmontage.planner.margin import automatic_margin, check_margin, widened
 from dmontage.planner.photometry import on_one_scale
 from dmontage.planner.plan import MosaicPlan
 from dmontage.planner.rows import Footprint, footprints
+from dmontage.planner.suspects import far_hint, suspicions
 from dmontage.planner.text import human
 from dmontage.quality import Quality
 from dmontage.sphere import lonlat
@@ -123,12 +123,12 @@ def make_plan(
             "the grid has a WCS that FITS cards alone do not hold (lookup tables, or an object): no mosaic's file can "
             "carry it; give a grid without, or project single images onto it by dmontage.project"
         )
-    if 8 * grid.window.size > max_bytes:
-        raise InputError(_too_large(8 * grid.window.size, grid, max_bytes))
     flat = [image for image in images if not image.planes]
+    if 8 * grid.window.size > max_bytes:
+        raise InputError(_too_large(8 * grid.window.size, grid, max_bytes) + far_hint(flat))
     beside, zero_point = on_one_scale(flat, companions or {}, zero_point_out)
     cubes = [Skipped(image.name, _cube(image)) for image in images if image.planes]
-    rows, missed = footprints(flat, grid, method, tol)
+    rows, missed, places = footprints(flat, grid, method, tol)
     margin = automatic_margin(rows, background) if margin is None else int(margin)
     rows = [widened(row, grid, margin, drop) for row in rows]
     missed = [*cubes, *missed]
@@ -148,7 +148,7 @@ def make_plan(
         method=method,
         unit=unit,
         tol=tol,
-        warnings=tuple(_warnings(rows, unit)),
+        warnings=tuple(suspicions(rows, places, unit)),
         margin=margin,
         drop=drop,
         quality=quality,
@@ -161,7 +161,8 @@ def make_plan(
     _check_together(plan)
     plan = replace(plan, warnings=(*plan.warnings, *_background_warnings(plan)))
     if plan.bytes_store > max_bytes:
-        raise InputError(_too_large(plan.bytes_store, grid, max_bytes, beyond=plan.reaches_beyond))
+        too_large = _too_large(plan.bytes_store, grid, max_bytes, beyond=plan.reaches_beyond)
+        raise InputError(too_large + far_hint(flat))
     plan.memory  # noqa: B018 (what cannot be kept to the limit is refused here)
     return plan
 
@@ -240,28 +241,6 @@ def _pairs(rows: Sequence[Footprint]) -> list[OverlapPair]:
             )
             bins[index].append(i)
     return [OverlapPair(i, j, rows[i].window & rows[j].window) for i, j in sorted(found)]
-
-
-def _warnings(rows: Sequence[Footprint], unit: str) -> list[str]:
-    """Inputs that are probably not what the user thinks."""
-    out = []
-    units = {row.image.bunit for row in rows}
-    if len(units) > 1:
-        out.append(f"the images have different units: {', '.join(sorted(bunit or 'none' for bunit in units))}")
-    counts = re.compile(r"/\s*(pix|beam)|^(counts?|ct|adu|dn|electrons?)$", re.IGNORECASE)
-    per_pixel = [bunit for bunit in sorted(units) if counts.search(bunit)]
-    if per_pixel and unit == "surface_brightness":
-        out.append(
-            f"BUNIT {per_pixel[0]!r} counts per pixel, but values are taken as surface brightness: "
-            "if they are counts, ask for the unit flux_per_pixel"
-        )
-    scales = np.array([row.image.grid.scale for row in rows])
-    odd = np.abs(np.log(scales / np.median(scales))) > np.log(3)
-    strange = [row.image.name for row, is_odd in zip(rows, odd, strict=True) if is_odd]
-    if strange:
-        names = ", ".join(strange[:5]) + (", ..." if len(strange) > 5 else "")
-        out.append(f"pixels over 3 times larger or smaller than the others': {names}")
-    return out
 
 
 def _background_warnings(plan: MosaicPlan) -> list[str]:

@@ -11,6 +11,7 @@ import numpy as np
 from dmontage.errors import InputError
 from dmontage.mapping import Chain, Chart, Mapping, apart, fit_mapping, sky_windows
 from dmontage.model import Companions, ImageRef, Skipped
+from dmontage.planner.suspects import Place, place_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -62,13 +63,15 @@ class Footprint:
 
 def footprints(
     images: Sequence[ImageRef], grid: Grid, method: str, tol: float
-) -> tuple[list[Footprint], list[Skipped]]:
-    """Rows for the images that reach the grid, in their order, and the others."""
+) -> tuple[list[Footprint], list[Skipped], list[Place]]:
+    """Rows for the images that reach the grid, in their order, and the others; where all of them lie."""
     rows: list[Footprint] = []
     missed: list[Skipped] = []
+    places: list[Place] = []
     chart = Chart(grid)
     for image in images:
         chain = Chain(image.grid, chart)
+        places.append(place_of(image, chain))
         if apart(chain):
             missed.append(Skipped(image.name, "does not overlap the grid"))
             continue
@@ -79,7 +82,7 @@ def footprints(
             continue
         chosen = kernel_for(mapping, method, tol, image.name)
         rows += [Footprint(image, window, mapping, chosen) for window in windows]
-    return rows, missed
+    return rows, missed, places
 
 
 def row_digest(row: Footprint, beside: Companions) -> str:

@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from dmontage.planner.plan import MosaicPlan
 
-__all__ = ["human", "plan_text"]
+__all__ = ["human", "plan_text", "some"]
 
 
 def plan_text(plan: MosaicPlan) -> str:
@@ -99,3 +101,9 @@ def human(n: float) -> str:
             return f"{n:.3g} {unit}"
         n /= 1000
     return f"{n:.4g} TB"
+
+
+def some(names: Sequence[str]) -> str:
+    """The first names of many, and how many more there are."""
+    more = f" and {len(names) - 5} more" if len(names) > 5 else ""
+    return f"{', '.join(names[:5])}{more}"
