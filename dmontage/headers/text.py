@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from astropy import units as u
@@ -12,7 +12,10 @@ from astropy.io.fits import Card, Header
 
 from dmontage.errors import InputError
 
-__all__ = ["angle", "card_text", "checked_shape", "header_text", "parse_header"]
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ["angle", "card_text", "cards_text", "checked_shape", "header_text", "parse_header"]
 
 _MAX_SIDE = 2**31 - 1
 _MAX_HEADER = 2**20
@@ -84,6 +87,11 @@ def card_text(key: str, value: Any) -> str:
     else:
         text = repr(int(value) if isinstance(value, (int, np.integer)) else float(value)).upper()
     return f"{key:<8}= {text:>20}"
+
+
+def cards_text(cards: Mapping[str, Any]) -> str:
+    """Cards one a line, with all their digits."""
+    return "\n".join(card_text(key, value) for key, value in cards.items())
 
 
 def checked_shape(header: Header, shape: tuple[int, ...] | None) -> tuple[int, int]:
