@@ -39,7 +39,7 @@ def described(source: Any, shape: tuple[int, ...] | None, hdus: HDUList | None) 
             path, source = source, parse_header(header_text(source), name=str(source))
             if hdus is None and needs_tables(source) and not str(path).lower().endswith(".hdr"):
                 hdus = HDUList.fromfile(path, memmap=False)
-        if not isinstance(source, Header):
+        if not isinstance(source, (Header, dict)):
             raise InputError(f"a grid is made from a header, a WCS or a path, not from {type(source).__name__}")
         tables = find_tables(source, hdus)
     cards = checked_cards(source, tables)

@@ -77,10 +77,11 @@ def _sip_of(text: str) -> Sip | None:
     values = {key: float(value) for key, value in _SIP.findall(text)}
     if not values:
         return None
-    tables = [_sip_table(values, name) for name in ("A", "B")]
-    tables += [_sip_table(values, name) if {"AP_ORDER", "BP_ORDER"} & values.keys() else None for name in ("AP", "BP")]
+    ahead = [_sip_table(values, name) for name in ("A", "B")]
+    has_inverse = {"AP_ORDER", "BP_ORDER"} & values.keys()
+    back = [_sip_table(values, name) if has_inverse else None for name in ("AP", "BP")]
     crpix = dict(re.findall(r"^CRPIX([12]) *= +(\S+)", text, re.MULTILINE))
-    return Sip(*tables, (float(crpix["1"]), float(crpix["2"])))
+    return Sip(*ahead, *back, (float(crpix["1"]), float(crpix["2"])))
 
 
 def _sip_table(values: dict[str, float], name: str) -> NDArray[np.float64]:
