@@ -8,7 +8,7 @@ import numpy as np
 
 from dmontage.grid.cubes import CUBES
 from dmontage.grid.exact import exact_map
-from dmontage.grid.inverse import distorted, kind_of, polished, wcslib_pixels
+from dmontage.grid.inverse import by_wcslib, distorted, kind_of, polished, wcslib_pixels
 from dmontage.grid.objects import SkyObject
 from dmontage.headers import frame_of
 from dmontage.sphere import unit_vectors
@@ -45,7 +45,9 @@ def sky_of(grid: Grid, x: Floats, y: Floats, wcs: Any) -> Floats:
         return wcs.sky(x, y)
     kind = kind_of(grid.header)
     if not (kind.rewritten or kind.code in ("PCO", "HPX")):
-        return _vectors(wcs, wcs.all_pix2world(x, y, 0))
+        if kind.sip or grid.has_tables:
+            return _vectors(wcs, wcs.all_pix2world(x, y, 0))
+        return _vectors(wcs, by_wcslib(wcs.wcs.p2s, "world", x, y))
     if kind.sip or grid.has_tables:
         x, y = wcs.pix2foc(x, y, 0)
     vectors = _core_sky(grid, wcs)(x, y)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -60,8 +60,7 @@ class Chart:
     @cached_property
     def mesh(self) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
         """Pixels x, y (9, 9) from edge to edge, and their unit vectors (9, 9, 3)."""
-        ny, nx = self.grid.shape
-        x, y = np.meshgrid(np.linspace(-0.5, nx - 0.5, _MESH), np.linspace(-0.5, ny - 0.5, _MESH))
+        x, y = _mesh(*self.grid.shape)
         return x, y, self.sky(x, y)
 
     @cached_property
@@ -71,9 +70,11 @@ class Chart:
         wcslib's slant SIN, SZP, AIR and ZPN return to 1e-6 px at best.
         """
         x, y, vectors = self.mesh
-        trip = np.linalg.norm(self.pixel(vectors) - np.stack([x, y], axis=-1), axis=-1)
+        back = self.pixel(vectors)
+        dx, dy = back[..., 0] - x, back[..., 1] - y
+        trip = np.sqrt(dx * dx + dy * dy)
         # Beyond this it is no rounding: the other side of a seam, or a projection that covers its plane twice.
-        return float(np.nanmax(np.where(trip < 1e-3, trip, 0.0), initial=0.0))
+        return float(np.where(trip < 1e-3, trip, 0.0).max())
 
     @cached_property
     def singular(self) -> NDArray[np.float64] | None:
@@ -101,6 +102,13 @@ class Chain:
     def __call__(self, x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.float64]:
         """Output pixels (..., 2) of (x, y) of input pixels."""
         return self.end.pixel(self.in_sky(x, y))
+
+
+@lru_cache(maxsize=64)
+def _mesh(ny: int, nx: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    x, y = np.meshgrid(np.linspace(-0.5, nx - 0.5, _MESH), np.linspace(-0.5, ny - 0.5, _MESH))
+    x.flags.writeable = y.flags.writeable = False  # astropy moves some of its input to and fro, others read it
+    return x, y
 
 
 def _frame_of(grid: Grid) -> BaseCoordinateFrame:

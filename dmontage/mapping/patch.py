@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -83,8 +84,14 @@ class Patch:
         """The box of the output that the patch's corners span: a map without folds has its extremes on the edge."""
         if 0 not in self._kept:
             w = self.window
-            x, y = np.arange(w.x0, w.x1 + 1), np.arange(w.y0, w.y1 + 1)
-            rows, columns = self.in_numpy(x, y[[0, -1]]), self.in_numpy(x[[0, -1]], y)
+            if self.focal is None:
+                degree, (ny, nx) = len(self.coef_x) - 1, w.shape
+                (all_y, ends_y), (all_x, ends_x) = _edge_tables(ny, degree), _edge_tables(nx, degree)
+                coef = self.coef_x, self.coef_y
+                rows, columns = [ends_y @ c @ all_x.T for c in coef], [all_y @ c @ ends_x.T for c in coef]
+            else:
+                x, y = np.arange(w.x0, w.x1 + 1), np.arange(w.y0, w.y1 + 1)
+                rows, columns = self.in_numpy(x, y[[0, -1]]), self.in_numpy(x[[0, -1]], y)
             ends = [(min(a.min(), b.min()), max(a.max(), b.max())) for a, b in zip(rows, columns, strict=True)]
             self._kept[0] = np.array([*ends[1], *ends[0]])
         return Box(*self._kept[0].tolist())
@@ -148,11 +155,27 @@ class Patch:
         """Side of an input pixel in output pixels, at the patch's middle."""
         if self.shift is not None:
             return 1.0
-        (xx, xy), (yx, yy) = (
-            [float(chebval2d(0.0, 0.0, chebder(c, axis=axis))) for axis in (1, 0)] for c in (self.coef_x, self.coef_y)
-        )
+        flat, slope = _at_middle(len(self.coef_x))
+        (xx, xy), (yx, yy) = ((float(flat @ c @ slope), float(slope @ c @ flat)) for c in (self.coef_x, self.coef_y))
         box = self.focal.box if self.focal else Box.of(self.window)
         return math.sqrt(4.0 * abs(xx * yy - xy * yx) / math.prod(box.sides))
+
+
+@lru_cache(maxsize=16)
+def _edge_tables(n: int, degree: int) -> tuple[Floats, Floats]:
+    """Chebyshev polynomials at all edges of n pixels, and at the first and last: (n + 1, degree + 1), (2, degree + 1).
+
+    The images of a survey share them.
+    """
+    t = (2.0 * np.arange(n + 1) - n) / n
+    return np.asarray(chebvander(t, degree)), np.asarray(chebvander(t[[0, -1]], degree))
+
+
+@lru_cache(maxsize=64)
+def _at_middle(n: int) -> tuple[Floats, Floats]:
+    """The first n Chebyshev polynomials, and their slopes, at 0."""
+    slope = chebvander(np.zeros(1), n - 2) @ chebder(np.eye(n), axis=0)
+    return np.asarray(chebvander(np.zeros(1), n - 1)[0]), np.asarray(slope[0])
 
 
 def _segments(pick: np.ufunc, values: Floats, at: NDArray[np.int64], axis: int) -> Floats:

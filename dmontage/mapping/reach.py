@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
-from dmontage.sphere import rotate_frame
+from dmontage.sphere import lengths, rotate_frame
 from dmontage.window import Window
 
 if TYPE_CHECKING:
@@ -194,15 +194,20 @@ def _around(samples: Floats) -> tuple[Floats, Floats, Floats, Bools]:
     """
     finite = np.asarray(np.isfinite(samples).all(axis=-3))
     total = np.where(finite[..., None, :, :], samples, 0.0).sum(axis=(-2, -1))
-    norm = np.linalg.norm(total, axis=-1, keepdims=True)
+    norm = lengths(total)[..., None]
     centres = np.divide(total, norm, out=np.broadcast_to([0.0, 0.0, 1.0], total.shape).copy(), where=norm > 0.0)
 
     def longest(vectors: Floats) -> Floats:
-        length = np.linalg.norm(vectors, axis=-3)
+        length = lengths(vectors, axis=-3)
         return np.asarray(np.where(np.isfinite(length), length, -1.0).max(axis=(-2, -1), initial=-1.0))
 
+    def steps(vectors: tuple[Floats, Floats]) -> tuple[Floats, Floats]:
+        down, across = vectors
+        return down[..., 1:, :] - down[..., :-1, :], across[..., 1:] - across[..., :-1]
+
     chords = longest(samples - centres[..., None, None])
-    gaps, bends = (np.maximum(*(longest(np.diff(samples, order, axis=axis)) for axis in (-2, -1))) for order in (1, 2))
+    once = steps((samples, samples))
+    gaps, bends = (np.maximum(*map(longest, differences)) for differences in (once, steps(once)))
     even = np.asarray(finite.all(axis=(-2, -1)) & (bends <= 0.5 * gaps))
     return centres, chords, np.maximum(gaps, 0.0), even
 
