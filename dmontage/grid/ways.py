@@ -33,10 +33,22 @@ _NEAR = 1e-11
 """Degrees from |Y| = 90° within which wcslib takes any pixel of PCO for a pole."""
 
 
+_PLACING = ("CRVAL", "CRPIX", "CD", "PC", "PV", "CROTA", "A_", "B_", "AP_", "BP_")
+"""First letters of the cards that say where a grid lies, and not in what frame."""
+_FRAMES = 256
+_frames: dict[tuple[str, bytes], BaseCoordinateFrame] = {}
+
+
 def frame_of_grid(grid: Grid) -> BaseCoordinateFrame:
-    """The astropy frame of a grid's sky coordinates."""
-    wcs = grid.wcs()
-    return wcs.frame if isinstance(wcs, SkyObject) else frame_of(wcs)
+    """The astropy frame of a grid's sky coordinates; the images of a survey share one object."""
+    key = "\n".join(line for line in grid.header.splitlines() if not line.startswith(_PLACING)), grid.tables
+    if (frame := _frames.get(key)) is None:
+        wcs = grid.wcs()
+        frame = wcs.frame if isinstance(wcs, SkyObject) else frame_of(wcs)
+        if len(_frames) >= _FRAMES:
+            _frames.clear()
+        _frames[key] = frame
+    return frame
 
 
 def sky_of(grid: Grid, x: Floats, y: Floats, wcs: Any) -> Floats:

@@ -12,7 +12,6 @@ from dmontage.mapping.singular import singular_places
 from dmontage.sphere import rotate_frame
 
 if TYPE_CHECKING:
-    from astropy.coordinates import BaseCoordinateFrame
     from numpy.typing import NDArray
 
     from dmontage.grid import Grid
@@ -21,8 +20,6 @@ __all__ = ["Chain", "Chart"]
 
 _MESH = 9
 """Points a side of the mesh by which a grid is located."""
-_PLACING = ("CRVAL", "CRPIX", "CD", "PC", "PV", "CROTA", "A_", "B_", "AP_", "BP_")
-"""First letters of the cards that say where a grid lies, and not in what frame."""
 
 
 class Chart:
@@ -31,7 +28,7 @@ class Chart:
     def __init__(self, grid: Grid) -> None:
         self.grid = grid
         self.wcs = grid.wcs()
-        self.frame = _frame_of(grid)
+        self.frame = grid.frame
         self.scale = middle_side(grid, self.wcs)
 
     @classmethod
@@ -109,17 +106,3 @@ def _mesh(ny: int, nx: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     x, y = np.meshgrid(np.linspace(-0.5, nx - 0.5, _MESH), np.linspace(-0.5, ny - 0.5, _MESH))
     x.flags.writeable = y.flags.writeable = False  # astropy moves some of its input to and fro, others read it
     return x, y
-
-
-def _frame_of(grid: Grid) -> BaseCoordinateFrame:
-    """The grid's frame; the images of a survey share one object."""
-    key = "\n".join(line for line in grid.header.splitlines() if not line.startswith(_PLACING)), grid.tables
-    if key not in _frames:
-        if len(_frames) >= _FRAMES:
-            _frames.clear()
-        _frames[key] = grid.frame
-    return _frames[key]
-
-
-_FRAMES = 256
-_frames: dict[tuple[str, bytes], BaseCoordinateFrame] = {}

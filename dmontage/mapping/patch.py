@@ -84,24 +84,20 @@ class Patch:
         """The box of the output that the patch's corners span: a map without folds has its extremes on the edge."""
         if 0 not in self._kept:
             w = self.window
-            if self.focal is None:
-                degree, (ny, nx) = len(self.coef_x) - 1, w.shape
-                (all_y, ends_y), (all_x, ends_x) = _edge_tables(ny, degree), _edge_tables(nx, degree)
-                coef = self.coef_x, self.coef_y
-                rows, columns = [ends_y @ c @ all_x.T for c in coef], [all_y @ c @ ends_x.T for c in coef]
-            else:
-                x, y = np.arange(w.x0, w.x1 + 1), np.arange(w.y0, w.y1 + 1)
-                rows, columns = self.in_numpy(x, y[[0, -1]]), self.in_numpy(x[[0, -1]], y)
+            x, y = np.arange(w.x0, w.x1 + 1), np.arange(w.y0, w.y1 + 1)
+            rows, columns = self.in_numpy(x, y[[0, -1]]), self.in_numpy(x[[0, -1]], y)
             ends = [(min(a.min(), b.min()), max(a.max(), b.max())) for a, b in zip(rows, columns, strict=True)]
             self._kept[0] = np.array([*ends[1], *ends[0]])
         return Box(*self._kept[0].tolist())
 
     def in_numpy(self, x: NDArray[np.int64], y: NDArray[np.int64]) -> list[Floats]:
-        """As `mesh`; a plan needs no kernel, and need not wait for numba."""
+        """As `mesh`, of corners of this patch; a plan needs no kernel, and need not wait for numba."""
         if self.focal is not None:
             t = self._through_tables(x, y)
             return [chebval2d(*t[::-1], c) for c in (self.coef_x, self.coef_y)]
-        table_x, table_y = (chebvander(t, len(self.coef_x) - 1) for t in self._scaled(x, y))
+        (ny, nx), degree = self.window.shape, len(self.coef_x) - 1
+        table_x = _edge_table(nx, degree)[:, x - self.window.x0].T
+        table_y = _edge_table(ny, degree)[:, y - self.window.y0].T
         return [table_y @ c @ table_x.T for c in (self.coef_x, self.coef_y)]
 
     def sources(self, window: Window, tile: int) -> Window | None:
@@ -161,14 +157,10 @@ class Patch:
         return math.sqrt(4.0 * abs(xx * yy - xy * yx) / math.prod(box.sides))
 
 
-@lru_cache(maxsize=16)
-def _edge_tables(n: int, degree: int) -> tuple[Floats, Floats]:
-    """Chebyshev polynomials at all edges of n pixels, and at the first and last: (n + 1, degree + 1), (2, degree + 1).
-
-    The images of a survey share them.
-    """
-    t = (2.0 * np.arange(n + 1) - n) / n
-    return np.asarray(chebvander(t, degree)), np.asarray(chebvander(t[[0, -1]], degree))
+@lru_cache(maxsize=8)
+def _edge_table(n: int, degree: int) -> Floats:
+    """Chebyshev polynomials (degree + 1, n + 1) at the edges of n pixels; the images of a survey share them."""
+    return np.asarray(chebvander((2.0 * np.arange(n + 1) - n) / n, degree).T)
 
 
 @lru_cache(maxsize=64)
