@@ -74,7 +74,7 @@ def _values(text: str) -> dict[str, Any] | None:
         if card.startswith(_COMMENT):
             continue
         found = _CARD.fullmatch(card)
-        if found is None or found[1] in header:
+        if found is None or found[1] in header or found[1] == "END":
             return None
         key, string, whole, other, _ = found.groups()
         if string is not None:
