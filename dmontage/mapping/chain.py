@@ -9,7 +9,7 @@ import numpy as np
 
 from dmontage.grid.measures import middle_side
 from dmontage.mapping.singular import singular_places
-from dmontage.sphere import rotate_frame
+from dmontage.sphere import lengths, rotate_frame
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -59,6 +59,16 @@ class Chart:
         """Pixels x, y (9, 9) from edge to edge, and their unit vectors (9, 9, 3)."""
         x, y = _mesh(*self.grid.shape)
         return x, y, self.sky(x, y)
+
+    @cached_property
+    def cap(self) -> tuple[NDArray[np.float64], float]:
+        """Middle of the mesh, a unit vector, and the chord to its farthest point; 0 where it leaves the sky."""
+        mesh = self.mesh[2]
+        total = mesh.sum(axis=(0, 1))
+        if not (np.isfinite(mesh).all() and total.any()):
+            return np.array([0.0, 0.0, 1.0]), 0.0
+        centre = total / lengths(total)
+        return centre, float(lengths(mesh - centre).max())
 
     @cached_property
     def lost(self) -> float:

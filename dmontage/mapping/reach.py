@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from dmontage.grid import Grid
-    from dmontage.mapping.chain import Chain
+    from dmontage.mapping.chain import Chain, Chart
 
     Floats = NDArray[np.float64]
     Bools = NDArray[np.bool_]
@@ -113,10 +113,19 @@ def sky_windows(grid_in: Grid, grid_out: Grid) -> list[Window]:
 
 def apart(chain: Chain) -> bool:
     """True only where two grids have no sky in common: told from few points of each, before anything is fitted."""
-    meshes = np.stack([chain.turn(chain.start.mesh[2]), chain.end.mesh[2]])
+    mesh = chain.turn(chain.start.mesh[2])
+    if _holds(chain.end, mesh[mesh.shape[0] // 2, mesh.shape[1] // 2]):
+        return False
+    meshes = np.stack([mesh, chain.end.mesh[2]])
     centres, chords, gaps, even = _around(np.moveaxis(meshes, -1, 1))
     a, b = np.where(even & (chords + gaps < _HALF_SKY), chords + gaps, _WHOLE_SKY)
     return not _touch(centres[0], a, centres[1], b)
+
+
+def _holds(chart: Chart, place: Floats) -> bool:
+    """Whether a place lies in the cap around a grid's mesh: the quick answer for most images of a mosaic."""
+    centre, chord = chart.cap
+    return bool(((place - centre) ** 2).sum() < chord**2)
 
 
 def _search(grid: Grid, others: _Caps, caps: _Caps | None = None, within: Window | None = None) -> list[Window]:
