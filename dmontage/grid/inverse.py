@@ -85,7 +85,9 @@ def by_wcslib(way: Callable[[Floats, int], Any], what: str, a: Floats, b: Floats
     """Two coordinates (n,) by wcslib's p2s or s2p: astropy's own way to them takes longer than a hundred points do."""
     if not a.size:  # which wcslib refuses
         return a, b
-    found = way(np.stack([a, b], axis=-1), 0)[what]
+    given = np.empty((a.size, 2))
+    given[:, 0], given[:, 1] = a, b
+    found = way(given, 0)[what]
     return found[:, 0], found[:, 1]
 
 

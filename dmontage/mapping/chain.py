@@ -42,7 +42,9 @@ class Chart:
 
     def pixel(self, vectors: NDArray[np.float64]) -> NDArray[np.float64]:
         """Pixels (..., 2) of (x, y) of unit vectors of the grid's own frame."""
-        return np.stack(self.grid.pixel(vectors, self.wcs), axis=-1)
+        pixels = np.empty((*vectors.shape[:-1], 2))
+        pixels[..., 0], pixels[..., 1] = self.grid.pixel(vectors, self.wcs)
+        return pixels
 
     @cached_property
     def smooth(self) -> bool:
