@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import math
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from numbers import Real
-from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
@@ -56,12 +56,12 @@ class ImageRef:
     @property
     def name(self) -> str:
         """File name, with the HDU where it is not the first."""
-        return PurePath(self.path).name + (f"[{self.hdu}]" if self.hdu else "")
+        return self.path.rpartition(os.sep)[2] + (f"[{self.hdu}]" if self.hdu else "")
 
     @property
     def order(self) -> tuple[str, int, str]:
         """What images are sorted by, and so added in: name, HDU, path."""
-        return PurePath(self.path).name, self.hdu, self.path
+        return self.path.rpartition(os.sep)[2], self.hdu, self.path
 
     @property
     def digest(self) -> str:

@@ -5,6 +5,7 @@ Values and coefficients are ``[j (y), i (x)]``. Many points are the business of 
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -23,11 +24,17 @@ def roots(degree: int) -> NDArray[np.float64]:
 
 def coefficients(values: NDArray[np.float64]) -> NDArray[np.float64]:
     """Coefficients (n, n) of the polynomial through values (n, n) at the tensor points of ``roots(n - 1)``."""
-    n = len(values)
+    weights = _weights(len(values))
+    return np.asarray(weights @ values @ weights.T)
+
+
+@lru_cache(maxsize=64)
+def _weights(n: int) -> NDArray[np.float64]:
+    """From n values at the roots to n coefficients."""
     # At the roots the Chebyshev polynomials are orthogonal: a discrete cosine sum inverts their table.
     weights = chebvander(roots(n - 1), n - 1).T * (2.0 / n)
     weights[0] *= 0.5
-    return np.asarray(weights @ values @ weights.T)
+    return np.asarray(weights)
 
 
 def spread(t: NDArray[np.float64], first: int, last: int) -> NDArray[np.float64]:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 from astropy import units as u
-from astropy.coordinates import SkyCoord
+from astropy.coordinates import ICRS, SkyCoord
 from astropy.io.fits import Header
 from astropy.wcs import WCS
 from hypothesis import given
@@ -361,6 +361,21 @@ def test_fit_has_north_up_and_keeps_the_images_frame() -> None:
     assert Grid.fit([galactic, make()]).frame.name == "icrs"
     assert Grid.fit([galactic], frame="fk5").frame.name == "fk5"
     assert Grid.fit([galactic], scale="3 arcsec").scale == pytest.approx((3 * u.arcsec).to_value(u.rad), rel=1e-6)
+
+
+@pytest.mark.parametrize("frame", ["icrs", "galactic"])
+@pytest.mark.parametrize("south", [False, True])
+@pytest.mark.parametrize(("x", "y"), [(60, 30), (0, 0), (99, 79), (-1, 40), (100, 40), (50, 81), (50, -300), (5000, 0)])
+def test_the_points_of_a_grid_hold_the_poles_that_lie_on_it(frame: str, south: bool, x: int, y: int) -> None:
+    ny, nx = 80, 100
+    pole = np.array([0.0, 0.0, -1.0 if south else 1.0])
+    target = SkyCoord(0, 0, unit="deg", frame=frame).frame.replicate_without_data()
+    lon, lat = lonlat(rotate_frame(pole, target, ICRS()))
+    around = {"CRVAL1": float(lon), "CRVAL2": float(lat), "CRPIX1": x + 1.0, "CRPIX2": y + 1.0}
+    cards = {"CTYPE1": "RA---TAN", "CTYPE2": "DEC--TAN", "CDELT1": -1e-3, "CDELT2": 1e-3, "CROTA2": 20.0}
+    points = Grid.from_header(Header((cards | around).items()), (ny, nx)).points_in(target)
+    near = np.linalg.norm(points - pole, axis=-1).min() < 1e-12
+    assert near == (-0.5 <= x <= nx - 0.5 and -0.5 <= y <= ny - 0.5)
 
 
 def test_fit_to_one_image_is_that_images_size() -> None:

@@ -19,7 +19,7 @@ from reproject import reproject_exact
 
 from dmontage.grid import Grid
 from dmontage.kernels.plane import TILE, project_plane
-from dmontage.mapping import TOL, Mapping, fit_mapping
+from dmontage.mapping import TOL, Chain, Mapping, fit_mapping
 from dmontage.mapping.box import folds
 from dmontage.window import Window
 
@@ -509,3 +509,16 @@ def test_agrees_with_reproject_exact(projection: str) -> None:
     np.testing.assert_allclose(area, np.nan_to_num(footprint), rtol=0, atol=1e-8)
     well = area > 1e-3
     np.testing.assert_allclose(flux[well] / area[well], want[well], rtol=1e-8)
+
+
+BENT: dict[str, Any] = {"projection": "ZPN", "PV2_1": 1.0, "PV2_5": 4e4, "shape": (900, 700), "scale": 10.0}
+
+
+@pytest.mark.parametrize(("cards", "several"), [({"projection": "SIN", "CROTA2": 33.0}, False), (BENT, True)])
+def test_the_outline_is_the_chains_at_the_corners(cards: dict[str, Any], several: bool) -> None:
+    grid_in, grid_out = make(**cards), make(lon=83.9)
+    mapping = fit_mapping(grid_in, grid_out)
+    assert (len(mapping.patches) > 1) == several
+    ny, nx = grid_in.shape
+    x, y = np.array([0, nx, nx, 0]) - 0.5, np.array([0, 0, ny, ny]) - 0.5
+    assert np.abs(mapping.outline - Chain(grid_in, grid_out)(x, y)).max() < 1e-7

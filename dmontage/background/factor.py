@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -134,9 +135,16 @@ class Factor:
 
 def one_thread() -> Any:
     """BLAS on one thread inside."""
-    from threadpoolctl import threadpool_limits
+    return _libraries().limit(limits=1, user_api="blas")
 
-    return threadpool_limits(1, "blas")
+
+@lru_cache(maxsize=1)
+def _libraries() -> Any:
+    """The BLAS libraries of this process, numpy's and scipy's: it takes 4 ms to look for them."""
+    import scipy.linalg  # noqa: F401  (so that its own is among them)
+    from threadpoolctl import ThreadpoolController
+
+    return ThreadpoolController()
 
 
 def _in_order(fronts: Sequence[Front], unknowns: Sequence[Ints]) -> tuple[Ints, tuple[_Block, ...]]:

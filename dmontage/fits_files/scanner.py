@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import os
 import re
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,7 @@ from astropy.io import fits
 
 from dmontage.errors import InputError
 from dmontage.fits_files.common import BLOCK, first_line, quiet
+from dmontage.fits_files.plain import Plain, plain_image
 from dmontage.grid import Grid
 from dmontage.headers import needs_tables
 from dmontage.model import ImageRef, Images, Skipped
@@ -118,7 +120,9 @@ def _scan_file(path: Path, *, named: bool) -> tuple[list[ImageRef], list[str]]:
     try:
         stat = path.stat()
         n_bytes = _real_bytes(path, stat.st_size)
-        with quiet, fits.open(path, memmap=False, lazy_load_hdus=True) as hdus:
+        plain = plain_image(path, n_bytes)
+        opened = nullcontext([plain]) if plain else fits.open(path, memmap=False, lazy_load_hdus=True)
+        with quiet, opened as hdus:
             for index, hdu in _each(hdus, n_bytes):
                 reason = _not_an_image(hdu, named=named)
                 if reason is None:
@@ -142,7 +146,7 @@ def _scan_file(path: Path, *, named: bool) -> tuple[list[ImageRef], list[str]]:
     return refs, left
 
 
-def _each(hdus: fits.HDUList, n_bytes: int) -> Iterator[tuple[int, Any]]:
+def _each(hdus: Any, n_bytes: int) -> Iterator[tuple[int, Any]]:
     """The HDUs one by one; a compressed file is not read past the end of its last."""
     index = 0
     while True:
@@ -159,7 +163,7 @@ def _each(hdus: fits.HDUList, n_bytes: int) -> Iterator[tuple[int, Any]]:
 
 def _not_an_image(hdu: Any, *, named: bool) -> str | None:
     """Why an HDU is no image of the sky; an empty string where that goes without saying."""
-    if not isinstance(hdu, (fits.PrimaryHDU, fits.ImageHDU, fits.CompImageHDU)):
+    if not isinstance(hdu, (Plain, fits.PrimaryHDU, fits.ImageHDU, fits.CompImageHDU)):
         return ""
     shape = hdu.shape
     if len(shape) < 2:

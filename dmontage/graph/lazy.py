@@ -5,7 +5,6 @@ from __future__ import annotations
 import warnings
 from typing import TYPE_CHECKING, Any
 
-import dask.array as da
 import numpy as np
 from dask.delayed import delayed
 
@@ -47,6 +46,8 @@ def lazy_mosaic(
     strict
         A damaged image is an error, not a warning.
     """
+    import dask.array as da  # 0.4 s, which a run that only writes files does not need
+
     run = name_of(plan.input_digest, store_path, strict)
     rows = {
         i: delayed(project_row, pure=True, traverse=False)(

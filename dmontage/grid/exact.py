@@ -13,7 +13,6 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-from astropy.io.fits import Card, Header
 
 from dmontage.grid.cubes import CUBES, REACH, csc, qsc, tsc
 from dmontage.headers import build_wcs
@@ -86,7 +85,7 @@ _SLACK = 1e-11
 @lru_cache(maxsize=4096)
 def exact_map(header: str) -> Exact | None:
     """The map of a grid's cards where it is written here; None where wcslib's own is good to rounding."""
-    wcs = build_wcs(Header([Card.fromstring(line) for line in header.splitlines()]))
+    wcs = build_wcs(header)
     lng, lat = wcs.wcs.lng, wcs.wcs.lat
     code = wcs.wcs.ctype[lng][5:8]
     given = {(i - 1, m): value for i, m, value in wcs.wcs.get_pv()}

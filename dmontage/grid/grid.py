@@ -16,10 +16,10 @@ from dmontage.grid.lattice import moved_cards, moved_tables, whole_shift
 from dmontage.grid.measures import check_round_trip, middle_side, solid_angles
 from dmontage.grid.objects import is_object, unpack_object
 from dmontage.grid.recipes import ZENITHAL, common_frame, fitted_cards, frame_named, place, regular_cards
-from dmontage.grid.sources import cards_text, described
+from dmontage.grid.sources import described
 from dmontage.grid.ways import frame_of_grid, pixel_of, sky_of
-from dmontage.headers import angle, build_wcs, card_text, checked_shape, table_cards
-from dmontage.sphere import rotate_frame, unit_vectors
+from dmontage.headers import angle, build_wcs, card_text, cards_text, checked_shape, table_cards
+from dmontage.sphere import lengths, rotate_frame, unit_vectors
 from dmontage.window import Window
 
 if TYPE_CHECKING:
@@ -166,10 +166,10 @@ class Grid:
         return cls(cards_text(cards), (1, 1)).pixel(vectors)
 
     def wcs(self) -> WCS:
-        """A new astropy WCS (0.9 ms), or a `SkyObject` around a WCS object; it belongs to the caller's thread."""
+        """A new astropy WCS (0.1 ms), or a `SkyObject` around a WCS object; it belongs to the caller's thread."""
         if is_object(self.tables):
             return unpack_object(self.tables)
-        wcs = build_wcs(Header([Card.fromstring(line) for line in self.header.splitlines()]), self.tables)
+        wcs = build_wcs(self.header, self.tables)
         wcs.array_shape = self.shape
         return wcs
 
@@ -288,15 +288,23 @@ class Grid:
         zero, one = np.zeros(n_edge), np.ones(n_edge)
         x = np.concatenate([t, one, t, zero, np.repeat(m, 17)]) * nx - 0.5
         y = np.concatenate([zero, t, one, t, np.tile(m, 17)]) * ny - 0.5
-        vectors = self.sky(x, y)
-        mine = self.frame
+        wcs, mine = self.wcs(), self.frame
+        vectors = self.sky(x, y, wcs)
+        if np.isfinite(vectors).all() and self._is_far_from_poles(vectors[-17 * 17 :].reshape(17, 17, 3), frame):
+            return rotate_frame(vectors, mine, frame)
         # All longitudes meet at a pole: a ring of a quarter pixel about it has them all.
-        ring = unit_vectors(np.linspace(0.0, 2 * np.pi, 721), np.full(721, np.pi / 2 - self.scale / 4))
+        ring = unit_vectors(np.linspace(0.0, 2 * np.pi, 721), np.full(721, np.pi / 2 - middle_side(self, wcs) / 4))
         poles = np.concatenate([ring, ring * [1.0, 1.0, -1.0], [[0.0, 0.0, 1.0], [0.0, 0.0, -1.0]]])
-        px, py = self.pixel(rotate_frame(poles, frame, mine))
+        px, py = self.pixel(rotate_frame(poles, frame, mine), wcs)
         inside = (np.abs(px - (nx - 1) / 2) <= nx / 2) & (np.abs(py - (ny - 1) / 2) <= ny / 2)
         defined = vectors[np.isfinite(vectors).all(axis=-1)]
         return np.concatenate([rotate_frame(defined, mine, frame), poles[inside]])
+
+    def _is_far_from_poles(self, mesh: NDArray[np.float64], frame: BaseCoordinateFrame) -> bool:
+        """True where no pole of a frame is near any point of a mesh (n, m, 3) over the grid."""
+        gap = max(float(lengths(steps).max()) for steps in (mesh[1:] - mesh[:-1], mesh[:, 1:] - mesh[:, :-1]))
+        poles = rotate_frame(np.array([[0.0, 0.0, 1.0], [0.0, 0.0, -1.0]]), frame, self.frame)
+        return 2.0 - 2.0 * float((mesh @ poles.T).max()) > (3.0 * gap) ** 2
 
     def solid_angle(self, window: Window, sub: int = 1) -> NDArray[np.float64]:
         """Solid angle of each pixel in a window, steradian; NaN where a corner is undefined.

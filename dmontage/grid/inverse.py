@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float64]
     Residual = Callable[[Floats, Floats, NDArray[np.intp]], Floats]
 
-__all__ = ["Kind", "distorted", "kind_of", "polished", "wcslib_pixels"]
+__all__ = ["Kind", "by_wcslib", "distorted", "kind_of", "polished", "wcslib_pixels"]
 
 _STEPS = 30
 _DIFFERENCE = 1e-2
@@ -76,8 +76,19 @@ def wcslib_pixels(vectors: Floats, wcs: WCS) -> tuple[Floats, Floats]:
     """Undistorted pixels (n,) of unit vectors (n, 3), as wcslib finds them; NaN, of which it makes pixels, is NaN."""
     lon, lat = lonlat(vectors)
     world = (lon, lat) if wcs.wcs.lng == 0 else (lat, lon)
-    pixels = np.where(np.isfinite(vectors).all(axis=-1), wcs.wcs_world2pix(*world, 0), np.nan)
-    return pixels[0], pixels[1]
+    x, y = by_wcslib(wcs.wcs.s2p, "pixcrd", *world)
+    good = np.isfinite(vectors).all(axis=-1)
+    return (x, y) if good.all() else (np.where(good, x, np.nan), np.where(good, y, np.nan))
+
+
+def by_wcslib(way: Callable[[Floats, int], Any], what: str, a: Floats, b: Floats) -> tuple[Floats, Floats]:
+    """Two coordinates (n,) by wcslib's p2s or s2p: astropy's own way to them takes longer than a hundred points do."""
+    if not a.size:  # which wcslib refuses
+        return a, b
+    given = np.empty((a.size, 2))
+    given[:, 0], given[:, 1] = a, b
+    found = way(given, 0)[what]
+    return found[:, 0], found[:, 1]
 
 
 def polished(

@@ -53,16 +53,20 @@ def _object_shift(grid: Grid, other: Grid) -> tuple[int, int]:
     return other_y0 - y0, other_x0 - x0
 
 
+def _rest(header: str) -> list[str]:
+    """The cards that say nothing of the first pixel, in one order."""
+    return sorted(line for line in header.splitlines() if line[:5] not in _SIGN)
+
+
 def _card_shift(header: str, other: str) -> tuple[int, int] | None:
     """What the reference pixels differ by, where that is whole pixels, all others being equal."""
+    if _rest(header) != _rest(other):
+        return None
     pixels: list[dict[str, float]] = []
-    rest: list[list[str]] = []
     for text in (header, other):
-        lines = text.splitlines()
-        counts = [line for line in lines if line[:5] in _SIGN]
+        counts = [line for line in text.splitlines() if line[:5] in _SIGN]
         pixels.append({line[:8].rstrip(): Card.fromstring(line).value for line in counts})
-        rest.append(sorted(line for line in lines if line[:5] not in _SIGN))
-    if rest[0] != rest[1] or pixels[0].keys() != pixels[1].keys():
+    if pixels[0].keys() != pixels[1].keys():
         return None
     shift: dict[str, int] = {}
     for key, mine in pixels[0].items():

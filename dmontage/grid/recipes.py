@@ -43,8 +43,10 @@ def frame_named(name: str) -> BaseCoordinateFrame:
 
 def common_frame(frames: Sequence[BaseCoordinateFrame]) -> str:
     """The name of the frame that all share, if it is one of those offered; else ICRS."""
+    different = list({id(frame): frame for frame in frames}.values())  # the images of a survey share one
     for name in FRAMES:
-        if all(frame.is_equivalent_frame(frame_named(name)) for frame in frames):
+        target = frame_named(name)
+        if all(frame.is_equivalent_frame(target) for frame in different):
             return name
     return "icrs"
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from astropy.io.fits import HDUList, Header
 from astropy.wcs import WCS
@@ -12,7 +12,7 @@ from astropy.wcs.wcsapi import BaseHighLevelWCS, BaseLowLevelWCS
 from dmontage.errors import InputError
 from dmontage.grid.objects import SkyObject, pack_object
 from dmontage.headers import (
-    card_text,
+    cards_text,
     checked_cards,
     checked_shape,
     find_tables,
@@ -23,10 +23,7 @@ from dmontage.headers import (
     tables_of_wcs,
 )
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-__all__ = ["cards_text", "described"]
+__all__ = ["described"]
 
 
 def described(source: Any, shape: tuple[int, ...] | None, hdus: HDUList | None) -> tuple[str, tuple[int, int], bytes]:
@@ -42,16 +39,11 @@ def described(source: Any, shape: tuple[int, ...] | None, hdus: HDUList | None) 
             path, source = source, parse_header(header_text(source), name=str(source))
             if hdus is None and needs_tables(source) and not str(path).lower().endswith(".hdr"):
                 hdus = HDUList.fromfile(path, memmap=False)
-        if not isinstance(source, Header):
+        if not isinstance(source, (Header, dict)):
             raise InputError(f"a grid is made from a header, a WCS or a path, not from {type(source).__name__}")
         tables = find_tables(source, hdus)
     cards = checked_cards(source, tables)
     return cards_text(cards), checked_shape(source, shape), tables
-
-
-def cards_text(cards: Mapping[str, Any]) -> str:
-    """Cards one a line, with all their digits."""
-    return "\n".join(card_text(key, value) for key, value in cards.items())
 
 
 def _of_object(source: Any, shape: tuple[int, ...] | None) -> tuple[str, tuple[int, int], bytes]:

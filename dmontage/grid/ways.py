@@ -8,7 +8,7 @@ import numpy as np
 
 from dmontage.grid.cubes import CUBES
 from dmontage.grid.exact import exact_map
-from dmontage.grid.inverse import distorted, kind_of, polished, wcslib_pixels
+from dmontage.grid.inverse import by_wcslib, distorted, kind_of, polished, wcslib_pixels
 from dmontage.grid.objects import SkyObject
 from dmontage.headers import frame_of
 from dmontage.sphere import unit_vectors
@@ -33,10 +33,22 @@ _NEAR = 1e-11
 """Degrees from |Y| = 90° within which wcslib takes any pixel of PCO for a pole."""
 
 
+_PLACING = ("CRVAL", "CRPIX", "CD", "PC", "PV", "CROTA", "A_", "B_", "AP_", "BP_")
+"""First letters of the cards that say where a grid lies, and not in what frame."""
+_FRAMES = 256
+_frames: dict[tuple[str, bytes], BaseCoordinateFrame] = {}
+
+
 def frame_of_grid(grid: Grid) -> BaseCoordinateFrame:
-    """The astropy frame of a grid's sky coordinates."""
-    wcs = grid.wcs()
-    return wcs.frame if isinstance(wcs, SkyObject) else frame_of(wcs)
+    """The astropy frame of a grid's sky coordinates; the images of a survey share one object."""
+    key = "\n".join(line for line in grid.header.splitlines() if not line.startswith(_PLACING)), grid.tables
+    if (frame := _frames.get(key)) is None:
+        wcs = grid.wcs()
+        frame = wcs.frame if isinstance(wcs, SkyObject) else frame_of(wcs)
+        if len(_frames) >= _FRAMES:
+            _frames.clear()
+        _frames[key] = frame
+    return frame
 
 
 def sky_of(grid: Grid, x: Floats, y: Floats, wcs: Any) -> Floats:
@@ -45,7 +57,9 @@ def sky_of(grid: Grid, x: Floats, y: Floats, wcs: Any) -> Floats:
         return wcs.sky(x, y)
     kind = kind_of(grid.header)
     if not (kind.rewritten or kind.code in ("PCO", "HPX")):
-        return _vectors(wcs, wcs.all_pix2world(x, y, 0))
+        if kind.sip or grid.has_tables:
+            return _vectors(wcs, wcs.all_pix2world(x, y, 0))
+        return _vectors(wcs, by_wcslib(wcs.wcs.p2s, "world", x, y))
     if kind.sip or grid.has_tables:
         x, y = wcs.pix2foc(x, y, 0)
     vectors = _core_sky(grid, wcs)(x, y)

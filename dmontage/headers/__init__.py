@@ -13,12 +13,13 @@ exception. Here types, finiteness and ranges are checked once; after that the en
 from dmontage.headers.build import build_wcs, frame_of, header_of
 from dmontage.headers.gate import checked_cards
 from dmontage.headers.tables import find_tables, moved, needs_tables, table_cards, table_hdus, tables_of_wcs
-from dmontage.headers.text import angle, card_text, checked_shape, header_text, parse_header
+from dmontage.headers.text import angle, card_text, cards_text, checked_shape, header_text, parse_header
 
 __all__ = [
     "angle",
     "build_wcs",
     "card_text",
+    "cards_text",
     "checked_cards",
     "checked_shape",
     "find_tables",

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import math
 import re
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from astropy.io.fits import Header
 
 from dmontage.errors import InputError
 from dmontage.headers.build import build_wcs, frame_of
 from dmontage.headers.iraf import settled_iraf
+
+if TYPE_CHECKING:
+    from dmontage.headers.text import Cards
 
 __all__ = ["checked_cards"]
 
@@ -38,7 +40,7 @@ _SEQUENT = ("TPD", "TPV", "SIP", "WAT-TNX", "WAT-ZPX")
 _MAX_SIP_ORDER = 9
 
 
-def checked_cards(header: Header, tables: bytes = b"") -> dict[str, Any]:
+def checked_cards(header: Cards, tables: bytes = b"") -> dict[str, Any]:
     """The cards that define a celestial WCS, or an InputError that names the one that is wrong.
 
     Parameters
@@ -87,7 +89,7 @@ def _value(key: str, value: Any) -> Any:
     return int(value) if key.endswith("_ORDER") else float(value)
 
 
-def _check_axes(header: Header, cards: dict[str, Any]) -> None:
+def _check_axes(header: Cards, cards: dict[str, Any]) -> None:
     """Refuse what has no celestial pair of axes, has it elsewhere, or mixes it with other axes."""
     for key in ("CTYPE1", "CTYPE2"):
         if key not in cards and "AMDX1" not in cards:
@@ -143,7 +145,7 @@ def _check_latitude(cards: dict[str, Any]) -> None:
             raise InputError(f"CRVAL{axis} = {value!r} must be a latitude from -90 to 90 degrees")
 
 
-def _settle_distortions(header: Header, cards: dict[str, Any]) -> None:
+def _settle_distortions(header: Cards, cards: dict[str, Any]) -> None:
     """One distortion, spelled so that astropy takes it without a word."""
     ctypes = [str(cards.get(f"CTYPE{axis}", "")).rstrip() for axis in (1, 2)]
     code = ctypes[0][5:8]

@@ -19,8 +19,9 @@ from numpy.polynomial import chebyshev, legendre
 from dmontage.errors import InputError
 
 if TYPE_CHECKING:
-    from astropy.io.fits import Header
     from numpy.typing import NDArray
+
+    from dmontage.headers.text import Cards
 
 __all__ = ["settled_iraf"]
 
@@ -35,7 +36,7 @@ _FIRST = (0, 1, 4, 7, 12, 17, 24, 31, 40, 49)
 _PLAIN = {"TNX": "TAN", "ZPX": "ZPN"}
 
 
-def settled_iraf(header: Header, cards: dict[str, Any]) -> dict[str, Any]:
+def settled_iraf(header: Cards, cards: dict[str, Any]) -> dict[str, Any]:
     """What becomes of the cards of a TNX or ZPX: new ones for CTYPE, PV and the distortion.
 
     Raises
@@ -58,7 +59,7 @@ def settled_iraf(header: Header, cards: dict[str, Any]) -> dict[str, Any]:
     return new
 
 
-def _items(header: Header, axis: int) -> dict[str, str]:
+def _items(header: Cards, axis: int) -> dict[str, str]:
     """The assignments in the text of one axis."""
     keys = sorted(key for key in header if re.fullmatch(rf"WAT{axis}_\d{{3}}", key))
     # FITS drops a string's last blanks; within the text they separate numbers.

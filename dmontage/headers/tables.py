@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from dmontage.headers.text import Cards
+
 __all__ = [
     "Lookup",
     "attach",
@@ -57,7 +59,7 @@ class Lookup:
     """CRPIX, CRVAL and CDELT of the mesh, shape (3, 2): of x, of y; pixels counted from 1."""
 
 
-def needs_tables(header: Header) -> str | None:
+def needs_tables(header: Cards) -> str | None:
     """The card, as text, that asks for another HDU; None where the header stands for itself."""
     for key in (*_SLOTS, "AXISCORR", "CTYPE1", "CTYPE2"):
         value = header.get(key)
@@ -66,7 +68,7 @@ def needs_tables(header: Header) -> str | None:
     return None
 
 
-def find_tables(header: Header, hdus: HDUList | None) -> bytes:
+def find_tables(header: Cards, hdus: HDUList | None) -> bytes:
     """The tables that a header asks for, packed; nothing where it asks for none.
 
     Raises
@@ -166,7 +168,7 @@ def _packed(found: list[Lookup], tab: bytes = b"") -> bytes:
     return out.getvalue()
 
 
-def _asked_for(header: Header, hdus: HDUList) -> Iterator[Lookup]:
+def _asked_for(header: Cards, hdus: HDUList) -> Iterator[Lookup]:
     """Tables after the distortion paper: ``CPDISj`` with ``DPj``, and ``D2IMDISj`` with ``D2IMj`` in its manner."""
     for kind, (records, extension) in _RECORDS.items():
         for axis in (1, 2):
@@ -181,7 +183,7 @@ def _asked_for(header: Header, hdus: HDUList) -> Iterator[Lookup]:
             yield _checked(name, data if first == axis else data.T, _mesh(hdu.header))
 
 
-def _old_d2im(header: Header, hdus: HDUList) -> Iterator[Lookup]:
+def _old_d2im(header: Cards, hdus: HDUList) -> Iterator[Lookup]:
     """The older form: AXISCORR names the one axis that is corrected, along x, by the only D2IMARR."""
     if header["AXISCORR"] not in (1, 2):
         raise InputError(f"AXISCORR = {header['AXISCORR']!r} must be 1 or 2")
@@ -218,7 +220,7 @@ def _checked(name: str, data: NDArray[Any], axes: NDArray[Any]) -> Lookup:
     return Lookup(name, np.ascontiguousarray(data, np.float32), axes.astype(np.float64))
 
 
-def _tab_bytes(header: Header, hdus: HDUList) -> bytes:
+def _tab_bytes(header: Cards, hdus: HDUList) -> bytes:
     """A FITS file of just the bintables that -TAB axes name, with the columns that they name."""
     wanted: dict[tuple[str, int], set[str]] = {}
     for axis in (1, 2):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 from astropy import units as u
@@ -12,7 +12,13 @@ from astropy.io.fits import Card, Header
 
 from dmontage.errors import InputError
 
-__all__ = ["angle", "card_text", "checked_shape", "header_text", "parse_header"]
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ["Cards", "angle", "card_text", "cards_text", "checked_shape", "header_text", "parse_header"]
+
+Cards: TypeAlias = "Header | Mapping[str, Any]"
+"""A header, or no more than its values by keyword."""
 
 _MAX_SIDE = 2**31 - 1
 _MAX_HEADER = 2**20
@@ -86,8 +92,15 @@ def card_text(key: str, value: Any) -> str:
     return f"{key:<8}= {text:>20}"
 
 
-def checked_shape(header: Header, shape: tuple[int, ...] | None) -> tuple[int, int]:
+def cards_text(cards: Mapping[str, Any]) -> str:
+    """Cards one a line, with all their digits."""
+    return "\n".join(card_text(key, value) for key, value in cards.items())
+
+
+def checked_shape(header: Cards, shape: tuple[int, ...] | None) -> tuple[int, int]:
     """(ny, nx) from the argument (its last two, of a cube), or from NAXIS1 and NAXIS2."""
+    ny: Any
+    nx: Any
     ny, nx = (header.get("NAXIS2"), header.get("NAXIS1")) if shape is None else shape[-2:]
     for side, name in ((ny, "NAXIS2"), (nx, "NAXIS1")):
         if isinstance(side, bool) or not isinstance(side, (int, np.integer)) or not 1 <= side <= _MAX_SIDE:

@@ -11,7 +11,7 @@ from numpy.polynomial.chebyshev import chebder, chebvander
 
 from dmontage.mapping.box import Box
 from dmontage.polynomial import roots
-from dmontage.sphere import quad_angles
+from dmontage.sphere import lengths, quad_angles
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -26,6 +26,8 @@ _DEGREE = 4
 """Of ln Ω over the output."""
 _NARROW = 8.0
 """Pixels a side below which the part of the output under an image tells nothing of curvatures."""
+_NODES = np.meshgrid(*[roots(_DEGREE)] * 2)
+"""Where Ω is looked at, x and y in [−1, 1]."""
 _FROM = np.meshgrid(*[np.linspace(0.0, 1.0, 5)] * 2)
 """Where steps begin, x and y in [0, 1]."""
 _ALONG = np.array([0.0, 0.5, 1.0])[:, None, None, None] * np.array([1.0, 0.0])[:, None, None]
@@ -66,9 +68,9 @@ def curvatures(chain: Chain) -> Bend:
     under = _under(np.stack([first, last]).reshape(-1, 2), Box.of(end.grid.window))
     x_out, y_out, step_out = _steps(end.scale, under)
     sides = np.stack([edges, end.sky(x_out, y_out)], axis=1)
-    chords = np.linalg.norm([middle - 0.5 * (first + last), middle - half], axis=-1)
-    lengths = np.concatenate([chords, _bulges(sides, np.array([start.scale * step_in, end.scale * step_out]))])
-    line, edge, edge_in, edge_out = (_largest(lengths) / [step_in**2, step_in**2, step_in, step_out]).tolist()
+    chords = lengths(np.stack([middle - 0.5 * (first + last), middle - half]))
+    sizes = np.concatenate([chords, _bulges(sides, np.array([start.scale * step_in, end.scale * step_out]))])
+    line, edge, edge_in, edge_out = (_largest(sizes) / [step_in**2, step_in**2, step_in, step_out]).tolist()
     return Bend(line + edge + edge_out, edge_in, edge_out, under)
 
 
@@ -84,13 +86,14 @@ def _bulges(edges: NDArray[np.float64], sizes: NDArray[np.float64]) -> NDArray[n
     """
     first, half, last = edges
     off = _unit(first + last) - half
-    x, y = np.moveaxis(last - first, 1, 0)[:, :, None]
+    along = last - first
+    x, y = along[:, :1], along[:, 1:]
     xx, xy, yy, ox, oy = ((a * b).sum(axis=-1) for a, b in ((x, x), (x, y), (y, y), (off, x), (off, y)))
     # Least squares: off = p x + q y.
     det = xx * yy - xy * xy
     with np.errstate(divide="ignore", invalid="ignore"):
         pixels = np.hypot(ox * yy - oy * xy, oy * xx - ox * xy) / det
-    on_sky = np.linalg.norm(off, axis=-1) / sizes[:, None, None, None]
+    on_sky = lengths(off) / sizes[:, None, None, None]
     return np.asarray(np.where(det > 1e-12 * (xx + yy) ** 2, pixels, on_sky))
 
 
@@ -100,8 +103,7 @@ def omega_gradient(chain: Chain, under: Box) -> float:
     # Of a single row the change is that from half a pixel below it to half a pixel above.
     inset = [min(step, side - 1.0) / 2.0 for side in under.sides]
     inner = Box(under.y0 + inset[0], under.y1 - inset[0], under.x0 + inset[1], under.x1 - inset[1])
-    t = roots(_DEGREE)
-    x, y = inner.at(*np.meshgrid(t, t))
+    x, y = inner.at(*_NODES)
     ends = np.array([-0.5, 0.5]) * step
     cells = quad_angles(chain.end.sky(x[..., None, None] + ends, y[..., None, None] + ends[:, None]))[..., 0, 0]
     if not (cells > 0.0).all():  # a corner of the box is off the sky, or a pole
@@ -145,14 +147,14 @@ def _under(pixels: NDArray[np.float64], grid: Box) -> Box:
 
 
 def _unit(vectors: NDArray[np.float64]) -> NDArray[np.float64]:
-    return np.asarray(vectors / np.linalg.norm(vectors, axis=-1, keepdims=True))
+    return np.asarray(vectors / lengths(vectors)[..., None])
 
 
-def _largest(lengths: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Bounds (n,) of lengths (n, 2, 5, 5) over the boxes they sample; undefined ones do not count.
+def _largest(sizes: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Bounds (n,) of sizes (n, 2, 5, 5) over the boxes they sample; undefined ones do not count.
 
     A step tells the mean over its length. Half of what changes from one step to the next stands for what lies between.
     """
-    changes = (np.abs(np.diff(lengths, axis=axis)) for axis in (2, 3))
-    most, *change = (np.fmax.reduce(a, axis=(1, 2, 3), initial=0.0) for a in (lengths, *changes))
+    changes = np.abs(sizes[:, :, 1:] - sizes[:, :, :-1]), np.abs(sizes[..., 1:] - sizes[..., :-1])
+    most, *change = (np.fmax.reduce(a, axis=(1, 2, 3), initial=0.0) for a in (sizes, *changes))
     return np.asarray(most + 0.5 * np.maximum(*change))

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from dmontage.grid.measures import middle_side
 from dmontage.mapping.singular import singular_places
-from dmontage.sphere import rotate_frame
+from dmontage.sphere import lengths, rotate_frame
 
 if TYPE_CHECKING:
-    from astropy.coordinates import BaseCoordinateFrame
     from numpy.typing import NDArray
 
     from dmontage.grid import Grid
@@ -21,8 +20,6 @@ __all__ = ["Chain", "Chart"]
 
 _MESH = 9
 """Points a side of the mesh by which a grid is located."""
-_PLACING = ("CRVAL", "CRPIX", "CD", "PC", "PV", "CROTA", "A_", "B_", "AP_", "BP_")
-"""First letters of the cards that say where a grid lies, and not in what frame."""
 
 
 class Chart:
@@ -31,7 +28,7 @@ class Chart:
     def __init__(self, grid: Grid) -> None:
         self.grid = grid
         self.wcs = grid.wcs()
-        self.frame = _frame_of(grid)
+        self.frame = grid.frame
         self.scale = middle_side(grid, self.wcs)
 
     @classmethod
@@ -45,7 +42,9 @@ class Chart:
 
     def pixel(self, vectors: NDArray[np.float64]) -> NDArray[np.float64]:
         """Pixels (..., 2) of (x, y) of unit vectors of the grid's own frame."""
-        return np.stack(self.grid.pixel(vectors, self.wcs), axis=-1)
+        pixels = np.empty((*vectors.shape[:-1], 2))
+        pixels[..., 0], pixels[..., 1] = self.grid.pixel(vectors, self.wcs)
+        return pixels
 
     @cached_property
     def smooth(self) -> bool:
@@ -60,9 +59,18 @@ class Chart:
     @cached_property
     def mesh(self) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
         """Pixels x, y (9, 9) from edge to edge, and their unit vectors (9, 9, 3)."""
-        ny, nx = self.grid.shape
-        x, y = np.meshgrid(np.linspace(-0.5, nx - 0.5, _MESH), np.linspace(-0.5, ny - 0.5, _MESH))
+        x, y = _mesh(*self.grid.shape)
         return x, y, self.sky(x, y)
+
+    @cached_property
+    def cap(self) -> tuple[NDArray[np.float64], float]:
+        """Middle of the mesh, a unit vector, and the chord to its farthest point; 0 where it leaves the sky."""
+        mesh = self.mesh[2]
+        total = mesh.sum(axis=(0, 1))
+        if not (np.isfinite(mesh).all() and total.any()):
+            return np.array([0.0, 0.0, 1.0]), 0.0
+        centre = total / lengths(total)
+        return centre, float(lengths(mesh - centre).max())
 
     @cached_property
     def lost(self) -> float:
@@ -71,9 +79,11 @@ class Chart:
         wcslib's slant SIN, SZP, AIR and ZPN return to 1e-6 px at best.
         """
         x, y, vectors = self.mesh
-        trip = np.linalg.norm(self.pixel(vectors) - np.stack([x, y], axis=-1), axis=-1)
+        back = self.pixel(vectors)
+        dx, dy = back[..., 0] - x, back[..., 1] - y
+        trip = np.sqrt(dx * dx + dy * dy)
         # Beyond this it is no rounding: the other side of a seam, or a projection that covers its plane twice.
-        return float(np.nanmax(np.where(trip < 1e-3, trip, 0.0), initial=0.0))
+        return float(np.where(trip < 1e-3, trip, 0.0).max())
 
     @cached_property
     def singular(self) -> NDArray[np.float64] | None:
@@ -103,15 +113,8 @@ class Chain:
         return self.end.pixel(self.in_sky(x, y))
 
 
-def _frame_of(grid: Grid) -> BaseCoordinateFrame:
-    """The grid's frame; the images of a survey share one object."""
-    key = "\n".join(line for line in grid.header.splitlines() if not line.startswith(_PLACING)), grid.tables
-    if key not in _frames:
-        if len(_frames) >= _FRAMES:
-            _frames.clear()
-        _frames[key] = grid.frame
-    return _frames[key]
-
-
-_FRAMES = 256
-_frames: dict[tuple[str, bytes], BaseCoordinateFrame] = {}
+@lru_cache(maxsize=64)
+def _mesh(ny: int, nx: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    x, y = np.meshgrid(np.linspace(-0.5, nx - 0.5, _MESH), np.linspace(-0.5, ny - 0.5, _MESH))
+    x.flags.writeable = y.flags.writeable = False  # astropy moves some of its input to and fro, others read it
+    return x, y

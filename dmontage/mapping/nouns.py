@@ -73,6 +73,20 @@ class Mapping:
         return np.concatenate(out)
 
     @cached_property
+    def outline(self) -> NDArray[np.float64]:
+        """(4, 2) output (x, y) of the image's corners, around it. The map must not be cut."""
+        windows = [patch.window for patch in self.patches]
+        x, y = (
+            np.array([min(getattr(w, low) for w in windows), max(getattr(w, high) for w in windows)])
+            for low, high in (("x0", "x1"), ("y0", "y1"))
+        )
+        around = [(0, 0), (1, 0), (1, 1), (0, 1)]
+        if len(windows) > 1:
+            return np.array([self.corners(x[[i]], y[[j]])[0] for i, j in around])
+        mesh = np.stack(self.patches[0].in_numpy(x, y), axis=-1)
+        return np.stack([mesh[j, i] for i, j in around])
+
+    @cached_property
     def extent(self) -> Window | None:
         """The output pixels that the image can reach, on the grid or beside it; None where the map does not tell."""
         if self.cut:

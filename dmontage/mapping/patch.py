@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -90,11 +91,13 @@ class Patch:
         return Box(*self._kept[0].tolist())
 
     def in_numpy(self, x: NDArray[np.int64], y: NDArray[np.int64]) -> list[Floats]:
-        """As `mesh`; a plan needs no kernel, and need not wait for numba."""
+        """As `mesh`, of corners of this patch; a plan needs no kernel, and need not wait for numba."""
         if self.focal is not None:
             t = self._through_tables(x, y)
             return [chebval2d(*t[::-1], c) for c in (self.coef_x, self.coef_y)]
-        table_x, table_y = (chebvander(t, len(self.coef_x) - 1) for t in self._scaled(x, y))
+        (ny, nx), degree = self.window.shape, len(self.coef_x) - 1
+        table_x = _edge_table(nx, degree)[:, x - self.window.x0].T
+        table_y = _edge_table(ny, degree)[:, y - self.window.y0].T
         return [table_y @ c @ table_x.T for c in (self.coef_x, self.coef_y)]
 
     def sources(self, window: Window, tile: int) -> Window | None:
@@ -148,11 +151,23 @@ class Patch:
         """Side of an input pixel in output pixels, at the patch's middle."""
         if self.shift is not None:
             return 1.0
-        (xx, xy), (yx, yy) = (
-            [float(chebval2d(0.0, 0.0, chebder(c, axis=axis))) for axis in (1, 0)] for c in (self.coef_x, self.coef_y)
-        )
+        flat, slope = _at_middle(len(self.coef_x))
+        (xx, xy), (yx, yy) = ((float(flat @ c @ slope), float(slope @ c @ flat)) for c in (self.coef_x, self.coef_y))
         box = self.focal.box if self.focal else Box.of(self.window)
         return math.sqrt(4.0 * abs(xx * yy - xy * yx) / math.prod(box.sides))
+
+
+@lru_cache(maxsize=8)
+def _edge_table(n: int, degree: int) -> Floats:
+    """Chebyshev polynomials (degree + 1, n + 1) at the edges of n pixels; the images of a survey share them."""
+    return np.asarray(chebvander((2.0 * np.arange(n + 1) - n) / n, degree).T)
+
+
+@lru_cache(maxsize=64)
+def _at_middle(n: int) -> tuple[Floats, Floats]:
+    """The first n Chebyshev polynomials, and their slopes, at 0."""
+    slope = chebvander(np.zeros(1), n - 2) @ chebder(np.eye(n), axis=0)
+    return np.asarray(chebvander(np.zeros(1), n - 1)[0]), np.asarray(slope[0])
 
 
 def _segments(pick: np.ufunc, values: Floats, at: NDArray[np.int64], axis: int) -> Floats:

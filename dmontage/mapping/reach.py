@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
-from dmontage.sphere import rotate_frame
+from dmontage.sphere import lengths, rotate_frame
 from dmontage.window import Window
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from dmontage.grid import Grid
-    from dmontage.mapping.chain import Chain
+    from dmontage.mapping.chain import Chain, Chart
 
     Floats = NDArray[np.float64]
     Bools = NDArray[np.bool_]
@@ -113,10 +113,19 @@ def sky_windows(grid_in: Grid, grid_out: Grid) -> list[Window]:
 
 def apart(chain: Chain) -> bool:
     """True only where two grids have no sky in common: told from few points of each, before anything is fitted."""
-    meshes = np.stack([chain.turn(chain.start.mesh[2]), chain.end.mesh[2]])
+    mesh = chain.turn(chain.start.mesh[2])
+    if _holds(chain.end, mesh[mesh.shape[0] // 2, mesh.shape[1] // 2]):
+        return False
+    meshes = np.stack([mesh, chain.end.mesh[2]])
     centres, chords, gaps, even = _around(np.moveaxis(meshes, -1, 1))
     a, b = np.where(even & (chords + gaps < _HALF_SKY), chords + gaps, _WHOLE_SKY)
     return not _touch(centres[0], a, centres[1], b)
+
+
+def _holds(chart: Chart, place: Floats) -> bool:
+    """Whether a place lies in the cap around a grid's mesh: the quick answer for most images of a mosaic."""
+    centre, chord = chart.cap
+    return bool(((place - centre) ** 2).sum() < chord**2)
 
 
 def _search(grid: Grid, others: _Caps, caps: _Caps | None = None, within: Window | None = None) -> list[Window]:
@@ -194,15 +203,20 @@ def _around(samples: Floats) -> tuple[Floats, Floats, Floats, Bools]:
     """
     finite = np.asarray(np.isfinite(samples).all(axis=-3))
     total = np.where(finite[..., None, :, :], samples, 0.0).sum(axis=(-2, -1))
-    norm = np.linalg.norm(total, axis=-1, keepdims=True)
+    norm = lengths(total)[..., None]
     centres = np.divide(total, norm, out=np.broadcast_to([0.0, 0.0, 1.0], total.shape).copy(), where=norm > 0.0)
 
     def longest(vectors: Floats) -> Floats:
-        length = np.linalg.norm(vectors, axis=-3)
+        length = lengths(vectors, axis=-3)
         return np.asarray(np.where(np.isfinite(length), length, -1.0).max(axis=(-2, -1), initial=-1.0))
 
+    def steps(vectors: tuple[Floats, Floats]) -> tuple[Floats, Floats]:
+        down, across = vectors
+        return down[..., 1:, :] - down[..., :-1, :], across[..., 1:] - across[..., :-1]
+
     chords = longest(samples - centres[..., None, None])
-    gaps, bends = (np.maximum(*(longest(np.diff(samples, order, axis=axis)) for axis in (-2, -1))) for order in (1, 2))
+    once = steps((samples, samples))
+    gaps, bends = (np.maximum(*map(longest, differences)) for differences in (once, steps(once)))
     even = np.asarray(finite.all(axis=(-2, -1)) & (bends <= 0.5 * gaps))
     return centres, chords, np.maximum(gaps, 0.0), even
 

@@ -16,6 +16,7 @@ over it is farther from them than its neighbours are from it.
 
 from __future__ import annotations
 
+import math
 import re
 from functools import lru_cache
 from typing import TYPE_CHECKING
@@ -23,7 +24,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from astropy.wcs import Prjprm
 
-from dmontage.sphere import unit_vectors
+from dmontage.sphere import lengths, unit_vectors
 
 if TYPE_CHECKING:
     from astropy.wcs import WCS
@@ -50,7 +51,7 @@ def singular_places(grid: Grid, wcs: WCS) -> NDArray[np.float64] | None:
     """
     cel = wcs.wcs.cel
     # None, since a key that holds NaN is never found again.
-    native = _native_places(cel.prj.code, tuple(float(v) if np.isfinite(v) else None for v in cel.prj.pv))
+    native = _native_places(cel.prj.code, tuple(v if math.isfinite(v) else None for v in cel.prj.pv.tolist()))
     if native is None:
         return None
     places = _to_sky(native, cel.euler)
@@ -64,14 +65,14 @@ def is_clear(mesh: NDArray[np.float64], places: NDArray[np.float64] | None) -> b
     """Whether a window is clear of places (n, 3), given unit vectors (k, l, 3) of a mesh over it."""
     if places is None or not np.isfinite(mesh).all():
         return False
-    gap = max(float(np.linalg.norm(np.diff(mesh, axis=axis), axis=-1).max()) for axis in (0, 1))
+    gap = max(float(lengths(steps).max()) for steps in (mesh[1:] - mesh[:-1], mesh[:, 1:] - mesh[:, :-1]))
     # The farthest point of a cell is 0.71 of its side from a corner; what lies beyond is the bulge.
     reach = 1.5 * gap + 0.5 * np.radians(_STEP)
     middle = mesh[mesh.shape[0] // 2, mesh.shape[1] // 2]
-    radius = float(np.linalg.norm(mesh - middle, axis=-1).max()) + reach
-    near = places[((places - middle) ** 2).sum(axis=-1) <= radius**2]
+    radius = float(lengths(mesh - middle).max()) + reach
     points = mesh.reshape(-1, 3)
     # 2 − 2 cos is the square of the chord, good to 1e-8 rad: a thousandth of a step does not matter here.
+    near = places[2.0 - 2.0 * (places @ middle) <= radius**2]
     return not len(near) or 2.0 - 2.0 * float((points @ near.T).max()) > reach**2
 
 

@@ -11,15 +11,28 @@ coadd run anew.
 - `outcome`, `summary`, `products`, `compiling` tell and write what was done; `image` is the projection of one image
 """
 
+from typing import TYPE_CHECKING, Any
+
 from dmontage.pipeline.api import mosaic, plan
-from dmontage.pipeline.image import project
 from dmontage.pipeline.kept import Status, Verified, status, verify
 from dmontage.pipeline.products import product_paths
 from dmontage.pipeline.summary import Summary
 from dmontage.pipeline.uncertainty import ErrorMap
 from dmontage.pipeline.value import Cutout, Mosaic, Pixels
 
+if TYPE_CHECKING:
+    from dmontage.pipeline.image import project
+
 __all__ = [
     "Cutout", "ErrorMap", "Mosaic", "Pixels", "Status", "Summary", "Verified", "mosaic", "plan", "product_paths",
     "project", "status", "verify",
 ]  # fmt: skip
+
+
+def __getattr__(name: str) -> Any:
+    """`project` needs dask's arrays, which take 0.4 s to import and a mosaic's files do not need."""
+    if name != "project":
+        raise AttributeError(f"module 'dmontage.pipeline' has no attribute {name!r}")
+    from dmontage.pipeline.image import project
+
+    return project

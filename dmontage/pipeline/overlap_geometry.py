@@ -6,7 +6,7 @@ are counted. That takes as long as there are images and pairs, however deep they
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -68,13 +68,13 @@ def overlap_geometry(plan: MosaicPlan, met: NDArray[np.bool_] | None = None) -> 
         a, b = covers[pair.plus], covers[pair.minus]
         common = a.window & b.window
         both = a.inside[common.relative_to(a.window).slices] & b.inside[common.relative_to(b.window).slices]
-        j, i = np.nonzero(both)
-        if not j.size:  # narrower than the lattice: the window tells
-            moments[k] = _moments(np.zeros(1), np.zeros(1), *pair.window.shape)
+        if not both.any():  # narrower than the lattice: the window tells
+            moments[k] = _moments(np.ones((1, 1), bool), np.zeros(1), np.zeros(1), *pair.window.shape)
             continue
         share[k] = np.mean(2 / np.maximum(depth[common.relative_to(everything).slices][both], 2))
         x0, y0 = pair.origin
-        moments[k] = _moments(float(step) * (common.x0 + i) - x0, float(step) * (common.y0 + j) - y0, step, step)
+        at_x, at_y = step * np.arange(common.x0, common.x1), step * np.arange(common.y0, common.y1)
+        moments[k] = _moments(both, np.asarray(at_x - x0, float), np.asarray(at_y - y0, float), step, step)
     origins = np.array([pair.origin for pair in pairs], float).reshape(len(pairs), 2)
     return Overlaps(ends, origins, moments, share)
 
@@ -91,8 +91,10 @@ def _cover(window: Window, outline: Floats, step: int) -> _Cover:
     return _Cover(w, inside | np.logical_and.reduce([side <= 0 for side in sides]))
 
 
-def _moments(u: NDArray[Any], v: NDArray[Any], height: float, width: float) -> Floats:
-    """(3, 3) of pixels in boxes about points u, v."""
-    design = np.column_stack([np.ones(u.size), u, v])
-    within = np.diag([0.0, (width**2 - 1) / 12, (height**2 - 1) / 12])
-    return np.asarray(height * width * (design.T @ design + u.size * within))
+def _moments(both: NDArray[np.bool_], u: Floats, v: Floats, height: float, width: float) -> Floats:
+    """(3, 3) of pixels in boxes about those points of a lattice, u (nx,) times v (ny,), that ``both`` marks."""
+    some = both.astype(np.float64)
+    by_x, by_y = some.sum(axis=0), some.sum(axis=1)
+    n, su, sv, suv = by_x.sum(), by_x @ u, by_y @ v, v @ some @ u
+    suu, svv = by_x @ (u * u) + n * (width**2 - 1) / 12, by_y @ (v * v) + n * (height**2 - 1) / 12
+    return np.asarray(height * width * np.array([[n, su, sv], [su, suu, suv], [sv, suv, svv]]))

@@ -47,15 +47,20 @@ def _kept(plan: MosaicPlan, row: int, outline: Floats, window: Window) -> float:
     if plan.drop.whole and not mapping.cut:
         ny, nx = plan.rows[row].image.grid.shape
         # The map is nearly affine: that tells where to look, and the map itself what the phases are.
-        jacobian = np.stack([(outline[1] - outline[0]) / nx, (outline[3] - outline[0]) / ny], axis=1)
-        box = np.array([(x, y) for x in (window.x0, window.x1) for y in (window.y0, window.y1)]) - 0.5
-        inside = np.linalg.solve(jacobian, (box - outline[0]).T)
-        low, high = inside.min(axis=1), inside.max(axis=1)
-        x, y = (np.unique(np.linspace(max(a, 0), min(b, n), _SIDE).round().astype(np.int64))
-                for a, b, n in zip(low, high, (nx, ny), strict=True))  # fmt: skip
-        at = mapping.corners(x, y)
+        along_x, along_y = (outline[1] - outline[0]) / nx, (outline[3] - outline[0]) / ny
+        dx = np.array([window.x0, window.x0, window.x1, window.x1]) - 0.5 - outline[0, 0]
+        dy = np.array([window.y0, window.y1, window.y0, window.y1]) - 0.5 - outline[0, 1]
+        det = along_x[0] * along_y[1] - along_x[1] * along_y[0]
+        in_x, in_y = (dx * along_y[1] - dy * along_y[0]) / det, (dy * along_x[0] - dx * along_x[1]) / det
+        at = mapping.corners(_some(in_x, nx), _some(in_y, ny))
         at = at[(np.abs(at - window.middle) <= np.array(window.shape[::-1]) / 2).all(axis=1)]
         if len(at):
             phase = -((at + 0.5) % 1.0) * ratio
             return float(kept_variance(phase, ratio).prod(axis=1).mean()) * ratio**2
     return plan.correlation(ratio) ** -2
+
+
+def _some(where: Floats, n: int) -> NDArray[np.int64]:
+    """Edges, of n pixels, spread evenly over the range of some places."""
+    first, last = max(float(where.min()), 0.0), min(float(where.max()), float(n))
+    return np.array(sorted({round(first + (last - first) * k / (_SIDE - 1)) for k in range(_SIDE)}), np.int64)

@@ -155,12 +155,12 @@ class MosaicPlan:
         """Of some rows; empty as `factors`."""
         return tuple(self.factors[row] for row in rows) if self.factors else ()
 
-    @property
+    @cached_property
     def has_weight(self) -> bool:
         """True when pixels have weights of their own."""
         return any(companions.weight for companions in self.companions)
 
-    @property
+    @cached_property
     def has_variance(self) -> bool:
         """True when the variance of the mosaic is wanted."""
         return any(companions.variance for companions in self.companions)

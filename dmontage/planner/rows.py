@@ -6,8 +6,6 @@ import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from dmontage.errors import InputError
 from dmontage.mapping import Chain, Chart, Mapping, apart, fit_mapping, sky_windows
 from dmontage.model import Companions, ImageRef, Skipped
@@ -50,9 +48,7 @@ class Footprint:
         if self.mapping.cut:
             x0, x1, y0, y1 = w.x0 - 0.5, w.x1 - 0.5, w.y0 - 0.5, w.y1 - 0.5
             return (x0, y0), (x1, y0), (x1, y1), (x0, y1)
-        ny, nx = self.image.grid.shape
-        each = (self.mapping.corners(np.array([x]), np.array([y]))[0] for x, y in ((0, 0), (nx, 0), (nx, ny), (0, ny)))
-        return tuple((float(x), float(y)) for x, y in each)
+        return tuple((x, y) for x, y in self.mapping.outline.tolist())
 
     @property
     def digest(self) -> str:
