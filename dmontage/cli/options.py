@@ -61,9 +61,16 @@ how = options(
                  "matching."),
     click.option("--margin", type=click.IntRange(min=0),
                  help="Pixels beyond the grid that fits of overlaps use too.  [default: a quarter of an image]"),
-    click.option("--combine", type=click.Choice(["mean", "median", "count"]), default="mean", show_default=True,
-                 help="What becomes of a pixel that several images cover."),
-    click.option("--weights", type=click.Choice(["area", "none"]), help="[default: area for mean, none for median]"),
+    click.option("--combine", type=click.Choice(["mean", "clip", "median", "min", "max", "count", "sum", "first"]),
+                 default="mean", show_default=True,
+                 help="What becomes of a pixel that several images cover; clip is the mean without outliers."),
+    click.option("--clip", metavar="LOW,HIGH", callback=lambda _, __, text: _clip(text),
+                 help="Limits of --combine clip in sigma, or one for both.  [default: 3]"),
+    click.option("--weights", type=click.Choice(["area", "none", "ivar"]), help="What images weigh: what they cover, "
+                 "all the same, or 1/--variance.  [default: area for mean, clip and sum, else none]"),
+    click.option("--also", default="", metavar="NAMES", callback=lambda _, __, text: _names(text),
+                 help="Files to write beside: depth, rejected (how many images are in a pixel, or were clipped), "
+                 "sources (which)."),
     click.option("--method", type=click.Choice(["auto", "plane", "sky"]), default="auto", show_default=True,
                  help="Overlaps on the plane where --tol allows it, or on the sphere."),
     click.option("--unit", type=click.Choice(["surface_brightness", "flux_per_pixel"]), default="surface_brightness",
@@ -94,6 +101,21 @@ how = options(
     click.option("--max-bytes", type=click.FloatRange(min=1), default=2.0**38, show_default="275 GB",
                  help="Refuse a run whose store needs more."),
 )  # fmt: skip
+
+
+def _clip(text: str | None) -> float | tuple[float, ...] | None:
+    """One limit for both sides, or one for each."""
+    if text is None:
+        return None
+    try:
+        limits = tuple(float(limit) for limit in text.split(","))
+    except ValueError as error:
+        raise click.BadParameter(f"{text!r} is neither a number nor two: LOW,HIGH") from error
+    return limits[0] if len(limits) == 1 else limits
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(name.strip() for name in text.split(",") if name.strip())
 
 
 def _border(text: str) -> int | tuple[int, ...]:

@@ -8,6 +8,7 @@ a product into a file beside its final name and renames it when it is whole.
 from dmontage.fits_files.one import one_image, one_in_memory
 from dmontage.fits_files.reader import pixels, read
 from dmontage.fits_files.scanner import SUFFIXES, scan
+from dmontage.fits_files.source_table import source_table
 from dmontage.fits_files.writer import FitsWriter, check_writable, product_digests
 
 __all__ = [
@@ -20,4 +21,5 @@ __all__ = [
     "product_digests",
     "read",
     "scan",
+    "source_table",
 ]

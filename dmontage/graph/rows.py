@@ -127,13 +127,15 @@ class Run(NamedTuple):
     unit: str
     drop: Drop
     quality: Quality
+    inverse_variance: bool
+    """True where a pixel weighs 1/σ²."""
 
     @classmethod
     def of(cls, store: Store) -> Run:
         """As a store has it."""
         run = store.attributes
         grid = Grid(run["grid"], (run["shape"][0], run["shape"][1]))
-        return cls(grid, run["unit"], Drop(**run["drop"]), Quality(**run["quality"]))
+        return cls(grid, run["unit"], Drop(**run["drop"]), Quality(**run["quality"]), run["inverse_variance"])
 
 
 def row_sums(row: Footprint, beside: Companions, run: Run) -> tuple[dict[str, NDArray[np.float64]], Mark]:
@@ -147,6 +149,8 @@ def row_sums(row: Footprint, beside: Companions, run: Run) -> tuple[dict[str, ND
     values, weights, variance = prepared(layers, job, image.grid.window, run.quality, run.unit, beside.scale)
     if beside.scale != 1.0:
         _check_values(image, values, beside.scale)
+    if run.inverse_variance and variance is not None:
+        values, weights = _by_inverse_variance(values, variance)
     weights, exponent = _scaled(image, weights, values)
     scale = _common(weights, values)
     done = project(values, job, row.window, weights=weights if scale is None else None, variance=variance)
@@ -163,6 +167,13 @@ def row_sums(row: Footprint, beside: Companions, run: Run) -> tuple[dict[str, ND
         lost = int((np.isfinite(values) & ~np.isfinite(omega)).sum())
     on_grid = (row.window & run.grid.window).relative_to(row.window).slices  # the margin gives the mosaic nothing
     return sums, Mark(lost, exponent, not done.area[on_grid].any())
+
+
+def _by_inverse_variance(values: NDArray[Any], variance: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.float64]]:
+    """Values, and weights 1/σ²; a pixel whose σ² is 0 has no such weight, and does not count."""
+    good = variance > 0.0
+    weights = np.divide(1.0, variance, out=np.zeros(variance.shape), where=good, dtype=np.float64)
+    return np.where(good, values, values.dtype.type(np.nan)), weights
 
 
 def _scaled(image: ImageRef, weights: NDArray[Any] | None, values: NDArray[Any]) -> tuple[NDArray[Any] | None, int]:

@@ -7,14 +7,16 @@ coadd run anew.
 - `api` is what a user calls, `value` what is given: over `stages`, which run once each
 - `match` and `overlap_geometry` are between rows of the store and images of the solve; `corrections` are their tables
 - `prediction` says before, and `uncertainty` after, how well the background is known
-- `outcome`, `summary`, `products`, `compiling` tell and write what was done; `image` is the projection of one image
+- `outcome`, `summary`, `products`, `sources`, `compiling` tell and write what was done; `image` is the projection of
+  one image
 """
 
 from dmontage.pipeline.api import mosaic, plan
 from dmontage.pipeline.image import project
 from dmontage.pipeline.products import product_paths
+from dmontage.pipeline.sources import Sources
 from dmontage.pipeline.summary import Summary
 from dmontage.pipeline.uncertainty import ErrorMap
 from dmontage.pipeline.value import Cutout, Mosaic, Pixels
 
-__all__ = ["Cutout", "ErrorMap", "Mosaic", "Pixels", "Summary", "mosaic", "plan", "product_paths", "project"]
+__all__ = ["Cutout", "ErrorMap", "Mosaic", "Pixels", "Sources", "Summary", "mosaic", "plan", "product_paths", "project"]

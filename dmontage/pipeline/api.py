@@ -104,8 +104,8 @@ def plan(
     strict
         Raise where an image would be skipped.
     **options
-        ``background``, ``combine``, ``weights``, ``method``, ``unit``, ``tol``, ``margin``, ``max_bytes``: see
-        `dmontage.planner.make_plan`.
+        ``background``, ``combine``, ``clip``, ``weights``, ``also``, ``method``, ``unit``, ``tol``, ``margin``,
+        ``max_bytes``: see `dmontage.planner.make_plan`.
     """
     wanted = Wanted(weight_map, mask, variance, image_weight, zero_point, flux_scale)
     found, companions = find_companions(_scanned(images, strict=strict), wanted, strict=strict)
@@ -160,7 +160,8 @@ def mosaic(
         "plane": the differences in the overlaps are fitted by planes, and one least-squares solution gives each image's
         correction. "level": one number per image. "none": the values are left as they are.
     combine
-        "mean" (by area and weights), "median", or "count".
+        "mean" (by area and weights), "clip" (the mean without outliers), "median", "min", "max", "count", "sum", or
+        "first"; see `dmontage.planner.make_plan`.
     strict
         Raise when a file cannot be used or turns out to be damaged, instead of going on without it.
     progress
@@ -169,13 +170,14 @@ def mosaic(
         What of the images counts, and how it is laid on the output: ``weight_map``, ``mask``, ``variance``,
         ``image_weight``, ``zero_point``, ``zero_point_out``, ``flux_scale``, ``border``, ``polygons``, ``good_bits``,
         ``min_weight``, ``pixfrac``, ``kernel``; how backgrounds are matched: ``slope_prior``, ``anchor``, ``lock``,
-        ``solver``, ``corrections``; as for `dmontage.plan`; ``weights``, ``method``, ``unit``, ``tol``,
-        ``margin``, ``max_bytes`` as for `dmontage.planner.make_plan`.
+        ``solver``, ``corrections``; as for `dmontage.plan`; ``clip``, ``weights``, ``also``, ``method``, ``unit``,
+        ``tol``, ``margin``, ``max_bytes`` as for `dmontage.planner.make_plan`.
 
     Returns
     -------
     Mosaic
-        With ``data``, ``area`` and, where the images have variances, ``variance`` as lazy arrays, cutouts, and
+        With ``data``, ``area``, ``variance`` where the images have variances, and what ``also`` names as lazy
+        arrays, cutouts, and
         ``write`` for FITS files.
 
     Raises

@@ -27,7 +27,7 @@ def plan_text(plan: MosaicPlan) -> str:
         f"projection  {len(plan.rows) - n_sky} on the plane, {n_sky} on the sphere; "
         f"error at most {plan.error_bound:.1e} px",
         f"overlaps    {len(plan.pairs)} pairs at most; mean depth {depth:.2f}{beyond}",
-        f"background  {plan.background};  combine {plan.combine}, weights {plan.weights}",
+        f"background  {plan.background};  combine {_combine(plan)}, weights {plan.weights}",
         *_matching_lines(plan),
         *_pixels_line(plan),
         *_scale_line(plan),
@@ -39,6 +39,12 @@ def plan_text(plan: MosaicPlan) -> str:
     lines += [f"warning     {text}" for text in plan.warnings]
     lines += [f"skipped     {text}" for text in plan.skipped]
     return "\n".join(lines)
+
+
+def _combine(plan: MosaicPlan) -> str:
+    limits = "" if plan.clip is None else " beyond -{:g} and +{:g} sigma".format(*plan.clip)
+    also = f" (also {', '.join(plan.also)})" if plan.also else ""
+    return f"{plan.combine}{limits}{also}"
 
 
 def _pixels_line(plan: MosaicPlan) -> list[str]:
