@@ -4,14 +4,15 @@
 when pixels are first asked for. Images that the store holds are not projected again, nor overlaps fitted; solve and
 coadd run anew.
 
-- `api` is what a user calls, `value` what is given: over `stages`, which run once each
+- `api` is what a user calls, `value` what is given: over `stages`, which run once each; `aligned` is for
+  images on one grid
 - `match` and `overlap_geometry` are between rows of the store and images of the solve; `corrections` are their tables
 - `prediction` says before, and `uncertainty` after, how well the background is known
 - `outcome`, `summary`, `products`, `sources`, `compiling` tell and write what was done; `image` is the projection of
   one image
 """
 
-from dmontage.pipeline.api import mosaic, plan
+from dmontage.pipeline.api import coadd, mosaic, plan
 from dmontage.pipeline.image import project
 from dmontage.pipeline.products import product_paths
 from dmontage.pipeline.sources import Sources
@@ -19,4 +20,16 @@ from dmontage.pipeline.summary import Summary
 from dmontage.pipeline.uncertainty import ErrorMap
 from dmontage.pipeline.value import Cutout, Mosaic, Pixels
 
-__all__ = ["Cutout", "ErrorMap", "Mosaic", "Pixels", "Sources", "Summary", "mosaic", "plan", "product_paths", "project"]
+__all__ = [
+    "Cutout",
+    "ErrorMap",
+    "Mosaic",
+    "Pixels",
+    "Sources",
+    "Summary",
+    "coadd",
+    "mosaic",
+    "plan",
+    "product_paths",
+    "project",
+]

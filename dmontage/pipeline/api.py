@@ -1,4 +1,4 @@
-"""What a user calls: `plan` and `mosaic`."""
+"""What a user calls: `plan`, `mosaic` and `coadd`."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from dmontage.fits_files import scan
 from dmontage.fits_files.companions import Wanted, find_companions
 from dmontage.grid import Grid
 from dmontage.model import Drop, ImageRef, Images, Matching
+from dmontage.pipeline.aligned import check_aligned, common_grid
 from dmontage.pipeline.corrections import given_planes, read_corrections
 from dmontage.pipeline.match import Match
 from dmontage.pipeline.prediction import with_prediction
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     Progress = Callable[[str, int, int], None]
     GridLike = Grid | Callable[[Images], Grid] | None
 
-__all__ = ["drop_of", "mosaic", "plan"]
+__all__ = ["coadd", "drop_of", "mosaic", "plan"]
 
 
 def plan(
@@ -49,6 +50,7 @@ def plan(
     lock: str | Path | Sequence[str | Path] = (),
     solver: str = "direct",
     corrections: Any = None,
+    aligned: bool = False,
     strict: bool = False,
     **options: Any,
 ) -> MosaicPlan:
@@ -101,19 +103,22 @@ def plan(
     corrections
         Corrections to apply as they are, instead of matching: a table or file that `Mosaic.corrections` or
         `Mosaic.write_corrections` made, or `dmontage.model.SkyPlane` by image name.
+    aligned
+        The images lie on one grid, as for `coadd`.
     strict
         Raise where an image would be skipped.
     **options
         ``background``, ``combine``, ``clip``, ``weights``, ``also``, ``method``, ``unit``, ``tol``, ``margin``,
         ``max_bytes``: see `dmontage.planner.make_plan`.
     """
-    wanted = Wanted(weight_map, mask, variance, image_weight, zero_point, flux_scale)
-    found, companions = find_companions(_scanned(images, strict=strict), wanted, strict=strict)
+    wanted = Wanted(weight_map, mask, variance, image_weight, zero_point, flux_scale, aligned)
+    scanned = _scanned(images, strict=strict, mosaics=aligned)
+    found, companions = find_companions(scanned, wanted, strict=strict)
     given = None if corrections is None else read_corrections(corrections)
     matching = Matching(slope_prior, _names(anchor), _names(lock), solver, given)
     decided = make_plan(
         found,
-        grid if isinstance(grid, Grid) else (grid or Grid.fit)(_flat(found)),
+        grid if isinstance(grid, Grid) else (grid or (common_grid if aligned else Grid.fit))(_flat(found)),
         drop=drop_of(pixfrac, kernel),
         quality=Quality(border, polygons, good_bits, min_weight),
         companions=companions,
@@ -121,6 +126,8 @@ def plan(
         matching=matching,
         **options,
     )
+    if aligned:
+        decided = check_aligned(decided)
     if given is not None:
         given_planes(Match(decided))  # what is wrong with them is told before any work
     return with_prediction(decided)
@@ -189,6 +196,40 @@ def mosaic(
     return Mosaic(decided, store, strict=strict, progress=progress)
 
 
+def coadd(
+    images: Images | Sequence[ImageRef] | str | Path | Iterable[str | Path],
+    grid: GridLike = None,
+    store: str | Path | None = None,
+    background: str = "none",
+    combine: str = "mean",
+    *,
+    strict: bool = False,
+    progress: Progress | None = None,
+    **options: Any,
+) -> Mosaic:
+    """A mosaic of images that lie on one grid already, such as Montage's projected ones: none is projected.
+
+    Where an image has an area file beside it (``x_area.fits``, steradian), that tells how much of a pixel it covers,
+    and so what it weighs; without one its pixels count as covered wholly.
+
+    Parameters
+    ----------
+    images
+        As for `mosaic`; of folders, mosaics that dmontage wrote too.
+    grid
+        By default the smallest part of the images' common lattice that holds them all.
+    store, background, combine, strict, progress, **options
+        As for `mosaic`.
+
+    Raises
+    ------
+    InputError
+        As for `mosaic`, and where an image is not shifted by whole pixels: nothing is rounded.
+    """
+    decided = plan(images, grid, strict=strict, background=background, combine=combine, aligned=True, **options)
+    return Mosaic(decided, store, strict=strict, progress=progress)
+
+
 def drop_of(pixfrac: Any, kernel: str) -> Drop:
     """A drop of what a user gives."""
     if not isinstance(pixfrac, Real):
@@ -203,7 +244,10 @@ def _flat(images: Images) -> Images:
 
 
 def _scanned(
-    images: Images | Sequence[ImageRef] | str | Path | Iterable[str | Path], *, strict: bool = False
+    images: Images | Sequence[ImageRef] | str | Path | Iterable[str | Path],
+    *,
+    strict: bool = False,
+    mosaics: bool = False,
 ) -> Images:
     """Images from whatever names them."""
     if isinstance(images, Images):
@@ -211,6 +255,6 @@ def _scanned(
     listed = [images] if isinstance(images, (str, Path)) else list(images)
     refs = {item for item in listed if isinstance(item, ImageRef)}
     paths = [item for item in listed if not isinstance(item, ImageRef)]
-    found = scan(paths, strict=strict) if paths or not refs else Images(())
+    found = scan(paths, strict=strict, mosaics=mosaics) if paths or not refs else Images(())
     refs.update(found)
     return Images(tuple(sorted(refs, key=lambda ref: ref.order)), found.skipped)

@@ -107,6 +107,7 @@ def _cards(plan: MosaicPlan, summary: Summary) -> list[list[tuple[str, Any, str]
         "area": _bunit("sr", "covered solid angle, summed over images"),
         "variance": [
             *_bunit(_squared(unit), "variance of the mosaic"),
+            ("CONTENT", "variance", "of each value"),
             ("NOISECOR", correlation, "noise of wide means over single pixels'"),
             *zero_point,
         ],

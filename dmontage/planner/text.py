@@ -50,7 +50,7 @@ def _combine(plan: MosaicPlan) -> str:
 def _pixels_line(plan: MosaicPlan) -> list[str]:
     """What of a pixel counts and how it is laid, where that is not all of it and as it is."""
     drop, quality, first = plan.drop, plan.quality, plan.companions[0]
-    names = ("weights", "mask", "variance")
+    names = ("weights", "mask", "variance", "area")
     said = [f"{name} {ref.name}" for name, ref in zip(names, first.maps, strict=True) if ref is not None]
     said[:] = [f"{', '.join(said)} and the like"] if said else []
     if first.mask is not None and quality.good_bits:
