@@ -221,3 +221,19 @@ def test_a_layer_that_was_not_asked_for_says_how(tmp_path: Path) -> None:
     made = dm.mosaic(tmp_path, GRID, background="none")
     with pytest.raises(InputError, match="this mosaic has no depth: ask for it by also='depth'"):
         _ = made.depth
+
+
+def test_a_clipped_mosaic_is_verified_and_reused(tmp_path: Path) -> None:
+    """Its limits, an infinite one too, and its layers are noted in the store; other limits make its chunks anew."""
+    stack(tmp_path / "raw", 5)
+    arguments = ["mosaic", str(tmp_path / "raw"), "-o", str(tmp_path / "m.fits"), "--background", "none",
+                 "--combine", "clip", "--also", "depth", "--workdir", str(tmp_path / "run.zarr")]  # fmt: skip
+    made = []
+    for limits in ("inf,3", "inf,3", "2"):
+        done = CliRunner().invoke(main, [*arguments, "--clip", limits])
+        assert done.exit_code == 0, done.output
+        made.append(fits.getheader(tmp_path / "m.fits")["DATAHASH"])
+        assert ("1 chunks (1 from the store)" in done.output) == (len(made) == 2)
+    assert made[0] == made[1] != made[2]
+    done = CliRunner().invoke(main, ["verify", str(tmp_path / "run.zarr")])
+    assert done.exit_code == 0, done.output
