@@ -29,12 +29,13 @@ if TYPE_CHECKING:
     from dmontage.errors import InputError
     from dmontage.fits_files import scan
     from dmontage.grid import Grid
-    from dmontage.pipeline import Mosaic, mosaic, plan, project
+    from dmontage.pipeline import Mosaic, coadd, mosaic, plan, project
     from dmontage.report import background_report
     from dmontage.window import Window
 
 __all__ = [
-    "Grid", "InputError", "Mosaic", "Window", "__version__", "background_report", "mosaic", "plan", "project", "scan",
+    "Grid", "InputError", "Mosaic", "Window", "__version__", "background_report", "coadd", "mosaic", "plan", "project",
+    "scan",
 ]  # fmt: skip
 
 _HOMES = {
@@ -43,6 +44,7 @@ _HOMES = {
     "Mosaic": "pipeline",
     "Window": "window",
     "background_report": "report",
+    "coadd": "pipeline",
     "mosaic": "pipeline",
     "plan": "pipeline",
     "project": "pipeline",

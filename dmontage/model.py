@@ -83,11 +83,13 @@ class Companions:
     """Multiplies its values, and its variances by the square."""
     zero_point: float | None = None
     """Magnitude zero point of its values before they are scaled."""
+    area: ImageRef | None = None
+    """Covered solid angle of each pixel of an image that lies on the grid already, steradian."""
 
     @property
     def maps(self) -> tuple[ImageRef | None, ...]:
-        """Weight, mask and variance."""
-        return self.weight, self.mask, self.variance
+        """Weight, mask, variance and area."""
+        return self.weight, self.mask, self.variance, self.area
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from mpmath import mp, mpf
 from numpy.typing import NDArray
+from scipy import stats
 
 Floats = NDArray[np.float64]
 Quad = Sequence[Sequence[Any]] | Sequence[Floats]
@@ -162,3 +163,37 @@ def project_sky_naive(values: Floats, corners_in: Floats, corners_out: Floats) -
                 flux[y, x] += values[j, i] * overlap
                 area[y, x] += overlap
     return flux, area
+
+
+# -- stacks ------------------------------------------------------------------------------------------------------------
+
+
+def kept_naive(values: Floats, clip: tuple[float, float], variances: Floats | None = None) -> NDArray[np.bool_]:
+    """Which of some values a clipped mean keeps: from the median outward, each judged by those inside of it."""
+    n = len(values)
+    kept = np.ones(n, bool)
+    if n < 3:
+        return kept
+    distance = np.abs(values - np.median(values)) / (1.0 if variances is None else np.sqrt(variances))
+    order = list(np.argsort(distance, kind="stable"))
+    half = n // 2 + 1
+    core = order[: half if variances is not None else max(half, min(n - 1, 5))]
+    grows = True
+    for k in order[len(core) :]:
+        m = len(core)
+        limit = clip[1] if values[k] > np.median(values) else clip[0]
+        if variances is None:
+            part = (m + 1) / n
+            edge = stats.norm.ppf((1 + part) / 2)
+            trimmed = stats.truncnorm.var(-edge, edge) if part < 1 else 1.0
+            off = values[k] - values[core].mean()
+            scale = np.sqrt(np.var(values[core], ddof=1) / trimmed * (1 + 1 / m))
+            limit = stats.t.isf(stats.norm.sf(limit), m - 1) if m > 2 or scale > 0 else np.inf
+        else:
+            off = values[k] - np.average(values[core], weights=1 / variances[core])
+            scale = np.sqrt(variances[k] + 1 / (1 / variances[core]).sum())
+        if np.isfinite(limit) and abs(off) > limit * scale:
+            kept[k] = grows = False
+        elif grows:
+            core.append(k)
+    return kept

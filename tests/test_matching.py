@@ -313,7 +313,13 @@ def test_the_map_has_the_errors_of_its_cells(made: Mosaic) -> None:
 
 @pytest.mark.parametrize(
     "options",
-    [{"combine": "median"}, {"weights": "none"}, {"image_weight": {f"image{k:02d}.fits": 1.0 + k for k in range(6)}}],
+    [
+        {"combine": "median"},
+        {"combine": "clip"},
+        {"combine": "first"},
+        {"weights": "none"},
+        {"image_weight": {f"image{k:02d}.fits": 1.0 + k for k in range(6)}},
+    ],
 )
 def test_errors_follow_the_shares_of_the_images(survey: Survey, options: dict[str, Any]) -> None:
     """The correction that the shares predict is what was taken out of the pixels, however they were combined."""
@@ -321,10 +327,20 @@ def test_errors_follow_the_shares_of_the_images(survey: Survey, options: dict[st
     errors = made.background_error_map(side=80)
     raw = dm.mosaic(survey.folder, survey.grid, background="none", **options).compute().data
     taken = (raw - made.compute().data).astype(float)
-    tolerance = 1.0 if options.get("combine") == "median" else 1e-3  # of two, the median is the mean
+    tolerance = 1.0 if options.get("combine") in ("median", "clip") else 1e-3  # of two, these are the mean
     for j, i in ((1, 1), (1, 2), (2, 1)):
         part = taken[80 * j : 80 * (j + 1), 80 * i : 80 * (i + 1)]
         assert errors.correction[j, i] == pytest.approx(np.nanmean(part), abs=tolerance)
+
+
+@pytest.mark.parametrize("combine", ["min", "max", "sum", "count"])
+def test_what_has_no_shares_has_no_error(survey: Survey, combine: str) -> None:
+    """Its report has all the rest."""
+    made = dm.mosaic(survey.folder, survey.grid, combine=combine)
+    for ask in (lambda: made.background_error(WINDOWS[0]), made.background_error_map):
+        with pytest.raises(InputError, match=f"not known of combine '{combine}'"):
+            ask()
+    assert dm.background_report(made).error_map is None
 
 
 def test_without_a_match_there_is_no_error(survey: Survey, made: Mosaic) -> None:

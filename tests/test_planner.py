@@ -167,7 +167,7 @@ def test_an_image_on_the_seam_has_a_row_on_either_side() -> None:
 
 
 @pytest.mark.parametrize(
-    "option", [{"background": "mesh"}, {"combine": "sum"}, {"weights": "noise"}, {"method": "fast"}]
+    "option", [{"background": "mesh"}, {"combine": "mode"}, {"weights": "noise"}, {"method": "fast"}]
 )
 def test_an_unknown_word_is_refused_with_the_known_ones(images: Images, option: dict[str, str]) -> None:
     name, value = next(iter(option.items()))

@@ -129,6 +129,40 @@ def mosaic(
 
 
 @main.command()
+@options.inputs
+@click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="Mosaic to write (FITS).")
+@click.option("--header", type=click.Path(path_type=Path), help="Template (.hdr) of the grid.  [default: all images]")
+@options.aligned
+@options.strict
+@click.option(
+    "--workdir", type=click.Path(path_type=Path), help="Store of the run, kept: the same command again reuses it."
+)
+@click.option(
+    "--scheduler", default="threads", show_default=True, help="'threads', or a dask scheduler: tcp://HOST:PORT."
+)
+def coadd(
+    inputs: tuple[Path, ...],
+    output: Path,
+    header: Path | None,
+    strict: bool,
+    workdir: Path | None,
+    scheduler: str,
+    **chosen: Any,
+) -> None:
+    """Make a mosaic of images that lie on one grid already, with x_area.fits files beside them or without."""
+    from dmontage.fits_files import scan
+    from dmontage.grid import Grid
+    from dmontage.pipeline import product_paths
+
+    images = scan(inputs, strict=strict, mosaics=True)
+    grid = None if header is None else Grid.from_header(header)
+    with _cluster(scheduler):
+        made, _ = _make(images, grid, output, workdir, None, strict=strict, aligned=True, **chosen)
+    click.echo(made.summary)
+    click.echo("wrote       " + ", ".join(map(str, product_paths(output, made.plan))))
+
+
+@main.command()
 @click.option(
     "--out", type=click.Path(path_type=Path), default=Path("demo-out"), show_default=True, help="Folder for all of it."
 )
@@ -165,7 +199,7 @@ def demo(out: Path, size: float, seed: int, nebula: float) -> None:
 
 def _make(
     images: Images,
-    grid: Callable[[Images], Grid] | None,
+    grid: Callable[[Images], Grid] | Grid | None,
     output: Path,
     workdir: Path | None,
     png: Path | None,

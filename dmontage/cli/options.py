@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from dmontage.grid import Grid
     from dmontage.model import Images
 
-__all__ = ["grid", "how", "inputs", "make_grid", "strict", "take_grid"]
+__all__ = ["aligned", "grid", "how", "inputs", "make_grid", "strict", "take_grid"]
 
 
 def options(*each: Callable[..., Any]) -> Callable[..., Any]:
@@ -47,9 +47,19 @@ grid = options(
     ),
     click.option("--rotation", help="Turns the y axis from north (CROTA2).  [default: 0 deg]"),
 )  # fmt: skip
-how = options(
-    click.option("--background", type=click.Choice(["none", "level", "plane"]), default="plane", show_default=True,
-                 help="Match the images by a level and two slopes each, by a level, or not."),
+
+
+def _background(default: str) -> Callable[..., Any]:
+    return click.option(
+        "--background",
+        type=click.Choice(["none", "level", "plane"]),
+        default=default,
+        show_default=True,
+        help="Match the images by a level and two slopes each, by a level, or not.",
+    )
+
+
+_combining = options(
     click.option("--slope-prior", default="auto", show_default=True, callback=lambda _, __, text: _prior(text),
                  help="Standard deviation of the slopes' prior, per degree; 'auto' from the overlaps, or 'none'."),
     click.option("--anchor", multiple=True, metavar="IMAGE", help="Image whose correction is zero at its middle, or "
@@ -61,19 +71,30 @@ how = options(
                  "matching."),
     click.option("--margin", type=click.IntRange(min=0),
                  help="Pixels beyond the grid that fits of overlaps use too.  [default: a quarter of an image]"),
-    click.option("--combine", type=click.Choice(["mean", "median", "count"]), default="mean", show_default=True,
-                 help="What becomes of a pixel that several images cover."),
-    click.option("--weights", type=click.Choice(["area", "none"]), help="[default: area for mean, none for median]"),
+    click.option("--combine", type=click.Choice(["mean", "clip", "median", "min", "max", "count", "sum", "first"]),
+                 default="mean", show_default=True,
+                 help="What becomes of a pixel that several images cover; clip is the mean without outliers."),
+    click.option("--clip", metavar="LOW,HIGH", callback=lambda _, __, text: _clip(text),
+                 help="Limits of --combine clip in sigma, or one for both.  [default: 3]"),
+    click.option("--weights", type=click.Choice(["area", "none", "ivar"]), help="What images weigh: what they cover, "
+                 "all the same, or 1/--variance.  [default: area for mean, clip and sum, else none]"),
+    click.option("--also", default="", metavar="NAMES", callback=lambda _, __, text: _names(text),
+                 help="Files to write beside: depth, rejected (how many images are in a pixel, or were clipped), "
+                 "sources (which)."),
+)  # fmt: skip
+_projecting = options(
     click.option("--method", type=click.Choice(["auto", "plane", "sky"]), default="auto", show_default=True,
                  help="Overlaps on the plane where --tol allows it, or on the sphere."),
-    click.option("--unit", type=click.Choice(["surface_brightness", "flux_per_pixel"]), default="surface_brightness",
-                 show_default=True, help="What a pixel holds: brightness, or energy (counts), whose total is kept."),
     click.option("--tol", type=click.FloatRange(min=0, min_open=True), default=1e-5, show_default=True,
                  help="Tolerance of the projection in output pixels."),
     click.option("--pixfrac", type=click.FloatRange(0, 1, min_open=True), default=1.0, show_default=True,
                  help="Side of a drop in parts of its pixel (drizzle)."),
     click.option("--kernel", type=click.Choice(["square", "point", "gaussian"]), default="square", show_default=True,
                  help="How a drop is laid on the output."),
+)  # fmt: skip
+_pixels = options(
+    click.option("--unit", type=click.Choice(["surface_brightness", "flux_per_pixel"]), default="surface_brightness",
+                 show_default=True, help="What a pixel holds: brightness, or energy (counts), whose total is kept."),
     click.option("--border", default="0", show_default=True, callback=lambda _, __, text: _border(text),
                  help="Pixels left out on each side of each image, or on 'LEFT,RIGHT,BOTTOM,TOP'."),
     click.option("--weight-map", help="Weights of pixels: an EXTNAME ('WHT'), or an ending ('.weight.fits') of files "
@@ -94,6 +115,23 @@ how = options(
     click.option("--max-bytes", type=click.FloatRange(min=1), default=2.0**38, show_default="275 GB",
                  help="Refuse a run whose store needs more."),
 )  # fmt: skip
+how = options(_background("plane"), _combining, _projecting, _pixels)
+aligned = options(_background("none"), _combining, _pixels)
+
+
+def _clip(text: str | None) -> float | tuple[float, ...] | None:
+    """One limit for both sides, or one for each."""
+    if text is None:
+        return None
+    try:
+        limits = tuple(float(limit) for limit in text.split(","))
+    except ValueError as error:
+        raise click.BadParameter(f"{text!r} is neither a number nor two: LOW,HIGH") from error
+    return limits[0] if len(limits) == 1 else limits
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(name.strip() for name in text.split(",") if name.strip())
 
 
 def _border(text: str) -> int | tuple[int, ...]:

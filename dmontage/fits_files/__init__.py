@@ -10,6 +10,7 @@ from dmontage.fits_files.blank import only_value
 from dmontage.fits_files.one import one_image, one_in_memory
 from dmontage.fits_files.reader import pixels, read
 from dmontage.fits_files.scanner import SUFFIXES, scan
+from dmontage.fits_files.source_table import source_table
 from dmontage.fits_files.writer import FitsWriter, check_writable, product_digests
 
 __all__ = [
@@ -23,4 +24,5 @@ __all__ = [
     "product_digests",
     "read",
     "scan",
+    "source_table",
 ]

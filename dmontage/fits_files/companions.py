@@ -39,6 +39,8 @@ class Wanted(NamedTuple):
     """A header keyword, numbers by file name, or a column of a table ("FILE:COLUMN"); so are the next two."""
     zero_point: str | Mapping[str, float] | None = None
     flux_scale: str | Mapping[str, float] | None = None
+    areas: bool = False
+    """True for the ``x_area.fits`` files of images that have one: those on the grid already."""
 
     @property
     def maps(self) -> dict[str, str]:
@@ -48,7 +50,7 @@ class Wanted(NamedTuple):
 
     def numbers(self) -> tuple[ImageNumbers, ...]:
         """The sources of numbers of images; tables are read."""
-        named = zip(self._fields[3:], self[3:], strict=True)
+        named = zip(self._fields[3:6], self[3:6], strict=True)
         return tuple(ImageNumbers.of(option, source) for option, source in named if source is not None)
 
 
@@ -134,7 +136,15 @@ def _of_image(hdus: fits.HDUList, ref: ImageRef, wanted: Wanted, numbers: tuple[
         factor=found.get("image_weight", 1.0),
         scale=found.get("flux_scale", 1.0),
         zero_point=found.get("zero_point"),
+        area=_area(ref) if wanted.areas else None,
     )
+
+
+def _area(ref: ImageRef) -> ImageRef | None:
+    """The area file of an image, as Montage and this package name it; None where there is none."""
+    path = Path(ref.path)
+    ending = f"_area{path.suffix}"
+    return _beside(ref, "area file", ending) if path.with_name(path.stem + ending).is_file() else None
 
 
 def _in_same(hdus: fits.HDUList, ref: ImageRef, kind: str, wanted: Wanted) -> ImageRef:

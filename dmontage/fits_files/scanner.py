@@ -34,7 +34,7 @@ _NOT_IMAGES = re.compile(
 """EXTNAMEs that accompany an image."""
 
 
-def scan(inputs: str | Path | Iterable[str | Path], *, strict: bool = False) -> Images:
+def scan(inputs: str | Path | Iterable[str | Path], *, strict: bool = False, mosaics: bool = False) -> Images:
     """Find the images in files and folders.
 
     Parameters
@@ -44,6 +44,8 @@ def scan(inputs: str | Path | Iterable[str | Path], *, strict: bool = False) -> 
         that dmontage wrote are left out.
     strict
         Raise at the first file that cannot be used, instead of skipping it.
+    mosaics
+        Take mosaics that dmontage wrote from folders too.
 
     Returns
     -------
@@ -59,7 +61,7 @@ def scan(inputs: str | Path | Iterable[str | Path], *, strict: bool = False) -> 
     refs: list[ImageRef] = []
     for path, named in paths.items():
         try:
-            found, left = _scan_file(path, named=named)
+            found, left = _scan_file(path, named=named or mosaics)
             if not found:
                 raise InputError("; ".join(left) or "holds no image")
         except InputError as error:
@@ -171,6 +173,8 @@ def _not_an_image(hdu: Any, *, named: bool) -> str | None:
     if str(hdu.header.get("CREATOR", "")).startswith("dmontage"):
         if hdu.header.get("BUNIT") == "sr":
             return "an area that dmontage wrote, not an image"
+        if "CONTENT" in hdu.header:
+            return f"{hdu.header['CONTENT']} of a mosaic that dmontage wrote, not an image"
         if not named:
             return "a mosaic that dmontage wrote; name the file itself to use it"
     name = str(hdu.header.get("EXTNAME", "")).strip().upper()

@@ -17,7 +17,7 @@ from dmontage.headers import table_hdus
 from dmontage.window import Window
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
     from types import TracebackType
     from typing import Self
 
@@ -45,22 +45,32 @@ def check_writable(path: str | Path, suffixes: tuple[str, ...] | None = (".fits"
 
 
 class FitsWriter:
-    """One float32 image, written window by window in any order beside its final name, and renamed when whole.
+    """One image, written window by window in any order beside its final name, and renamed when whole.
 
     Use as a context: leaving it by an exception removes what was written and leaves an existing file as it was.
-    Several threads may write at once.
+    Several threads may write at once. Pixels are float32, or int32 (``whole_numbers``); ``tables`` are HDUs that come
+    behind.
     """
 
-    def __init__(self, path: str | Path, grid: Grid, cards: Iterable[tuple[str, Any, str]] = ()) -> None:
+    def __init__(
+        self,
+        path: str | Path,
+        grid: Grid,
+        cards: Iterable[tuple[str, Any, str]] = (),
+        *,
+        whole_numbers: bool = False,
+        tables: Sequence[Any] = (),
+    ) -> None:
         self.path = Path(path)
         self._partial = name_aside(self.path)
         self._shape = grid.shape
-        header = fits.Header([("SIMPLE", True), ("BITPIX", -32)])
+        header = fits.Header([("SIMPLE", True), ("BITPIX", 32 if whole_numbers else -32)])
         for card in (*grid.to_header().cards, *cards):
             header.append(card, end=True)
         header.append(("DATAHASH", "0" * 64, ""), end=True)  # its room: known when all pixels are
         self._header = header
-        self._tables = table_hdus(grid.tables)
+        self._dtype = ">i4" if whole_numbers else ">f4"
+        self._tables = [*table_hdus(grid.tables), *tables]
         self._start = 0
         self._blocks: dict[tuple[int, int], bytes] = {}
         self._file: BinaryIO | None = None
@@ -86,7 +96,7 @@ class FitsWriter:
         ends = zip((window.y1, window.x1), self._shape, strict=True)
         if window.y0 % DIGEST_BLOCK or window.x0 % DIGEST_BLOCK or any(e % DIGEST_BLOCK and e != n for e, n in ends):
             raise ValueError(f"{window} is not on the lattice of {DIGEST_BLOCK} pixels")
-        data, nx = values.astype(">f4"), self._shape[1]
+        data, nx = values.astype(self._dtype), self._shape[1]
         self._blocks.update(block_digests(window, data))
         if window.shape[1] == nx:
             data = data.reshape(1, -1)

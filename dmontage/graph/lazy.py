@@ -33,7 +33,7 @@ def project_row(store_path: str, row: int, strict: bool) -> None:
 def lazy_mosaic(
     store_path: str, plan: MosaicPlan, numbers: Sequence[int], *, projected: bool, strict: bool
 ) -> tuple[Any, ...]:
-    """Value, area, and variance where the run has one, of a mosaic as dask arrays (ny, nx) in its chunks.
+    """The layers of a plan's mosaic as dask arrays (ny, nx) in its chunks.
 
     A chunk depends on its own images and no others. The graph holds row numbers and windows, no pixels.
 

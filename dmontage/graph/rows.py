@@ -39,6 +39,9 @@ _LARGEST, _SMALLEST = float(np.finfo(np.float32).max), float(np.finfo(np.float32
 _FAINTEST = _SMALLEST / float(np.finfo(np.float32).eps)
 """Least of an image's largest value, so that one of 1e-7 of it still has all its digits."""
 
+_DEEPEST = 1e6
+"""Of an area in pixels: so many images lie on no pixel."""
+
 _LIGHTEST, _LEAST_SHARE = 1e-150, 1e-20
 """Least weight, and least in parts of an image's largest: squares stay in double range, slivers of 1e-17 in float32."""
 
@@ -83,13 +86,13 @@ def row_from_table(table: dict[str, Any]) -> tuple[Footprint, Companions]:
     """The inverse of `row_table`; factors and zero points are no part of it."""
     ny, nx = table["shape"]
     grid = Grid(table["header"], (ny, nx), b64decode(table["tables"]))
-    image, weight, mask, variance = (
+    image, weight, mask, variance, area = (
         None if f is None else ImageRef(f["path"], f["hdu"], grid, f["bunit"], f["size"], f["mtime_ns"])
         for f in (table, *table["maps"])
     )
     mapping = Mapping.from_dict(table["mapping"], grid)
     row = Footprint(cast("ImageRef", image), Window(*table["window"]), mapping, table["method"])
-    return row, Companions(weight, mask, variance, scale=table["scale"])
+    return row, Companions(weight, mask, variance, scale=table["scale"], area=area)
 
 
 def project_rows(store_path: str, rows: Sequence[int]) -> list[dict[str, Any]]:
@@ -129,26 +132,31 @@ class Run(NamedTuple):
     unit: str
     drop: Drop
     quality: Quality
+    inverse_variance: bool
+    """True where a pixel weighs 1/σ²."""
 
     @classmethod
     def of(cls, store: Store) -> Run:
         """As a store has it."""
         run = store.attributes
         grid = Grid(run["grid"], (run["shape"][0], run["shape"][1]))
-        return cls(grid, run["unit"], Drop(**run["drop"]), Quality(**run["quality"]))
+        return cls(grid, run["unit"], Drop(**run["drop"]), Quality(**run["quality"]), run["inverse_variance"])
 
 
 def row_sums(row: Footprint, beside: Companions, run: Run) -> tuple[dict[str, NDArray[np.float64]], Mark]:
     """What the store holds of an image, by name, and what its mark says of it."""
     image = row.image
     job = Job(image.grid, run.grid, row.mapping, row.method, run.drop)
-    weights, mask, variance = (
-        None if ref is None else how(ref) for ref, how in zip(beside.maps, (read_map, read_mask, read_map), strict=True)
+    weights, mask, variance, area = (
+        None if ref is None else how(ref)
+        for ref, how in zip(beside.maps, (read_map, read_mask, read_map, read_map), strict=True)
     )
     layers = read(image), weights, mask, variance
     values, weights, variance = prepared(layers, job, image.grid.window, run.quality, run.unit, beside.scale)
     if beside.scale != 1.0:
         _check_values(image, values, beside.scale)
+    if run.inverse_variance and variance is not None:
+        values, weights = _by_inverse_variance(values, variance)
     weights, exponent = _scaled(image, weights, values)
     scale = _common(weights, values)
     done = project(values, job, row.window, weights=weights if scale is None else None, variance=variance)
@@ -159,12 +167,39 @@ def row_sums(row: Footprint, beside: Companions, run: Run) -> tuple[dict[str, ND
         _check_variance(image, sums["variance"])
     if scale is not None:
         sums["flux"], sums["weight"] = scale * done.flux, scale * done.area
+    if area is not None:
+        covered = _covered(image, area, row.window, run.grid)
+        sums |= {name: covered * sums[name] for name in ("flux", "area", "weight")}
     lost = done.lost
     if lost and row.mapping.cut:  # several rows meet them, or a part of them each: the same count for all
         omega = image.grid.solid_angle(image.grid.window)
         lost = int((np.isfinite(values) & ~np.isfinite(omega)).sum())
     on_grid = (row.window & run.grid.window).relative_to(row.window).slices  # the margin gives the mosaic nothing
-    return sums, Mark(lost, exponent, not done.area[on_grid].any())
+    return sums, Mark(lost, exponent, not sums["area"][on_grid].any())
+
+
+def _covered(image: ImageRef, area: NDArray[Any], window: Window, grid: Grid) -> NDArray[np.float64]:
+    """Covered part of the pixels of a window of the grid that an image lies on, from its area in steradian."""
+    shift = grid.shift_from(image.grid)
+    assert shift is not None, "the plan has none but whole-pixel shifts"
+    part = np.where(area > 0.0, area, 0.0) / image.grid.solid_angle(image.grid.window)
+    part[~np.isfinite(part)] = 0.0
+    if part.max(initial=0.0) > _DEEPEST:
+        raise InputError(
+            f"{image.path}: its area file has up to {part.max():.3g} times the solid angle of a pixel (limit "
+            f"{_DEEPEST:g}): it is not in steradian; remove or mend it"
+        )
+    out = np.zeros(window.shape)
+    common = image.grid.window.shift(*shift) & window
+    out[common.relative_to(window).slices] = part[common.shift(-shift[0], -shift[1]).slices]
+    return out
+
+
+def _by_inverse_variance(values: NDArray[Any], variance: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.float64]]:
+    """Values, and weights 1/σ²; a pixel whose σ² is 0 has no such weight, and does not count."""
+    good = variance > 0.0
+    weights = np.divide(1.0, variance, out=np.zeros(variance.shape), where=good, dtype=np.float64)
+    return np.where(good, values, values.dtype.type(np.nan)), weights
 
 
 def _scaled(image: ImageRef, weights: NDArray[Any] | None, values: NDArray[Any]) -> tuple[NDArray[Any] | None, int]:

@@ -2,6 +2,10 @@
 
 The mosaic's pixel is Σ share·value over its contributors, the shares adding to 1, so an error of the rows' planes
 enters it as Σ share·error. Over a cell of pixels that is a few sums for each row, which no correction changes.
+Shares of a median are the chances that a contributor is the middle one, where noise decides. A clipped mean's are those
+of the mean of all its contributors: an approximation, good while few values are rejected, as those are whose errors
+are noise. Which image gives a minimum or a maximum depends on the corrections themselves: these have no shares; a sum's
+do not add to 1, and a count has none.
 """
 
 from __future__ import annotations
@@ -10,7 +14,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from dmontage.graph.coadd import MEDIAN_AREA
+from dmontage.errors import InputError
+from dmontage.graph.combine import MEDIAN_AREA
+from dmontage.planner.combining import TAKES_ALL
 from dmontage.store import Store
 from dmontage.window import Window
 
@@ -23,7 +29,9 @@ if TYPE_CHECKING:
 
     Ints = NDArray[np.int64]
 
-__all__ = ["Cells", "share_sums"]
+__all__ = ["Cells", "check_shares", "has_shares", "share_sums"]
+
+_HAVE = ("mean", "median", "clip", "first")
 
 
 class Cells(NamedTuple):
@@ -64,6 +72,19 @@ class Cells(NamedTuple):
         return x, y
 
 
+def has_shares(combine: str) -> bool:
+    """True where a pixel of the mosaic is a sum over images whose parts no correction changes."""
+    return combine in _HAVE
+
+
+def check_shares(combine: str) -> None:
+    """InputError where it is not: nothing tells then how the errors of corrections enter the mosaic."""
+    if not has_shares(combine):
+        raise InputError(
+            f"the background's error is not known of combine {combine!r}; it is of {', '.join(_HAVE)}: ask one of these"
+        )
+
+
 def share_sums(store_path: str, parts: Sequence[Chunk], how: How, cells: Cells) -> NDArray[np.float64]:
     """Task: the rows' shares over cells, of what some parts of the mosaic have of them.
 
@@ -78,14 +99,15 @@ def share_sums(store_path: str, parts: Sequence[Chunk], how: How, cells: Cells) 
     middle_x, middle_y = cells.middles
     out = []
     for window, rows, factors, _ in parts:
-        weights = [
-            (row, _weights(store, row, windows[row], window, factor, how, float(nominal[row])))
-            for row, factor in zip(rows, factors or (1.0,) * len(rows), strict=True)
-            if windows[row] & window
-        ]
-        total = np.zeros(window.shape)
-        for row, weight in weights:
-            total[(windows[row] & window).relative_to(window).slices] += weight
+        weights, total = [], np.zeros(window.shape)
+        for row, factor in zip(rows, factors or (1.0,) * len(rows), strict=True):
+            if common := windows[row] & window:
+                weight = _weights(store, row, windows[row], window, factor, how, float(nominal[row]))
+                so_far = total[common.relative_to(window).slices]
+                if how.combine == "first":
+                    weight[so_far > 0] = 0.0
+                so_far += weight
+                weights.append((row, weight))
         for row, weight in weights:
             common = windows[row] & window
             whole = total[common.relative_to(window).slices]
@@ -109,7 +131,7 @@ def _weights(
     names = [name for name in ("weight", "area") if name in store.projected.names]
     *weights, area = (values.astype(np.float64) for values in store.projected.read(row, origin, common, names))
     weight = weights[0] if weights else area
-    used = (area > (MEDIAN_AREA * nominal if how.combine == "median" else 0.0)) & (weight > 0)
-    if how.weights != "area":
+    used = (area > (0.0 if how.combine in TAKES_ALL else MEDIAN_AREA * nominal)) & (weight > 0)
+    if how.weights == "none":
         return used.astype(np.float64)
     return np.where(used, np.ldexp(factor, store.projected.exponent(row)) * weight, 0.0)

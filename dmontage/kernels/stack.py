@@ -21,7 +21,10 @@ from dmontage.kernels._jit import inlined, kernel, primitive
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["add_to_mean", "add_to_variance", "finish_mean", "median", "values"]
+__all__ = ["FIRST", "MAX", "MIN", "add_to_mean", "add_to_variance", "finish_mean", "mean", "median", "take", "values"]
+
+FIRST, MIN, MAX = 0, 1, 2
+"""What `take` takes."""
 
 
 @inlined
@@ -106,6 +109,43 @@ def finish_mean(sum_value: NDArray[np.float64], sum_weight: NDArray[np.float64])
 
 
 @kernel
+def take(
+    flux: NDArray[np.float32],
+    weight: NDArray[np.float32],
+    area: NDArray[np.float32],
+    plane: NDArray[np.float64],
+    y_first: int,
+    x_first: int,
+    min_area: float,
+    which: int,
+    value: NDArray[np.float64],
+    sum_area: NDArray[np.float64],
+    count: NDArray[np.int32],
+) -> None:
+    """Take one image's values where they are the first, the least or the greatest so far, in place.
+
+    Parameters
+    ----------
+    flux, weight, area, plane, y_first, x_first
+        As in `add_to_mean`; an image contributes where its area is above ``min_area``.
+    which
+        `FIRST`, `MIN` or `MAX`.
+    value, sum_area, count
+        (ny, nx) what was taken, NaN before; summed area and number of contributors, of which `FIRST` has one.
+    """
+    for j in range(flux.shape[0]):
+        for i in range(flux.shape[1]):
+            w = np.float64(weight[j, i])
+            if not (area[j, i] > min_area and w > 0.0) or (which == FIRST and count[j, i] > 0):
+                continue
+            v = np.float64(flux[j, i]) / w - _plane_at(plane, float(x_first + i), float(y_first + j))
+            if count[j, i] == 0 or (which == MIN and v < value[j, i]) or (which == MAX and v > value[j, i]):
+                value[j, i] = v
+            sum_area[j, i] += np.float64(area[j, i])
+            count[j, i] += 1
+
+
+@kernel
 def values(
     flux: NDArray[np.float32],
     weight: NDArray[np.float32],
@@ -183,3 +223,43 @@ def median(
                     m += 1
             sum_area[j, i] = total
             out[j, i] = _median_of(v, w, m) if m > 0 else np.nan
+
+
+@kernel
+def mean(
+    stack: NDArray[np.float64],
+    areas: NDArray[np.float64],
+    weights: NDArray[np.float64],
+    variances: NDArray[np.float32],
+    weighted: bool,
+    out: NDArray[np.float64],
+    sum_area: NDArray[np.float64],
+    out_variance: NDArray[np.float64],
+) -> None:
+    """Mean along the first axis, of what a stack has, and its variance; NaN where it has nothing.
+
+    Parameters
+    ----------
+    stack, areas, weights, weighted, out, sum_area
+        As in `median`; without weights all contributors count the same.
+    variances, out_variance
+        (n, ny, nx) of the values and (ny, nx) of the mean; of shape (0, 0, 0) and (0, 0) where they are not wanted.
+    """
+    n, ny, nx = stack.shape
+    wanted = variances.shape[0] > 0
+    for j in range(ny):
+        for i in range(nx):
+            total, weight, squares, area = 0.0, 0.0, 0.0, 0.0
+            for k in range(n):
+                value = stack[k, j, i]
+                if value == value:  # noqa: PLR0124 (NaN is not equal to itself)
+                    share = weights[k, j, i] if weighted else 1.0
+                    total += share * value
+                    weight += share
+                    area += areas[k, j, i]
+                    if wanted:
+                        squares += share * share * np.float64(variances[k, j, i])
+            sum_area[j, i] = area
+            out[j, i] = total / weight if weight > 0.0 else np.nan
+            if wanted:
+                out_variance[j, i] = squares / (weight * weight) if weight > 0.0 else np.nan

@@ -4,18 +4,21 @@
 when pixels are first asked for. Images that the store holds are not projected again, nor overlaps fitted; solve and
 coadd run anew.
 
-- `api` is what a user calls, `value` what is given: over `stages`, which run once each
+- `api` is what a user calls, `value` what is given: over `stages`, which run once each; `aligned` is for
+  images on one grid
 - `match` and `overlap_geometry` are between rows of the store and images of the solve; `corrections` are their tables
 - `prediction` says before, and `uncertainty` after, how well the background is known
 - `pixel_check` reads a row of each image, on request, for a plan's warnings
-- `outcome`, `summary`, `products`, `compiling` tell and write what was done; `image` is the projection of one image
+- `outcome`, `summary`, `products`, `sources`, `compiling` tell and write what was done, `kept` what a store has of it;
+  `image` is the projection of one image
 """
 
 from typing import TYPE_CHECKING, Any
 
-from dmontage.pipeline.api import mosaic, plan
+from dmontage.pipeline.api import coadd, mosaic, plan
 from dmontage.pipeline.kept import Status, Verified, status, verify
 from dmontage.pipeline.products import product_paths
+from dmontage.pipeline.sources import Sources
 from dmontage.pipeline.summary import Summary
 from dmontage.pipeline.uncertainty import ErrorMap
 from dmontage.pipeline.value import Cutout, Mosaic, Pixels
@@ -24,8 +27,8 @@ if TYPE_CHECKING:
     from dmontage.pipeline.image import project
 
 __all__ = [
-    "Cutout", "ErrorMap", "Mosaic", "Pixels", "Status", "Summary", "Verified", "mosaic", "plan", "product_paths",
-    "project", "status", "verify",
+    "Cutout", "ErrorMap", "Mosaic", "Pixels", "Sources", "Status", "Summary", "Verified", "coadd", "mosaic", "plan",
+    "product_paths", "project", "status", "verify",
 ]  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""What a user calls: `plan` and `mosaic`."""
+"""What a user calls: `plan`, `mosaic` and `coadd`."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from dmontage.fits_files import scan
 from dmontage.fits_files.companions import Wanted, find_companions
 from dmontage.grid import Grid
 from dmontage.model import Drop, ImageRef, Images, Matching
+from dmontage.pipeline.aligned import check_aligned, common_grid
 from dmontage.pipeline.corrections import given_planes, read_corrections
 from dmontage.pipeline.match import Match
 from dmontage.pipeline.pixel_check import with_pixels_checked
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     Progress = Callable[[str, int, int], None]
     GridLike = Grid | Callable[[Images], Grid] | None
 
-__all__ = ["drop_of", "mosaic", "plan"]
+__all__ = ["coadd", "drop_of", "mosaic", "plan"]
 
 
 def plan(
@@ -50,6 +51,7 @@ def plan(
     lock: str | Path | Sequence[str | Path] = (),
     solver: str = "direct",
     corrections: Any = None,
+    aligned: bool = False,
     strict: bool = False,
     check_pixels: bool = False,
     **options: Any,
@@ -103,22 +105,25 @@ def plan(
     corrections
         Corrections to apply as they are, instead of matching: a table or file that `Mosaic.corrections` or
         `Mosaic.write_corrections` made, or `dmontage.model.SkyPlane` by image name.
+    aligned
+        The images lie on one grid, as for `coadd`.
     strict
         Raise where an image would be skipped.
     check_pixels
         Read a row of each image too (1 ms an image), and warn of those that are blank, of one value throughout, or
         cannot be read.
     **options
-        ``background``, ``combine``, ``weights``, ``method``, ``unit``, ``tol``, ``margin``, ``max_bytes``: see
-        `dmontage.planner.make_plan`.
+        ``background``, ``combine``, ``clip``, ``weights``, ``also``, ``method``, ``unit``, ``tol``, ``margin``,
+        ``max_bytes``: see `dmontage.planner.make_plan`.
     """
-    wanted = Wanted(weight_map, mask, variance, image_weight, zero_point, flux_scale)
-    found, companions = find_companions(_scanned(images, strict=strict), wanted, strict=strict)
+    wanted = Wanted(weight_map, mask, variance, image_weight, zero_point, flux_scale, aligned)
+    scanned = _scanned(images, strict=strict, mosaics=aligned)
+    found, companions = find_companions(scanned, wanted, strict=strict)
     given = None if corrections is None else read_corrections(corrections)
     matching = Matching(slope_prior, _names(anchor), _names(lock), solver, given)
     decided = make_plan(
         found,
-        grid if isinstance(grid, Grid) else _grid(_flat(found), grid or Grid.fit),
+        grid if isinstance(grid, Grid) else _grid(_flat(found), grid or (common_grid if aligned else Grid.fit)),
         drop=drop_of(pixfrac, kernel),
         quality=Quality(border, polygons, good_bits, min_weight),
         companions=companions,
@@ -126,6 +131,8 @@ def plan(
         matching=matching,
         **options,
     )
+    if aligned:
+        decided = check_aligned(decided)
     if given is not None:
         given_planes(Match(decided))  # what is wrong with them is told before any work
     decided = with_prediction(decided)
@@ -174,7 +181,8 @@ def mosaic(
         "plane": the differences in the overlaps are fitted by planes, and one least-squares solution gives each image's
         correction. "level": one number per image. "none": the values are left as they are.
     combine
-        "mean" (by area and weights), "median", or "count".
+        "mean" (by area and weights), "clip" (the mean without outliers), "median", "min", "max", "count", "sum", or
+        "first"; see `dmontage.planner.make_plan`.
     strict
         Raise when a file cannot be used or turns out to be damaged, instead of going on without it.
     progress
@@ -183,13 +191,14 @@ def mosaic(
         What of the images counts, and how it is laid on the output: ``weight_map``, ``mask``, ``variance``,
         ``image_weight``, ``zero_point``, ``zero_point_out``, ``flux_scale``, ``border``, ``polygons``, ``good_bits``,
         ``min_weight``, ``pixfrac``, ``kernel``; how backgrounds are matched: ``slope_prior``, ``anchor``, ``lock``,
-        ``solver``, ``corrections``; as for `dmontage.plan`; ``weights``, ``method``, ``unit``, ``tol``,
-        ``margin``, ``max_bytes`` as for `dmontage.planner.make_plan`.
+        ``solver``, ``corrections``; as for `dmontage.plan`; ``clip``, ``weights``, ``also``, ``method``, ``unit``,
+        ``tol``, ``margin``, ``max_bytes`` as for `dmontage.planner.make_plan`.
 
     Returns
     -------
     Mosaic
-        With ``data``, ``area`` and, where the images have variances, ``variance`` as lazy arrays, cutouts, and
+        With ``data``, ``area``, ``variance`` where the images have variances, and what ``also`` names as lazy
+        arrays, cutouts, and
         ``write`` for FITS files.
 
     Raises
@@ -198,6 +207,40 @@ def mosaic(
         When the input cannot be used; see `dmontage.scan`, `dmontage.plan` and `dmontage.planner.make_plan`.
     """
     decided = plan(images, grid, strict=strict, background=background, combine=combine, **options)
+    return Mosaic(decided, store, strict=strict, progress=progress)
+
+
+def coadd(
+    images: Images | Sequence[ImageRef] | str | Path | Iterable[str | Path],
+    grid: GridLike = None,
+    store: str | Path | None = None,
+    background: str = "none",
+    combine: str = "mean",
+    *,
+    strict: bool = False,
+    progress: Progress | None = None,
+    **options: Any,
+) -> Mosaic:
+    """A mosaic of images that lie on one grid already, such as Montage's projected ones: none is projected.
+
+    Where an image has an area file beside it (``x_area.fits``, steradian), that tells how much of a pixel it covers,
+    and so what it weighs; without one its pixels count as covered wholly.
+
+    Parameters
+    ----------
+    images
+        As for `mosaic`; of folders, mosaics that dmontage wrote too.
+    grid
+        By default the smallest part of the images' common lattice that holds them all.
+    store, background, combine, strict, progress, **options
+        As for `mosaic`.
+
+    Raises
+    ------
+    InputError
+        As for `mosaic`, and where an image is not shifted by whole pixels: nothing is rounded.
+    """
+    decided = plan(images, grid, strict=strict, background=background, combine=combine, aligned=True, **options)
     return Mosaic(decided, store, strict=strict, progress=progress)
 
 
@@ -215,7 +258,10 @@ def _flat(images: Images) -> Images:
 
 
 def _scanned(
-    images: Images | Sequence[ImageRef] | str | Path | Iterable[str | Path], *, strict: bool = False
+    images: Images | Sequence[ImageRef] | str | Path | Iterable[str | Path],
+    *,
+    strict: bool = False,
+    mosaics: bool = False,
 ) -> Images:
     """Images from whatever names them."""
     if isinstance(images, Images):
@@ -223,6 +269,6 @@ def _scanned(
     listed = [images] if isinstance(images, (str, Path)) else list(images)
     refs = {item for item in listed if isinstance(item, ImageRef)}
     paths = [item for item in listed if not isinstance(item, ImageRef)]
-    found = scan(paths, strict=strict) if paths or not refs else Images(())
+    found = scan(paths, strict=strict, mosaics=mosaics) if paths or not refs else Images(())
     refs.update(found)
     return Images(tuple(sorted(refs, key=lambda ref: ref.order)), found.skipped)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import dmontage.kernels
+from dmontage.planner.combining import STACKED
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -19,9 +20,12 @@ __all__ = ["seconds_to_compile"]
 _SECONDS = {
     "chebyshev": 1, "plane": 7, "sky": 9, "drops.list_square": 3, "drops.list_point": 1, "drops.list_gaussian": 1,
     "deposit": 1, "fit": 2, "stack": 1, "stack.median": 2,
+    "stack.take": 1, "clip": 4,
 }  # fmt: skip
 """Of modules, or of functions of their own weight; measured on one core of a 2-core machine. What a function takes
 again for arguments of other types (weights, variances) is not foreseen: a second or two."""
+
+_TAKEN = ("min", "max", "first")
 
 _FIT = ("plane_fit", "residuals", "median_counts")
 
@@ -37,8 +41,10 @@ def seconds_to_compile(plan: MosaicPlan) -> int:
         f"drops.list_{plan.drop.kernel}": any(listed) and ("plane" in methods or plan.drop.kernel != "square"),
         "deposit": any(listed),
         "fit": plan.is_matched and bool(plan.pairs),
-        "stack": plan.combine != "median",
+        "stack": plan.combine not in (*STACKED, *_TAKEN),
         "stack.median": plan.combine == "median",
+        "stack.take": plan.combine in _TAKEN,
+        "clip": plan.combine == "clip",
     }
     cold = [name for name, wanted in needed.items() if wanted and not _cached(name)]
     return sum(_SECONDS[name] for name in cold)

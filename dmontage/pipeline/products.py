@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,10 +12,10 @@ from astropy.units import Unit
 
 from dmontage._version import __version__
 from dmontage.errors import InputError
-from dmontage.fits_files import FitsWriter
+from dmontage.fits_files import FitsWriter, source_table
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
     from typing import Self
 
     from numpy.typing import NDArray
@@ -23,13 +24,13 @@ if TYPE_CHECKING:
     from dmontage.planner import MosaicPlan
     from dmontage.window import Window
 
-__all__ = ["Products", "check_apart", "product_paths"]
+__all__ = ["Products", "check_apart", "product_paths", "write_sources"]
 
 
 def product_paths(path: Path, plan: MosaicPlan) -> list[Path]:
-    """The mosaic's file and what stands beside it: ``x_area.fits``, and ``x_variance.fits`` if there is one."""
-    names = ["area"] + ["variance"] * plan.has_variance
+    """The mosaic's file and what stands beside it: ``x_area.fits``, and one for each other layer (``x_depth.fits``)."""
     stem = path.name.removesuffix(path.suffix)
+    names = [*plan.layers[1:], *["sources"] * ("sources" in plan.also)]
     return [path, *(path.with_name(f"{stem}_{name}{path.suffix}") for name in names)]
 
 
@@ -47,7 +48,8 @@ class Products:
 
     def __init__(self, path: Path, plan: MosaicPlan, summary: Summary) -> None:
         self._plan = plan
-        files = zip(product_paths(path, plan), _cards(plan, summary), strict=True)
+        # Sources have a pass of their own.
+        files = zip(product_paths(path, plan), _cards(plan, summary), strict=False)
         self._writers = [FitsWriter(product, plan.grid, cards) for product, cards in files]
         self._stack = ExitStack()
         self.any_covered = False
@@ -78,34 +80,61 @@ class Products:
             writer.write(window, values)
 
 
+def write_sources(
+    plan: MosaicPlan, summary: Summary, path: Path, sets: Sequence[Sequence[int]], chunks: Iterable[Any]
+) -> None:
+    """Write which images made each pixel: the number of their set as an int32 image, and a table of the sets.
+
+    ``chunks`` gives windows and their numbers.
+    """
+    cards = [("CONTENT", "sources", "number of the set of images, see SOURCES"), *_provenance(plan, summary)]
+    table = source_table(sets, [image.name for image in plan.images])
+    with FitsWriter(product_paths(path, plan)[-1], plan.grid, cards, whole_numbers=True, tables=[table]) as writer:
+        for window, numbers in chunks:
+            writer.write(window, numbers)
+
+
 def _cards(plan: MosaicPlan, summary: Summary) -> list[list[tuple[str, Any, str]]]:
     """Cards of each product: its unit, and how it was made."""
     made = _provenance(plan, summary)
-    unit = plan.bunit if plan.combine != "count" else ""
-    has_zero_point = plan.zero_point is not None and plan.combine != "count"
-    zero_point = [("MAGZP", plan.zero_point, "[mag] zero point of the mosaic")] * has_zero_point
-    cards = [
-        [("BUNIT", unit, "")] * bool(unit) + zero_point + made,
-        [("BUNIT", "sr", "covered solid angle, summed over images"), *made],
-    ]
-    if plan.has_variance:
-        correlation = (
-            "NOISECOR",
-            float(f"{plan.noise_correlation:.4g}"),
-            "noise of wide means over single pixels'",
-        )
-        cards.append(
-            [("BUNIT", _squared(unit), "variance of the mosaic")] * bool(unit) + [correlation, *zero_point, *made]
-        )
-    return cards
+    counts = plan.combine == "count"
+    unit = "" if counts else plan.bunit
+    zero_point = [("MAGZP", plan.zero_point, "[mag] zero point of the mosaic")]
+    zero_point *= plan.zero_point is not None and not counts
+    correlation = float(f"{plan.noise_correlation:.4g}")
+    own = {
+        "mean": [*_bunit(unit, ""), *zero_point],
+        "area": _bunit("sr", "covered solid angle, summed over images"),
+        "variance": [
+            *_bunit(_squared(unit), "variance of the mosaic"),
+            ("CONTENT", "variance", "of each value"),
+            ("NOISECOR", correlation, "noise of wide means over single pixels'"),
+            *zero_point,
+        ],
+        "depth": [("CONTENT", "depth", "number of images in each value")],
+        "rejected": [("CONTENT", "rejected", "number of images that were clipped")],
+    }
+    return [[*own[name], *made] for name in plan.layers]
+
+
+def _bunit(unit: str, comment: str) -> list[tuple[str, Any, str]]:
+    return [("BUNIT", unit, comment)] if unit else []
 
 
 def _squared(unit: str) -> str:
     """The unit of a variance, as FITS writes it where it is a known one."""
+    if not unit:
+        return ""
     try:
         return str((Unit(unit) ** 2).to_string("fits"))
     except (ValueError, TypeError):
         return f"({unit})**2"
+
+
+def _clip_cards(plan: MosaicPlan) -> list[tuple[str, Any, str]]:
+    """Limits of a clipped mean; FITS has no number for an infinite one."""
+    sides = zip(("CLIPLOW", "CLIPHIGH"), plan.clip or (), ("below", "above"), strict=False)
+    return [(key, k, f"[sigma] limit {side} which values are rejected") for key, k, side in sides if math.isfinite(k)]
 
 
 def _provenance(plan: MosaicPlan, summary: Summary) -> list[tuple[str, Any, str]]:
@@ -116,6 +145,7 @@ def _provenance(plan: MosaicPlan, summary: Summary) -> list[tuple[str, Any, str]
         ("NSKIPPED", len(summary.skipped), "inputs that were left out"),
         ("BACKGRND", plan.background, "background model"),
         ("COMBINE", plan.combine, "how images were combined"),
+        *_clip_cards(plan),
         ("WEIGHTS", plan.weights, "weights of the images"),
         ("PIXUNIT", plan.unit, "what a pixel holds"),
         ("PROJECT", plan.method, "projection kernel"),

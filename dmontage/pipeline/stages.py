@@ -272,7 +272,7 @@ class Stages:
         if planes is None:
             return chunk
         made_from = [
-            plan.combine, plan.weights, plan.sub_out, list(astuple(window)), chunk.factors,
+            plan.combine, plan.clip, plan.weights, plan.sub_out, list(astuple(window)), chunk.factors,
             [(plan.row_digests[row], planes[self._numbers[row]].tolist()) for row in used],
         ]  # fmt: skip
         return chunk._replace(digest=hashlib.sha256(json.dumps(made_from).encode()).hexdigest())

@@ -16,10 +16,12 @@ from dmontage.graph.coadd import coadd_chunk, coadd_chunks
 from dmontage.graph.drive import in_process
 from dmontage.graph.lazy import lazy_mosaic
 from dmontage.graph.overlaps import medians_left
-from dmontage.graph.shares import Cells, share_sums
+from dmontage.graph.shares import Cells, check_shares, share_sums
+from dmontage.graph.sources import Reach
 from dmontage.grid import Grid
 from dmontage.pipeline.corrections import correction_table, write_table
-from dmontage.pipeline.products import Products, check_apart, product_paths
+from dmontage.pipeline.products import Products, check_apart, product_paths, write_sources
+from dmontage.pipeline.sources import Sources, find_sets, number_chunks
 from dmontage.pipeline.stages import Stages
 from dmontage.pipeline.uncertainty import (
     ErrorMap,
@@ -54,19 +56,29 @@ class Mosaic(Stages):
     @property
     def data(self) -> Any:
         """Lazy dask array (ny, nx) of values. With background matching, the first use runs all but the coadd."""
-        return self._lazy()[0]
+        return self._layer("mean")
 
     @property
     def area(self) -> Any:
         """Lazy dask array (ny, nx) of the summed covered fraction."""
-        return self._lazy()[1]
+        return self._layer("area")
 
     @property
     def variance(self) -> Any:
         """Lazy dask array (ny, nx) of the variance of the values, where the images have variances."""
         if not self.plan.has_variance:
             raise InputError("this mosaic has no variance: its images were given none (variance=)")
-        return self._lazy()[2]
+        return self._layer("variance")
+
+    @property
+    def depth(self) -> Any:
+        """Lazy dask array (ny, nx) of the number of images in each value, where it was asked for (``also``)."""
+        return self._layer("depth")
+
+    @property
+    def rejected(self) -> Any:
+        """Lazy dask array (ny, nx) of the number of images that were clipped, where it was asked for (``also``)."""
+        return self._layer("rejected")
 
     def cutout(self, center: Any, size: Any) -> Cutout:
         """The part within a box about a place on the sky; it costs what its own images cost.
@@ -83,7 +95,7 @@ class Mosaic(Stages):
         return Cutout(self, self.grid.window).compute()
 
     def write(self, path: str | Path) -> Self:
-        """Write the mosaic to ``path``, its area (steradian) to ``x_area.fits``, any variance to ``x_variance.fits``.
+        """Write the mosaic to ``path``, its area (steradian) to ``x_area.fits``, any other layer to ``x_NAME.fits``.
 
         All are written aside and renamed when they are whole.
         """
@@ -101,8 +113,27 @@ class Mosaic(Stages):
                     products.close()
             if not products.any_covered:
                 self.summary.warnings += ("all pixels of the mosaic are blank",)
+            if "sources" in plan.also:
+                with self.summary.timed("sources"):
+                    chunks = self._reaches()
+                    sets, numbers = find_sets(plan, chunks, self._run)
+                    write_sources(plan, self.summary, path, sets, number_chunks(plan, chunks, numbers, self._run))
         self.summary.bytes_out = plan.bytes_out
         return self
+
+    def sources(self) -> Sources:
+        """Which images have a part in each pixel's value, in memory; they need not have been asked for."""
+        plane = np.zeros(self.grid.shape, np.int32)
+        with self._locked():
+            self._project(range(len(self.plan.rows)))
+            self._rectify()
+            with self.summary.timed("sources"):
+                chunks = self._reaches()
+                sets, numbers = find_sets(self.plan, chunks, self._run)
+                for window, values in number_chunks(self.plan, chunks, numbers, self._run):
+                    plane[window.slices] = values
+        names = [image.name for image in self.plan.images]
+        return Sources(plane, tuple(tuple(names[image] for image in each) for each in sets))
 
     def corrections(self) -> Any:
         """The corrections of all images, to be subtracted, as an astropy table: planes on the sky, with errors.
@@ -123,7 +154,9 @@ class Mosaic(Stages):
         """Standard error of the background over a window: how wrong its mean may be because the images' levels are.
 
         Times the solid angle of an aperture it is the systematic error of a flux. What single pixels' noise does is
-        not in it. Of energy per pixel (``unit="flux_per_pixel"``) it is that per pixel of the mosaic's middle.
+        not in it. Of a clipped mean it is that of the mean of all contributors, to which few rejections change little;
+        of a sum, a count, a minimum or a maximum it is not known. Of energy per pixel (``unit="flux_per_pixel"``) it is
+        that per pixel of the mosaic's middle.
 
         Parameters
         ----------
@@ -141,6 +174,7 @@ class Mosaic(Stages):
         """
         from scipy.sparse import csr_array
 
+        check_shares(self.plan.combine)
         solution, (g, covered) = self._solved(), self._background_over(one_cell(_window(window)))
         if not covered.any():
             raise InputError(f"{_window(window)} has no pixel with a value: its background has no error")
@@ -161,6 +195,7 @@ class Mosaic(Stages):
         """Standard errors of the background over cells of ``side`` pixels (by default some 32 along the mosaic)."""
         if side is not None and not (isinstance(side, (int, np.integer)) and side > 0):
             raise InputError(f"side {side!r} of a cell must be a whole number of pixels above 0")
+        check_shares(self.plan.combine)
         solution, cells = self._solved(), cells_of(self.grid.window, None if side is None else int(side))
         return error_map(solution, cells, *self._background_over(cells))
 
@@ -208,6 +243,18 @@ class Mosaic(Stages):
                         chunk.window, [store.product.read(name, chunk.window) for name in store.product.layers]
                     )
 
+    def _reaches(self) -> list[Reach]:
+        """The plan's chunks with the images that reach them."""
+        image_of = dict(zip(self._numbers, self.plan.image_of, strict=True))
+        chunks = [self._chunk(window, rows) for window, rows in self.plan.chunks]
+        return [Reach(chunk, tuple(image_of[row] for row in chunk.rows)) for chunk in chunks]
+
+    def _layer(self, name: str) -> Any:
+        """One of the plan's layers as a lazy array."""
+        if name not in self.plan.layers:
+            raise InputError(f"this mosaic has no {name}: ask for it by also={name!r}")
+        return self._lazy()[self.plan.layers.index(name)]
+
     def _lazy(self) -> tuple[Any, ...]:
         with self._locked() as store:
             self._rectify()
@@ -229,8 +276,8 @@ class Mosaic(Stages):
         layers = np.empty((len(plan.layers), *window.shape), np.float32)
         for (part, _), values in zip(parts, done, strict=True):
             layers[:, *part.relative_to(window).slices] = values
-        data, area, *variance = layers
-        return Pixels(data, area, self.grid.subgrid(window), *variance)
+        named = dict(zip(plan.layers, layers, strict=True))
+        return Pixels(named.pop("mean"), named.pop("area"), self.grid.subgrid(window), **named)
 
 
 def _window(part: Window | Cutout) -> Window:
@@ -266,3 +313,7 @@ class Pixels(NamedTuple):
     grid: Grid
     variance: NDArray[np.float32] | None = None
     """(ny, nx) of the value, without the correlation between neighbours that projection makes; None without any."""
+    depth: NDArray[np.float32] | None = None
+    """(ny, nx) number of images in the value, where it was asked for."""
+    rejected: NDArray[np.float32] | None = None
+    """(ny, nx) number of images that were clipped, where it was asked for."""

@@ -5,7 +5,8 @@ error bound allows, which pairs overlap, how tasks are batched, what is read and
 Windows of rows and pairs are in the grid's pixels, and may lie beyond its edge; chunks never do.
 """
 
-from dmontage.planner.make import BACKGROUNDS, COMBINES, METHODS, UNITS, check_words, make_plan, positive
+from dmontage.planner.combining import COMBINES
+from dmontage.planner.make import BACKGROUNDS, METHODS, UNITS, check_words, make_plan, positive
 from dmontage.planner.plan import MosaicPlan, batches
 from dmontage.planner.rows import Footprint, kernel_for, row_digest
 from dmontage.planner.suspects import far_hint

@@ -13,6 +13,7 @@ import numpy as np
 from dmontage.errors import InputError
 from dmontage.mapping import TOL
 from dmontage.model import Drop, ImageRef, Images, Matching, OverlapPair, Skipped
+from dmontage.planner.combining import COMBINES, WEIGHTS, also_of, check_combining, clip_of, weights_of
 from dmontage.planner.margin import automatic_margin, check_margin, widened
 from dmontage.planner.photometry import on_one_scale
 from dmontage.planner.plan import MosaicPlan
@@ -28,10 +29,9 @@ if TYPE_CHECKING:
     from dmontage.grid import Grid
     from dmontage.model import Companions
 
-__all__ = ["BACKGROUNDS", "COMBINES", "METHODS", "UNITS", "check_words", "make_plan", "positive"]
+__all__ = ["BACKGROUNDS", "METHODS", "UNITS", "check_words", "make_plan", "positive"]
 
 BACKGROUNDS = ("none", "level", "plane")
-COMBINES = ("mean", "median", "count")
 METHODS = ("auto", "plane", "sky")
 UNITS = ("surface_brightness", "flux_per_pixel")
 _WHOLE, _ALL, _MATCHING = Drop(), Quality(), Matching()
@@ -50,6 +50,8 @@ def make_plan(
     background: str = "plane",
     combine: str = "mean",
     weights: str | None = None,
+    clip: float | tuple[float, float] | None = None,
+    also: Sequence[str] = (),
     method: str = "auto",
     unit: str = "surface_brightness",
     tol: float = TOL,
@@ -70,9 +72,19 @@ def make_plan(
     background
         "none", "level" (one number per image) or "plane" (level and two slopes).
     combine
-        "mean", "median" or "count".
+        What becomes of a pixel that several images cover: "mean", "clip" (the mean of what is left when outliers are
+        rejected), "median", "min", "max", "count" of the images, "sum", or "first" in the order of the images' names.
+        Those that are no sums take images that cover more than half of the pixel (of what their drops can).
     weights
-        "area" or "none"; the mean's default is "area", the median's "none".
+        "area": the part of the pixel that an image covers, times its weights where it has any; the default of "mean",
+        "clip" and "sum". "ivar": 1/variance of each pixel in place of a weight map. "none".
+    clip
+        Limits of "clip" in σ below and above, or one for both; 3 by default. As many are rejected in error as lie
+        beyond so many σ of a Gaussian, however few the images; see `dmontage.kernels.clip`. With variances σ is
+        theirs, else what the other images scatter by: of three images that tells little.
+    also
+        Layers that are made beside: "depth", the number of images in the pixel's value; "rejected", that of those
+        that were clipped; "sources", which images they are.
     method
         "auto" takes the plane kernel where its error bound is below ``tol``, else the sphere.
     unit
@@ -114,7 +126,7 @@ def make_plan(
         ("combine", combine, COMBINES),
         ("method", method, METHODS),
         ("unit", unit, UNITS),
-        ("weights", weights or "area", ("area", "none")),
+        ("weights", weights or "area", WEIGHTS),
     )
     tol, max_bytes = positive("tol", tol), positive("max_bytes", max_bytes)
     check_margin(margin)
@@ -144,7 +156,9 @@ def make_plan(
         skipped=(*getattr(images, "skipped", ()), *missed),
         background="given" if matching.given is not None else background,
         combine=combine,
-        weights=weights or ("area" if combine == "mean" else "none"),
+        weights=weights_of(combine, weights),
+        clip=clip_of(combine, clip),
+        also=also_of(also),
         method=method,
         unit=unit,
         tol=tol,
@@ -183,14 +197,8 @@ def check_words(*options: tuple[str, str, tuple[str, ...]]) -> None:
 
 def _check_together(plan: MosaicPlan) -> None:
     """Options that are right one by one."""
-    if plan.has_variance and plan.combine != "mean":
-        raise InputError(f"variance is propagated through a mean, not through a {plan.combine}: leave one of them out")
-    if plan.factors and plan.weights == "none":
-        raise InputError(
-            f"weights of images (image_weight) have no meaning with weights 'none', the default of a {plan.combine}: "
-            "ask for weights 'area', or leave them out"
-        )
-    if plan.quality.min_weight and not plan.has_weight:
+    check_combining(plan)
+    if plan.quality.min_weight and not plan.has_weight_map:
         raise InputError(f"min_weight {plan.quality.min_weight:g} needs weights of pixels: give a weight_map")
     _check_matching(plan)
     if plan.quality.good_bits and not any(companions.mask for companions in plan.companions):

@@ -18,6 +18,7 @@ from dmontage.errors import InputError
 from dmontage.mapping import affordable_parts
 from dmontage.model import FWHM, Companions, Drop, ImageRef, Matching, OverlapPair, Skipped
 from dmontage.noise import correlation_factor
+from dmontage.planner.combining import STACKED
 from dmontage.planner.memory import Memory, decide_memory, processors
 from dmontage.planner.rows import row_digest
 from dmontage.planner.task_memory import bytes_task
@@ -73,6 +74,10 @@ class MosaicPlan:
     large_scale: float | None = None
     """Predicted error of the background on the largest scales, in units of the noise of an input pixel, from that noise
     alone and with free slopes; None where nothing is matched."""
+    clip: tuple[float, float] | None = None
+    """Limits (low, high) of a clipped mean in σ; None for any other."""
+    also: tuple[str, ...] = ()
+    """What is wanted of each pixel besides: "depth", "rejected", "sources"."""
 
     @cached_property
     def memory(self) -> Memory:
@@ -158,12 +163,22 @@ class MosaicPlan:
     @cached_property
     def has_weight(self) -> bool:
         """True when pixels have weights of their own."""
+        return self.weights == "ivar" or self.has_weight_map
+
+    @property
+    def has_weight_map(self) -> bool:
+        """True when maps give pixels weights of their own."""
         return any(companions.weight for companions in self.companions)
 
     @cached_property
     def has_variance(self) -> bool:
         """True when the variance of the mosaic is wanted."""
         return any(companions.variance for companions in self.companions)
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        """What the store holds of the product and files are written of, in this order; the one place that decides."""
+        return ("mean", "area", *["variance"] * self.has_variance, *(name for name in self.also if name != "sources"))
 
     @cached_property
     def images(self) -> tuple[ImageRef, ...]:
@@ -247,7 +262,7 @@ class MosaicPlan:
     @property
     def bytes_out(self) -> int:
         """Bytes of the FITS products."""
-        return (3 if self.has_variance else 2) * 4 * self.grid.window.size
+        return (len(self.layers) + ("sources" in self.also)) * 4 * self.grid.window.size
 
     @property
     def bytes_store(self) -> int:
@@ -263,7 +278,7 @@ class MosaicPlan:
     @property
     def stacked(self) -> bool:
         """True where the values of a pixel are held together to be combined: a chunk takes memory by its depth."""
-        return self.combine == "median"
+        return self.combine in STACKED
 
     def listed(self, i: int) -> bool:
         """True where the overlaps of a row are listed before they are used: drops, weights, variances."""
@@ -316,12 +331,8 @@ class MosaicPlan:
             "drop": asdict(self.drop),
             "quality": self.quality.to_dict(),
             "sums": list(self.sums),
+            "inverse_variance": self.weights == "ivar",
         }
-
-    @property
-    def layers(self) -> tuple[str, ...]:
-        """What the product holds."""
-        return ("mean", "area", *["variance"] * self.has_variance)
 
     @property
     def sums(self) -> tuple[str, ...]:

@@ -54,5 +54,9 @@ def _bytes_chunk(plan: MosaicPlan, side: int) -> int:
     n = 8 * len(plan.sums) * largest + 8 * side**2 * (8 + len(plan.layers))
     if plan.stacked:
         depth = max(len(rows) for _, rows in plan.chunks_of(side))
-        n += depth * side * (4 * len(plan.sums) * side + 8 * (2 + plan.has_weight) * min(BAND, side))
+        n += (
+            depth
+            * side
+            * (4 * len(plan.sums) * side + 8 * (2 + plan.has_weight + (plan.combine == "clip")) * min(BAND, side))
+        )
     return n

@@ -29,7 +29,7 @@ def plan_text(plan: MosaicPlan) -> str:
         f"projection  {len(plan.rows) - n_sky} on the plane, {n_sky} on the sphere; "
         f"error at most {plan.error_bound:.1e} px",
         f"overlaps    {len(plan.pairs)} pairs at most; mean depth {depth:.2f}{beyond}",
-        f"background  {plan.background};  combine {plan.combine}, weights {plan.weights}",
+        f"background  {plan.background};  combine {_combine(plan)}, weights {plan.weights}",
         *_matching_lines(plan),
         *_pixels_line(plan),
         *_scale_line(plan),
@@ -43,10 +43,16 @@ def plan_text(plan: MosaicPlan) -> str:
     return "\n".join(lines)
 
 
+def _combine(plan: MosaicPlan) -> str:
+    limits = "" if plan.clip is None else " beyond -{:g} and +{:g} sigma".format(*plan.clip)
+    also = f" (also {', '.join(plan.also)})" if plan.also else ""
+    return f"{plan.combine}{limits}{also}"
+
+
 def _pixels_line(plan: MosaicPlan) -> list[str]:
     """What of a pixel counts and how it is laid, where that is not all of it and as it is."""
     drop, quality, first = plan.drop, plan.quality, plan.companions[0]
-    names = ("weights", "mask", "variance")
+    names = ("weights", "mask", "variance", "area")
     said = [f"{name} {ref.name}" for name, ref in zip(names, first.maps, strict=True) if ref is not None]
     said[:] = [f"{', '.join(said)} and the like"] if said else []
     if first.mask is not None and quality.good_bits:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from dmontage.background import large_scale
+from dmontage.graph.shares import has_shares
 from dmontage.report.nouns import BackgroundReport, ImageLine, PairLine
 
 if TYPE_CHECKING:
@@ -65,7 +66,7 @@ def background_report(mosaic: Mosaic, tolerance: float | None = None) -> Backgro
         rms_before=_rms([pair.before for pair in known]),
         rms_after=_rms([pair.after for pair in known]),
         large_scale=large_scale(solution) if direct else None,
-        error_map=mosaic.background_error_map() if direct else None,
+        error_map=mosaic.background_error_map() if direct and has_shares(plan.combine) else None,
     )
 
 

@@ -1,0 +1,243 @@
+"""Combine: what many images have in a window of the mosaic becomes one (level 4). Plain arrays in, plain arrays out."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from dmontage.graph.clip_limits import clip_limits
+from dmontage.kernels import stack
+from dmontage.kernels.clip import reject
+from dmontage.planner.combining import STACKED, TAKES_ALL
+from dmontage.planner.task_memory import BAND
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from numpy.typing import NDArray
+
+    from dmontage.window import Window
+
+__all__ = ["MEDIAN_AREA", "Part", "coadd", "contributors"]
+
+MEDIAN_AREA = 0.5
+"""A contributor to a median, or to any other combine but the sums, covers more than this part of its nominal area."""
+
+_TAKEN = {"first": stack.FIRST, "min": stack.MIN, "max": stack.MAX}
+
+_ROUNDING = 2.0**-21
+"""Of a value before its plane is taken off: four times what the rounding of flux and weight to float32 may do to it."""
+
+_NO_PLANES = np.zeros((0, 0, 0), np.float32)
+
+
+class Part(NamedTuple):
+    """What one image has in a window of the mosaic."""
+
+    window: Window
+    """Its pixels, on the mosaic grid."""
+    flux: NDArray[Any]
+    area: NDArray[Any]
+    plane: NDArray[np.float64]
+    """(5,) correction: level, slope_x, slope_y, x0, y0 in mosaic pixels."""
+    weight: NDArray[Any] | None = None
+    """Σ weight·overlap; None where it is the area."""
+    variance: NDArray[Any] | None = None
+    """Of flux/weight."""
+    factor: float = 1.0
+    """The image's own weight, times what its pixels' weights are stored in multiples of."""
+    nominal: float = 1.0
+    """Area of a pixel that the image covers as well as its drops can."""
+
+    @property
+    def divisor(self) -> NDArray[Any]:
+        """What flux is divided by."""
+        return self.area if self.weight is None else self.weight
+
+    def least(self, combine: str) -> float:
+        """Area above which it contributes."""
+        return 0.0 if combine in TAKES_ALL else MEDIAN_AREA * self.nominal
+
+
+def coadd(
+    window: Window,
+    parts: Iterable[Part],
+    combine: str,
+    weights: str,
+    *,
+    layers: Sequence[str] = ("mean", "area"),
+    clip: tuple[float, float] | None = None,
+) -> tuple[NDArray[np.float64], ...]:
+    """Combine the parts of many images over one window.
+
+    Parameters
+    ----------
+    window
+        Pixels of the mosaic to fill.
+    parts
+        In the order of the images' identity: the order of the sums.
+    combine
+        "mean": Σ W·w·v / Σ W·w with the images' own weights W and those of the pixels w, or the plain mean without
+        weights. "sum": Σ W·w·v, or Σ v. "count": number of images with area, negative values too. The others are of
+        contributors with an area above half of their nominal one: "median" (an even number gives the mean of the two
+        middle ones), "clip" (the mean of what `dmontage.kernels.clip` keeps, by the parts' variances where they have
+        them), "min", "max", "first" in the order of the parts.
+    weights
+        "area" or "ivar" (weights multiply, where there are any) or "none".
+    layers
+        What is wanted: "mean" is the combined value, NaN (0 for "count") where nothing falls; "area" the sum of the
+        contributors'; "variance" that of a mean or clipped mean, of parts that have theirs; "depth" the number of
+        contributors; "rejected" of those that were clipped.
+    clip
+        Limits (low, high) of "clip" in σ.
+
+    Returns
+    -------
+    tuple of ndarray
+        The layers, (ny, nx) float64 each, in the order that was asked for.
+    """
+    weighted = weights != "none"
+    if combine in STACKED:
+        found = _of_stacks(window, list(parts), combine, weighted, clip, variance="variance" in layers)
+    elif combine in _TAKEN:
+        found = _taken(window, parts, combine)
+    else:
+        found = _sums(window, parts, combine, weighted, variance="variance" in layers)
+    return tuple(found[name] for name in layers)
+
+
+def contributors(
+    window: Window, parts: Sequence[Part], combine: str, clip: tuple[float, float] | None = None
+) -> Iterator[tuple[int, Window, NDArray[np.bool_]]]:
+    """Which parts have a share in which pixels: number of the part, a window of the mosaic, and its pixels in there."""
+    if combine == "clip":
+        for band in window.bands(BAND):
+            stacked = _Stack.of(band, parts, combine, weighted=False)
+            stacked.clip(clip)
+            for number, values in zip(stacked.numbers, stacked.values, strict=True):
+                yield number, band, ~np.isnan(values)
+        return
+    taken = np.zeros(window.shape, bool)
+    for number, part in enumerate(parts):
+        at = part.window.relative_to(window).slices
+        used = (part.area > part.least(combine)) & (part.divisor > 0.0)
+        if combine == "first":
+            used &= ~taken[at]
+            taken[at] |= used
+        yield number, part.window, used
+
+
+def _sums(
+    window: Window, parts: Iterable[Part], combine: str, weighted: bool, *, variance: bool
+) -> dict[str, NDArray[np.float64]]:
+    value, weight, area, squares = (np.zeros(window.shape) for _ in range(4))
+    count = np.zeros(window.shape, np.int32)
+    for part in parts:
+        at = part.window.relative_to(window).slices
+        w = part.divisor
+        stack.add_to_mean(
+            part.flux, w, part.area, part.plane, part.window.y0, part.window.x0, part.factor, weighted,
+            value[at], weight[at], area[at], count[at],
+        )  # fmt: skip
+        if part.variance is not None and variance:
+            stack.add_to_variance(part.variance, w, part.area, part.factor, weighted, squares[at])
+    if combine == "count":
+        value = count.astype(float)
+    elif combine == "sum":
+        value[count == 0] = np.nan
+    else:
+        stack.finish_mean(value, weight)
+    found = {"mean": value, "area": area, "depth": count.astype(float)}
+    if variance:
+        found["variance"] = np.divide(squares, weight**2, out=np.full(window.shape, np.nan), where=weight > 0.0)
+    return found
+
+
+def _taken(window: Window, parts: Iterable[Part], combine: str) -> dict[str, NDArray[np.float64]]:
+    value, area = np.full(window.shape, np.nan), np.zeros(window.shape)
+    count = np.zeros(window.shape, np.int32)
+    for part in parts:
+        at = part.window.relative_to(window).slices
+        stack.take(
+            part.flux, part.divisor, part.area, part.plane, part.window.y0, part.window.x0, part.least(combine),
+            _TAKEN[combine], value[at], area[at], count[at],
+        )  # fmt: skip
+    return {"mean": value, "area": area, "depth": count.astype(float)}
+
+
+def _of_stacks(
+    window: Window,
+    parts: list[Part],
+    combine: str,
+    weighted: bool,
+    clip: tuple[float, float] | None,
+    *,
+    variance: bool,
+) -> dict[str, NDArray[np.float64]]:
+    """Medians and clipped means, in bands of rows so that deep stacks need not be held twice."""
+    found = {name: np.zeros(window.shape) for name in ("mean", "area", "depth", "rejected")}
+    if variance:
+        found["variance"] = np.full(window.shape, np.nan)
+    for band in window.bands(BAND):
+        at = band.relative_to(window).slices
+        value, area = found["mean"][at], found["area"][at]
+        stacked = _Stack.of(band, parts, combine, weighted=weighted)
+        if combine == "median":
+            stack.median(stacked.values, stacked.areas, stacked.shares, weighted, value, area)
+        else:
+            found["rejected"][at] = stacked.clip(clip)
+            spread = found["variance"][at] if variance else np.zeros((0, 0))
+            stack.mean(
+                stacked.values, stacked.areas, stacked.shares, stacked.variances if variance else _NO_PLANES, weighted,
+                value, area, spread,
+            )  # fmt: skip
+        found["depth"][at] = np.count_nonzero(~np.isnan(stacked.values), axis=0)
+    return found
+
+
+class _Stack(NamedTuple):
+    """All values of a band, (n, ny, nx) each; NaN where a part does not contribute."""
+
+    numbers: list[int]
+    """Of the parts."""
+    values: NDArray[np.float64]
+    areas: NDArray[np.float64]
+    shares: NDArray[np.float64]
+    """Their weights in a weighted mean or median."""
+    rounding: NDArray[np.float32]
+    """What values may be off by rounding; (0, 0, 0) but for a clipped mean, and so are the variances."""
+    variances: NDArray[np.float32]
+
+    @classmethod
+    def of(cls, band: Window, parts: Sequence[Part], combine: str, *, weighted: bool) -> _Stack:
+        """What some parts have in a band."""
+        inside = [(k, part, part.window & band) for k, part in enumerate(parts) if part.window & band]
+        shape = (len(inside), *band.shape)
+        own = weighted and any(part.weight is not None or part.factor != 1.0 for _, part, _ in inside)
+        clipped = combine == "clip"
+        known = clipped and any(part.variance is not None for _, part, _ in inside)
+        values, areas = np.full(shape, np.nan), np.zeros(shape)
+        shares = np.zeros(shape) if own else areas
+        rounding = np.zeros(shape, np.float32) if clipped else _NO_PLANES
+        variances = np.zeros(shape, np.float32) if known else _NO_PLANES
+        for k, (_, part, w) in enumerate(inside):
+            mine, here = w.relative_to(part.window).slices, w.relative_to(band).slices
+            flux, divisor, covered = part.flux[mine], part.divisor[mine], part.area[mine]
+            stack.values(flux, divisor, covered, part.plane, w.y0, w.x0, part.least(combine), values[k][here])
+            areas[k][here] = covered
+            if own:
+                np.multiply(divisor, part.factor, out=shares[k][here], dtype=np.float64)
+            if clipped:
+                np.divide(np.abs(flux) * np.float32(_ROUNDING), divisor, out=rounding[k][here], where=divisor > 0.0)
+            if known and part.variance is not None:
+                variances[k][here] = part.variance[mine]
+        return cls([number for number, _, _ in inside], values, areas, shares, rounding, variances)
+
+    def clip(self, clip: tuple[float, float] | None) -> NDArray[np.int32]:
+        """Make NaN of what is rejected, in place, and count it."""
+        assert clip is not None
+        rejected = np.zeros(self.values.shape[1:], np.int32)
+        tables = clip_limits(len(self.values), clip, known=len(self.variances) > 0)
+        reject(self.values, self.rounding, self.variances, *tables, rejected)
+        return rejected
