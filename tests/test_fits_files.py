@@ -377,7 +377,7 @@ def test_an_exception_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> No
     path.write_bytes(b"the old one")
     grid = field_grid(10)
     with pytest.raises(RuntimeError), FitsWriter(path, grid) as writer:
-        writer.write(Window(0, 4, 0, 10), band((4, 10)))
+        writer.write(grid.window, band((10, 10)))
         raise RuntimeError
     with pytest.raises(ValueError, match=r"block .* was never written"), FitsWriter(path, field_grid(70)) as writer:
         writer.write(Window(0, 64, 0, 70), band((64, 70)))
@@ -388,6 +388,8 @@ def test_an_exception_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> No
     ):
         with pytest.raises(ValueError, match="do not belong"), FitsWriter(path, grid) as writer:
             writer.write(window, band(shape))
+    with pytest.raises(ValueError, match="not on the lattice"), FitsWriter(path, grid) as writer:
+        writer.write(Window(0, 4, 0, 10), band((4, 10)))
     assert path.read_bytes() == b"the old one"
     assert [p.name for p in tmp_path.iterdir()] == ["out.fits"]
     with FitsWriter(path, grid) as writer:
