@@ -19,6 +19,7 @@ from dmontage.errors import InputError
 from dmontage.fits_files.common import first_line, quiet
 from dmontage.fits_files.image_numbers import ImageNumbers
 from dmontage.fits_files.scanner import scan
+from dmontage.fits_files.structure import hdu_starts
 from dmontage.model import Companions, ImageRef, Images, Skipped
 
 if TYPE_CHECKING:
@@ -120,6 +121,8 @@ def _in_file(
                     yield ref, _of_image(hdus, ref, wanted, numbers)
                 except InputError as error:
                     yield ref, error
+                except Exception as error:  # damage has many kinds
+                    yield ref, InputError(f"cannot be read: {first_line(error)}")
 
 
 def _of_image(hdus: fits.HDUList, ref: ImageRef, wanted: Wanted, numbers: tuple[ImageNumbers, ...]) -> Companions | str:
@@ -174,14 +177,21 @@ def _beside(ref: ImageRef, kind: str, suffix: str) -> ImageRef:
         raise InputError(f"has no {kind}: there is no {path.name} beside it")
     stat = path.stat()
     try:
+        hdu_starts(path, stat.st_size)
+    except InputError as error:
+        raise InputError(f"its {kind} {path.name} cannot be opened: {error}") from error
+    try:
         with fits.open(path, memmap=False) as hdus:
             flat = [i for i, hdu in enumerate(hdus) if hdu.is_image and len(hdu.shape) >= 2]
             chosen = ref.hdu if ref.hdu in flat else flat[0] if len(flat) == 1 else None
             if chosen is None:
                 raise InputError(f"its {kind} {path.name} has no image in HDU {ref.hdu}")
             _check_shape(hdus[chosen], ref, f"{kind} {path.name}")
-    except OSError as error:
-        raise InputError(f"its {kind} {path.name} cannot be opened: {error.strerror or first_line(error)}") from error
+    except InputError:
+        raise
+    except Exception as error:  # damage has many kinds
+        reason = getattr(error, "strerror", None) or first_line(error)
+        raise InputError(f"its {kind} {path.name} cannot be opened: {reason}") from error
     return ImageRef(str(path), chosen, ref.grid, "", stat.st_size, stat.st_mtime_ns)
 
 

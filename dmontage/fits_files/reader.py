@@ -58,6 +58,8 @@ def _section(
         with quiet, fits.open(ref.path, memmap=False) as hdus:
             hdu = hdus[ref.hdu]
             data = np.asarray(hdu.section[(*(slice(None),) * (len(hdu.shape) - 2), *window.slices)])
+            if window.y1 == hdu.shape[-2]:
+                _check_stream(hdu)
             return convert(data.reshape(*ref.planes, *window.shape), hdu.header)
     except InputError as error:
         raise InputError(f"{ref.path}: {error}") from error
@@ -75,6 +77,15 @@ def _check_unchanged(ref: ImageRef) -> None:
         ) from error
     if (stat.st_size, stat.st_mtime_ns) != (ref.size, ref.mtime_ns):
         raise ChangedError(f"{ref.path}: has changed since the scan; scan again")
+
+
+def _check_stream(hdu: Any) -> None:
+    """Read a gzip stream to its end, if that comes with the last block of an image: only there is its checksum."""
+    info = hdu.fileinfo()
+    if info is not None and info["file"].compression == "gzip":
+        stream = info["file"]._file  # the reading of its owner takes a wrong checksum for the end
+        stream.seek(info["datLoc"] + info["datSpan"])
+        stream.read(1)
 
 
 def in_memory(hdu: Any, hdus: fits.HDUList | None = None) -> tuple[NDArray[Any], Grid]:

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import gzip
-import os
 import re
 from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from astropy.io import fits
 
 from dmontage.errors import InputError
-from dmontage.fits_files.common import BLOCK, first_line, quiet
+from dmontage.fits_files.common import first_line, quiet
 from dmontage.fits_files.plain import Plain, plain_image
+from dmontage.fits_files.structure import hdu_starts
 from dmontage.grid import Grid
-from dmontage.headers import needs_tables
 from dmontage.model import ImageRef, Images, Skipped
 
 if TYPE_CHECKING:
@@ -32,6 +29,8 @@ _NOT_IMAGES = re.compile(
     r"|BKG|BACKGROUND|EXP(TIME|OSURE)?|COV(ERAGE)?|HITS"
 )
 """EXTNAMEs that accompany an image."""
+
+_NO_FILE = "not a file to read from: a pipe, socket, device, or a link that leads nowhere"
 
 
 def scan(inputs: str | Path | Iterable[str | Path], *, strict: bool = False, mosaics: bool = False) -> Images:
@@ -88,17 +87,21 @@ def _find(inputs: str | Path | Iterable[str | Path]) -> tuple[dict[Path, bool], 
         path = Path(item)
         if path.is_dir():
             for child in sorted(path.rglob("*")):
-                if not child.is_file() or not _is_fits_name(child) or child.name.startswith("."):
+                if child.is_dir() or not _is_fits_name(child) or child.name.startswith("."):
                     continue
-                if _stem(child).endswith("_area"):
+                if not child.is_file():  # nor a folder: opening a pipe would wait for ever, and a device never ends
+                    skipped.append(Skipped(child.name, _NO_FILE))
+                elif _stem(child).endswith("_area"):
                     skipped.append(Skipped(child.name, "an area file, not an image"))
                 else:
                     paths.setdefault(child.resolve(), False)
+        elif path.exists() and not path.is_file():
+            skipped.append(Skipped(path.name, _NO_FILE))
         elif path.exists():
             paths[path.resolve()] = True
         else:
             raise InputError(f"{path}: no such file or folder")
-    if not paths:
+    if not paths and not skipped:
         raise InputError(f"no FITS file ({', '.join(SUFFIXES)}) in {', '.join(map(str, items))}")
     return paths, skipped
 
@@ -121,16 +124,12 @@ def _scan_file(path: Path, *, named: bool) -> tuple[list[ImageRef], list[str]]:
     left: list[str] = []
     try:
         stat = path.stat()
-        n_bytes = _real_bytes(path, stat.st_size)
-        plain = plain_image(path, n_bytes)
-        opened = nullcontext([plain]) if plain else fits.open(path, memmap=False, lazy_load_hdus=True)
-        with quiet, opened as hdus:
-            for index, hdu in _each(hdus, n_bytes):
+        starts = hdu_starts(path, stat.st_size)
+        plain = plain_image(path, stat.st_size)
+        with quiet, nullcontext([plain]) if plain else fits.open(path, memmap=False, lazy_load_hdus=True) as hdus:
+            for index, hdu in _each(hdus, starts):
                 reason = _not_an_image(hdu, named=named)
                 if reason is None:
-                    _check_extent(hdu, n_bytes)
-                    if needs_tables(hdu.header):
-                        _check_tables(hdus, n_bytes)
                     try:
                         grid = Grid.from_header(hdu.header, hdu.shape, hdus)
                     except InputError as error:
@@ -148,19 +147,14 @@ def _scan_file(path: Path, *, named: bool) -> tuple[list[ImageRef], list[str]]:
     return refs, left
 
 
-def _each(hdus: Any, n_bytes: int) -> Iterator[tuple[int, Any]]:
+def _each(hdus: Any, starts: list[int]) -> Iterator[tuple[int, Any]]:
     """The HDUs one by one; a compressed file is not read past the end of its last."""
-    index = 0
-    while True:
-        try:
-            hdu = hdus[index]
-        except IndexError:
-            return
-        yield index, hdu
+    for index, start in enumerate(starts):
+        hdu = hdus[index]
         info = hdu.fileinfo()
-        if info is not None and info["datLoc"] + info["datSpan"] >= n_bytes:
-            return
-        index += 1
+        if info is not None and info["datLoc"] != start:
+            raise InputError(f"its HDU {index} has an END card in a form that can be read in two ways")
+        yield index, hdu
 
 
 def _not_an_image(hdu: Any, *, named: bool) -> str | None:
@@ -179,41 +173,3 @@ def _not_an_image(hdu: Any, *, named: bool) -> str | None:
             return "a mosaic that dmontage wrote; name the file itself to use it"
     name = str(hdu.header.get("EXTNAME", "")).strip().upper()
     return f"extension {name} accompanies an image" if _NOT_IMAGES.fullmatch(name) else None
-
-
-def _check_extent(hdu: Any, n_bytes: int) -> None:
-    """Compare what the header claims with what the file has."""
-    info = hdu.fileinfo()
-    if info is None:
-        return
-    claimed = abs(hdu.header["BITPIX"]) // 8 * int(np.prod(hdu.shape, dtype=object))
-    if isinstance(hdu, fits.CompImageHDU):
-        claimed = info["datSpan"] - BLOCK + 1  # its table is what lies in the file, and may lack its last padding
-    there = n_bytes - info["datLoc"]
-    if claimed > there:
-        raise InputError(f"truncated: its header claims {claimed} bytes of pixels, the file has {max(there, 0)}")
-
-
-def _check_tables(hdus: fits.HDUList, n_bytes: int) -> None:
-    """The same for the HDUs in which lookup tables lie."""
-    for hdu in hdus:
-        if isinstance(hdu, fits.BinTableHDU) or hdu.name in ("WCSDVARR", "D2IMARR"):
-            info = hdu.fileinfo()
-            if info is not None and info["datLoc"] + hdu.size > n_bytes:
-                raise InputError(f"truncated: its table {hdu.name} claims {hdu.size} bytes, more than the file has")
-
-
-def _real_bytes(path: Path, size: int) -> int:
-    """Bytes of the file, decompressed: told by the last four bytes of a gzip file, or by reading it through."""
-    with path.open("rb") as file:
-        if file.read(2) != b"\x1f\x8b":
-            return size
-        file.seek(-4, os.SEEK_END)
-        told = int.from_bytes(file.read(4), "little")
-    if told % BLOCK == 0 and told >= size // 2:
-        return told
-    total = 0
-    with gzip.open(path) as stream:
-        while block := stream.read(1 << 22):
-            total += len(block)
-    return total

@@ -7,6 +7,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from astropy.io.fits import Header, VerifyError
 
 from dmontage.errors import InputError
 from dmontage.headers.build import build_wcs, frame_of
@@ -38,6 +39,8 @@ _SEQUENT = ("TPD", "TPV", "SIP", "WAT-TNX", "WAT-ZPX")
 """Kinds of CQDIS that wcslib evaluates."""
 
 _MAX_SIP_ORDER = 9
+_MAX_SHEAR = 1e6
+"""Longest to shortest axis of a pixel; slits of spectrographs reach 1e3."""
 
 
 def checked_cards(header: Cards, tables: bytes = b"") -> dict[str, Any]:
@@ -50,7 +53,7 @@ def checked_cards(header: Cards, tables: bytes = b"") -> dict[str, Any]:
     tables
         What other HDUs add to it (`dmontage.headers.find_tables`).
     """
-    cards = {key: _value(key, header[key]) for key in header if _WCS_CARD.fullmatch(key)}
+    cards = {key: _value(key, _read(header, key)) for key in header if _WCS_CARD.fullmatch(key)}
     _check_axes(header, cards)
     _settle_names(cards)
     _settle_equinox(cards)
@@ -69,7 +72,21 @@ def checked_cards(header: Cards, tables: bytes = b"") -> dict[str, Any]:
     det = float(np.linalg.det(wcs.pixel_scale_matrix))
     if not math.isfinite(det) or det == 0.0:
         raise InputError(f"the pixel matrix (CDELT, CD or PC) is singular: determinant {det}")
+    shear = float(np.linalg.cond(wcs.pixel_scale_matrix))
+    if not shear <= _MAX_SHEAR:
+        raise InputError(
+            f"the pixel matrix (CDELT, CD or PC) is nearly singular: pixels are {shear:.3g} times longer than wide, "
+            f"limit {_MAX_SHEAR:g}"
+        )
     return cards
+
+
+def _read(header: Cards, key: str) -> Any:
+    try:
+        return header[key]
+    except VerifyError as error:  # a bare NaN, two decimal points, an open quote
+        text = header.cards[key].image if isinstance(header, Header) else "damaged"
+        raise InputError(f"{key} cannot be read: its card is {text.strip()!r}") from error
 
 
 def _value(key: str, value: Any) -> Any:

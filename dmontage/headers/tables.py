@@ -178,6 +178,8 @@ def _asked_for(header: Cards, hdus: HDUList) -> Iterator[Lookup]:
             first = header.get(f"{record}.AXIS.{axis}")
             if first is None:
                 raise InputError(f"{name}: the record {record}.AXIS.{axis} is missing")
+            if first not in (1, 2):
+                raise InputError(f"{name}: {record}.AXIS.{axis} = {first!r} must be 1 or 2")
             hdu = hdus[extension, int(header.get(f"{record}.EXTVER", 1))]
             data = _pixels(name, hdu)
             yield _checked(name, data if first == axis else data.T, _mesh(hdu.header))
@@ -235,6 +237,25 @@ def _tab_bytes(header: Cards, hdus: HDUList) -> bytes:
         if not isinstance(hdu, BinTableHDU) or hdu.size > 8 * _MAX_CELLS:
             raise InputError(f"PS1_0 = {name!r}: is no binary table of at most {8 * _MAX_CELLS} bytes")
         out.append(BinTableHDU.from_columns([hdu.columns[c] for c in sorted(columns)], nrows=1, name=name, ver=version))
+        _check_tab(header, name, out[-1].data)
     data = io.BytesIO()
     out.writeto(data)
     return data.getvalue()
+
+
+def _check_tab(header: Header, name: str, table: Any) -> None:
+    """Refuse a table that does not hold what its axes say of it: wcslib reads on into memory that is not its own."""
+    for axis in (1, 2):
+        if str(header.get(f"PS{axis}_0")).strip() != name:
+            continue
+        array = table[str(header.get(f"PS{axis}_1")).strip()][0]
+        shape = np.shape(array)
+        if not shape or shape[-1] != len(shape) - 1 or array.dtype.kind != "f":
+            raise InputError(f"PS{axis}_1: the coordinate array {shape} in {name} has not M axes and M floats")
+        number = header.get(f"PV{axis}_3", 1)
+        if number not in range(1, len(shape)):
+            raise InputError(f"PV{axis}_3 = {number!r} must be a whole number from 1 to {len(shape) - 1}")
+        if index := header.get(f"PS{axis}_2"):
+            size, wanted = np.size(table[str(index).strip()][0]), shape[-1 - int(number)]
+            if size != wanted:
+                raise InputError(f"PS{axis}_2: the index of {name} has {size} values, its coordinate array {wanted}")
