@@ -119,8 +119,8 @@ def _scan_file(path: Path, *, named: bool) -> tuple[list[ImageRef], list[str]]:
     left: list[str] = []
     try:
         stat = path.stat()
-        n_bytes = _real_bytes(path, stat.st_size)
-        plain = plain_image(path, n_bytes)
+        plain = plain_image(path, stat.st_size)
+        n_bytes = stat.st_size if plain else _real_bytes(path, stat.st_size)
         opened = nullcontext([plain]) if plain else fits.open(path, memmap=False, lazy_load_hdus=True)
         with quiet, opened as hdus:
             for index, hdu in _each(hdus, n_bytes):
