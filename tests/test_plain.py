@@ -25,6 +25,7 @@ STRANGE = (
     "OBJECT  = 'a' b", "OBJECT  = ''", "OBJECT  = 'a''b '", "CONTINUE  'abc'", "HIERARCH ESO = 3", "COMPLEX = (1, 2)",
     "COMMENT   = 4", "HISTORY = 'x'", "        = 5", "NAXIS3  = 1", "NAXIS   = 3", "NAXIS1  = 0", "BITPIX  = 16",
     "SIMPLE  = F", "GROUPS  = T", "PCOUNT  = 8", "EXTEND  = T", "END", "END     = 3", "CPDIS1  = 'LOOKUP'",
+    "BSCALE  = 0", "BSCALE  = 'a'", "BZERO   = 1E999", "BLANK   = 1.5",
 )  # fmt: skip
 """Cards that astropy reads in its own way, or mends, or that make an image another one."""
 
@@ -165,3 +166,12 @@ def test_a_wcs_is_astropys_to_the_bit(name: str) -> None:
     assert np.array_equal(wcs.pix2foc(x, y, 0), true.pix2foc(x, y, 0))
     if true.sip is not None and true.sip.ap is not None:
         assert np.array_equal(wcs.sip_foc2pix(x, y, 0), true.sip_foc2pix(x, y, 0))
+
+
+@pytest.mark.parametrize("card", ["BSCALE  = 0", "BSCALE  = 'a'", "BZERO   = 1E999", "BLANK   = 1.5"])
+def test_a_strange_scale_is_left_to_astropy(tmp_path: Path, card: str) -> None:
+    path = tmp_path / "a.fits"
+    data = file_with(path)
+    assert agrees(path)
+    path.write_bytes(data[: 80 * 8] + card.ljust(80).encode() + data[80 * 9 :])
+    assert not agrees(path)

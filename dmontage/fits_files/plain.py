@@ -59,7 +59,7 @@ def plain_image(path: Path, n_bytes: int) -> Plain | None:
         return None
     header = _values(raw[:end].decode("ascii"))
     shape = None if header is None else _shape(header)
-    if header is None or shape is None or needs_tables(header):
+    if header is None or shape is None or needs_tables(header) or not _scaled_well(header):
         return None
     claimed = abs(header["BITPIX"]) // 8 * math.prod(shape)
     whole = start + claimed <= n_bytes <= start - (-claimed // BLOCK) * BLOCK
@@ -86,6 +86,13 @@ def _values(text: str) -> dict[str, Any] | None:
         else:
             header[key] = found[5] == "T" if other is None else float(other.replace("D", "E"))
     return header
+
+
+def _scaled_well(header: dict[str, Any]) -> bool:
+    """Whether nothing strange is to be made of the values."""
+    scale, zero = header.get("BSCALE", 1), header.get("BZERO", 0)
+    numbers = all(type(value) in (int, float) and math.isfinite(value) for value in (scale, zero))
+    return numbers and scale != 0 and type(header.get("BLANK", 0)) is int
 
 
 def _shape(header: dict[str, Any]) -> tuple[int, ...] | None:
