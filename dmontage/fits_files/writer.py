@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
+import numpy as np
 from astropy.io import fits
 
 from dmontage.aside import name_aside
@@ -98,10 +99,10 @@ class FitsWriter:
             raise ValueError(f"{window} is not on the lattice of {DIGEST_BLOCK} pixels")
         data, nx = values.astype(self._dtype), self._shape[1]
         self._blocks.update(block_digests(window, data))
-        if window.shape[1] == nx:
-            data = data.reshape(1, -1)
-        for k, row in enumerate(data):
-            _write_at(self._file.fileno(), row.data.cast("B"), self._start + 4 * ((window.y0 + k) * nx + window.x0))
+        width = 4 * (data.size if window.shape[1] == nx else window.shape[1])
+        flat, start, file = data.reshape(-1).view(np.uint8).data, self._start, self._file.fileno()
+        for k in range(0, len(flat), width):
+            _write_at(file, flat[k : k + width], start + 4 * ((window.y0 + k // width) * nx + window.x0))
 
     def _write_header(self) -> int:
         """Write the header, and give its length."""
