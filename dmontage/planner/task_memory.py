@@ -7,10 +7,13 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from dmontage.planner.plan import MosaicPlan
 
-__all__ = ["BAND", "bytes_task"]
+__all__ = ["BAND", "HELD", "bytes_task"]
 
-BAND = 128
-"""Rows of a chunk whose stack is held in double precision at once."""
+BAND = 64
+"""Rows of a chunk that are combined at once in double precision."""
+
+HELD = 16
+"""Images of a chunk that are held together, so that it can be combined in bands; more are added one by one."""
 
 _LISTED = 2**19
 """Input pixels whose overlaps are listed at once, about."""
@@ -49,14 +52,12 @@ def _bytes_pair(plan: MosaicPlan) -> int:
 
 
 def _bytes_chunk(plan: MosaicPlan, side: int) -> int:
-    """Making a chunk: a decoded row beside its file's bytes, the sums in double precision, and the stack."""
-    largest = max(row.window.size for row in plan.rows)
-    n = 8 * len(plan.sums) * largest + 8 * side**2 * (8 + len(plan.layers))
+    """Making a chunk: a decoded row beside its file's bytes, the images that are held, the sums, and the stack."""
+    largest, n_sums = max(row.window.size for row in plan.rows), len(plan.sums)
+    depth = max(len(rows) for _, rows in plan.chunks_of(side))
+    n = 8 * n_sums * largest + 8 * side**2 * (8 + len(plan.layers))
+    if plan.stacked or depth <= HELD:
+        n += 4 * n_sums * depth * side**2
     if plan.stacked:
-        depth = max(len(rows) for _, rows in plan.chunks_of(side))
-        n += (
-            depth
-            * side
-            * (4 * len(plan.sums) * side + 8 * (2 + plan.has_weight + (plan.combine == "clip")) * min(BAND, side))
-        )
+        n += 8 * (2 + plan.has_weight + (plan.combine == "clip")) * depth * min(BAND, side) * side
     return n
