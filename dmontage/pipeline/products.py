@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Products", "check_apart", "product_paths", "write_sources"]
 
+_BAND = 64
+"""Rows that are written at once; a multiple of the block of the files' digests."""
+
 
 def product_paths(path: Path, plan: MosaicPlan) -> list[Path]:
     """The mosaic's file and what stands beside it: ``x_area.fits``, and one for each other layer (``x_depth.fits``)."""
@@ -70,14 +73,21 @@ class Products:
         self._stack.close()
 
     def write(self, window: Window, layers: Sequence[NDArray[np.float32]]) -> None:
-        """Write one chunk of all layers, as the store has them; the area becomes steradian."""
+        """Write one chunk of all layers, as the store has them; the area becomes steradian.
+
+        In bands that stay in cache: half the time of whole chunks, for which memory would be had anew each time.
+        """
         plan = self._plan
-        for name, values, writer in zip(plan.layers, layers, self._writers, strict=True):
-            if name == "area":
-                covered = values > 0
-                self.any_covered |= bool(covered.any())
-                values = np.where(covered, values * plan.grid.solid_angle(window, plan.sub_out), 0.0)  # noqa: PLW2901
-            writer.write(window, values)
+        omega = plan.grid.solid_angle(window, plan.sub_out)
+        for band in window.bands(_BAND):
+            at = band.relative_to(window).slices
+            for name, layer, writer in zip(plan.layers, layers, self._writers, strict=True):
+                values: NDArray[Any] = layer[at]
+                if name == "area":
+                    covered = values > 0
+                    self.any_covered |= bool(covered.any())
+                    values = np.where(covered, values * omega[at], 0.0)
+                writer.write(band, values)
 
 
 def write_sources(
