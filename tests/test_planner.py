@@ -19,6 +19,7 @@ from dmontage.grid import Grid
 from dmontage.mapping import fit_mapping
 from dmontage.model import ImageRef, Images
 from dmontage.planner import Footprint, batches, human, make_plan
+from dmontage.planner.estimate import REFERENCE, estimate
 from dmontage.planner.make import _pairs
 from dmontage.window import Window
 
@@ -227,3 +228,26 @@ def test_the_digest_changes_with_what_a_row_depends_on(tmp_path: Path, survey: S
 )
 def test_sizes_for_people(n: float, text: str) -> None:
     assert human(n) == text
+
+
+def test_the_time_goes_by_what_is_to_be_done(images: Images, survey: Survey) -> None:
+    """Each stage by its pixels and by the machine's speed; printed, with whose speed it is."""
+    plan = make_plan(images, survey.grid, workers=1)
+    stages = estimate(plan)
+    assert list(stages) == ["scan", "project", "fit", "solve", "coadd", "write"] and min(stages.values()) > 0
+    twice = estimate(plan, 2 * REFERENCE)
+    assert all(twice[name] == pytest.approx(2 * stages[name]) for name in stages if name != "write")
+    pixels = sum(image.grid.window.size for image in plan.images)
+    assert stages["project"] == pytest.approx(REFERENCE * pixels)
+    assert estimate(replace(plan, workers=2))["project"] == pytest.approx(stages["project"] / 2**0.77)
+    assert estimate(make_plan(images, survey.grid, background="none"))["fit"] == 0
+    assert estimate(make_plan(images, survey.grid, method="sky", workers=1))["project"] > 10 * stages["project"]
+    assert estimate(make_plan(images, survey.grid, combine="median", workers=1))["coadd"] > stages["coadd"]
+    assert "by another machine's speed (--calibrate): " in str(plan)
+    assert "s by this machine's speed: " in str(replace(plan, per_pixel=1e-8))
+
+
+def test_a_machine_is_calibrated(survey: Survey) -> None:
+    """A plausible speed: between a hundredth and ten times of what any machine is known for."""
+    plan = dm.plan(survey.folder, survey.grid, calibrate=True)
+    assert 1e-9 < plan.per_pixel < 1e-5 and plan.per_pixel != REFERENCE

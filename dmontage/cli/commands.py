@@ -70,15 +70,16 @@ def header(inputs: tuple[Path, ...], output: Path | None, **grid: Any) -> None:
 @options.grid
 @options.how
 @options.strict
-def plan_command(inputs: tuple[Path, ...], strict: bool, **chosen: Any) -> None:
-    """Show what a mosaic would take: images, pairs, tasks, memory, bytes; and what of the input is suspicious.
+@click.option("--calibrate", is_flag=True, help="Measure this machine's speed for the estimate of the time.")
+def plan_command(inputs: tuple[Path, ...], strict: bool, calibrate: bool, **chosen: Any) -> None:
+    """Show what a mosaic would take: images, pairs, tasks, memory, bytes, time; and what of the input is suspicious.
 
     Computes nothing; of each image a row is read, to tell those that are blank.
     """
     from dmontage.pipeline import plan
 
     grid = take_grid(chosen)
-    click.echo(plan(_scan(inputs, strict), grid, strict=strict, check_pixels=True, **chosen))
+    click.echo(plan(_scan(inputs, strict), grid, strict=strict, check_pixels=True, calibrate=calibrate, **chosen))
 
 
 @main.command()

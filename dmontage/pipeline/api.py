@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from numbers import Real
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -54,6 +55,7 @@ def plan(
     aligned: bool = False,
     strict: bool = False,
     check_pixels: bool = False,
+    calibrate: bool = False,
     **options: Any,
 ) -> MosaicPlan:
     """What `mosaic` would do with the same arguments; it reads headers and computes nothing. Print it.
@@ -112,6 +114,8 @@ def plan(
     check_pixels
         Read a row of each image too (1 ms an image), and warn of those that are blank, of one value throughout, or
         cannot be read.
+    calibrate
+        Measure how fast this machine is, for the estimate of the time: 0.2 s, and compiling at first.
     **options
         ``background``, ``combine``, ``clip``, ``weights``, ``also``, ``method``, ``unit``, ``tol``, ``margin``,
         ``max_bytes``: see `dmontage.planner.make_plan`.
@@ -136,6 +140,10 @@ def plan(
     if given is not None:
         given_planes(Match(decided))  # what is wrong with them is told before any work
     decided = with_prediction(decided)
+    if calibrate:
+        from dmontage.graph.calibrate import seconds_per_pixel
+
+        decided = replace(decided, per_pixel=seconds_per_pixel())
     return with_pixels_checked(decided, strict=strict) if check_pixels else decided
 
 

@@ -19,6 +19,7 @@ from dmontage.mapping import affordable_parts
 from dmontage.model import FWHM, Companions, Drop, ImageRef, Matching, OverlapPair, Skipped
 from dmontage.noise import correlation_factor
 from dmontage.planner.combining import STACKED
+from dmontage.planner.estimate import REFERENCE
 from dmontage.planner.memory import Memory, decide_memory, processors
 from dmontage.planner.rows import row_digest
 from dmontage.planner.task_memory import bytes_task
@@ -71,6 +72,8 @@ class MosaicPlan:
     """Bytes of the process at most; a safe part of what there is if None."""
     workers: int | None = None
     """Tasks at once at most; as many as there are processors if None."""
+    per_pixel: float = REFERENCE
+    """Seconds of one core for projecting a pixel, which the estimate of the time goes by."""
     large_scale: float | None = None
     """Predicted error of the background on the largest scales, in units of the noise of an input pixel, from that noise
     alone and with free slopes; None where nothing is matched."""

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from dmontage.planner.estimate import REFERENCE, estimate
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -36,6 +38,7 @@ def plan_text(plan: MosaicPlan) -> str:
         f"tasks       {len(plan.row_batches)} project, {n_fit} fit, {len(plan.chunk_batches)} coadd; "
         f"an image is read {plan.read_amplification:.2g} times for the coadd",
         f"memory      {plan.memory}",
+        _time_line(plan),
         f"bytes       {human(plan.bytes_in)} in, store at most {human(plan.bytes_store)}, {human(plan.bytes_out)} out",
     ]
     lines += [f"warning     {text}" for text in plan.warnings]
@@ -66,6 +69,14 @@ def _pixels_line(plan: MosaicPlan) -> list[str]:
     if plan.factors:
         said.append(f"images weigh {min(plan.factors):.4g} to {max(plan.factors):.4g}")
     return [f"pixels      {';  '.join(said)}"] if said else []
+
+
+def _time_line(plan: MosaicPlan) -> str:
+    """About how long it takes, and by what measure."""
+    stages = estimate(plan, plan.per_pixel)
+    parts = ", ".join(f"{stage} {seconds:.2g}" for stage, seconds in stages.items() if seconds >= 0.005)
+    by = "another machine's speed (--calibrate)" if plan.per_pixel == REFERENCE else "this machine's speed"
+    return f"time        about {sum(stages.values()):.2g} s by {by}: {parts}"
 
 
 def _scale_line(plan: MosaicPlan) -> list[str]:
