@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 from hashlib import blake2b
 from typing import TYPE_CHECKING
 
@@ -51,18 +52,14 @@ def _block_angles(grid: Grid, block: Window, part: Window, sub: int) -> NDArray[
     """Solid angles of a part of a block; its polynomial is that of the whole block."""
     from dmontage.kernels.chebyshev import evaluate_rows
 
-    checks = np.linspace(-0.97, 0.97, 8)
-    truth = _about(grid, block, checks, sub)
-    for degree in _DEGREES if np.isfinite(truth).all() else ():
-        coef = coefficients(_about(grid, block, roots(degree), sub))
-        error = np.abs(values_at(coef, checks, checks) / truth - 1.0).max()
-        if error <= max(1e-10, 1e-15 / grid.scale):  # not where any is NaN
-            here = part.relative_to(block)
-            t_y, t_x = (
-                (2.0 * np.arange(first, last) + 1.0) / n - 1.0
-                for first, last, n in ((here.y0, here.y1, block.shape[0]), (here.x0, here.x1, block.shape[1]))
-            )
-            return np.asarray(evaluate_rows(coef, t_x, t_y))
+    coef = _block_polynomial(grid, block, sub)
+    if coef is not None:
+        here = part.relative_to(block)
+        t_y, t_x = (
+            (2.0 * np.arange(first, last) + 1.0) / n - 1.0
+            for first, last, n in ((here.y0, here.y1, block.shape[0]), (here.x0, here.x1, block.shape[1]))
+        )
+        return np.asarray(evaluate_rows(coef, t_x, t_y))
     ny, nx = part.shape
     out = np.empty((ny, nx))
     rows = max(_CORNERS // (nx * sub**2), 1)
@@ -70,6 +67,19 @@ def _block_angles(grid: Grid, block: Window, part: Window, sub: int) -> NDArray[
         angles = quad_angles(grid.corners(band, sub)).reshape(band.shape[0], sub, nx, sub).sum(axis=(1, 3))
         out[band.relative_to(part).slices] = angles
     return out
+
+
+@lru_cache(maxsize=256)
+def _block_polynomial(grid: Grid, block: Window, sub: int) -> NDArray[np.float64] | None:
+    """The polynomial through a block's solid angles, kept for its other parts; None where none is good enough."""
+    checks = np.linspace(-0.97, 0.97, 8)
+    truth = _about(grid, block, checks, sub)
+    for degree in _DEGREES if np.isfinite(truth).all() else ():
+        coef = coefficients(_about(grid, block, roots(degree), sub))
+        error = np.abs(values_at(coef, checks, checks) / truth - 1.0).max()
+        if error <= max(1e-10, 1e-15 / grid.scale):  # not where any is NaN
+            return coef
+    return None
 
 
 def _about(grid: Grid, window: Window, t: NDArray[np.float64], sub: int) -> NDArray[np.float64]:

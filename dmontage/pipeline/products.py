@@ -78,7 +78,6 @@ class Products:
         In bands that stay in cache: half the time of whole chunks, for which memory would be had anew each time.
         """
         plan = self._plan
-        omega = plan.grid.solid_angle(window, plan.sub_out)
         for band in window.bands(_BAND):
             at = band.relative_to(window).slices
             for name, layer, writer in zip(plan.layers, layers, self._writers, strict=True):
@@ -86,7 +85,7 @@ class Products:
                 if name == "area":
                     covered = values > 0
                     self.any_covered |= bool(covered.any())
-                    values = np.where(covered, values * omega[at], 0.0)
+                    values = np.where(covered, values * plan.grid.solid_angle(band, plan.sub_out), 0.0)
                 writer.write(band, values)
 
 
