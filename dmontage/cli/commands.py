@@ -226,7 +226,7 @@ def _make(
         check_writable(path, suffixes=None)
     store = workdir or output.with_name(f"{output.name}.run.zarr")
     decided = plan(images, grid, strict=strict, **chosen)
-    check_apart([*product_paths(output, decided), *([png] if png else []), *more], decided)
+    check_apart([*product_paths(output, decided), *([png] if png else []), *more], [decided])
     if (report or table) and not decided.is_matched:
         raise InputError(f"background {decided.background!r} matches nothing: leave out --report, --write-corrections")
     if active_client() is None and (seconds := seconds_to_compile(decided)):

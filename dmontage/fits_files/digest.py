@@ -1,7 +1,7 @@
 """The digest of an image: the same whatever the chunks in which it was made, and without its header.
 
 SHA-256 over the SHA-256 of blocks of pixels, as they lie in a FITS file (big-endian float32 or int32), anchored at the
-first pixel of the grid, in row order.
+first pixel of the file's image, in row order. Of a cube it is that over the digests of its planes.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ import numpy as np
 from dmontage.window import Window
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from numpy.typing import NDArray
 
-__all__ = ["DIGEST_BLOCK", "block_digests", "digest_of", "image_digest"]
+__all__ = ["DIGEST_BLOCK", "block_digests", "cube_digest", "digest_of", "image_digest"]
 
 DIGEST_BLOCK = 64
 """Side of a block; chunks are multiples of it."""
@@ -48,6 +48,14 @@ def image_digest(blocks: Mapping[tuple[int, int], bytes], shape: tuple[int, int]
         if index not in blocks:
             raise ValueError(f"block {index} of an image of shape {shape} was never written")
         whole.update(blocks[index])
+    return whole.hexdigest()
+
+
+def cube_digest(planes: Iterable[str]) -> str:
+    """The digest of a cube from those of its planes, in order."""
+    whole = hashlib.sha256()
+    for digest in planes:
+        whole.update(bytes.fromhex(digest))
     return whole.hexdigest()
 
 

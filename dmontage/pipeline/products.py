@@ -12,7 +12,8 @@ from astropy.units import Unit
 
 from dmontage._version import __version__
 from dmontage.errors import InputError
-from dmontage.fits_files import FitsWriter, source_table
+from dmontage.fits_files import FitsWriter, check_writable, source_table
+from dmontage.pipeline.tiles import tiles_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -21,25 +22,42 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from dmontage.pipeline.summary import Summary
+    from dmontage.pipeline.tiles import Tile
     from dmontage.planner import MosaicPlan
     from dmontage.window import Window
 
-__all__ = ["Products", "check_apart", "product_paths", "write_sources"]
+__all__ = ["Products", "check_apart", "check_products", "product_paths", "with_ending", "write_sources"]
 
 _BAND = 64
 """Rows that are written at once; a multiple of the block of the files' digests."""
 
 
-def product_paths(path: Path, plan: MosaicPlan) -> list[Path]:
-    """The mosaic's file and what stands beside it: ``x_area.fits``, and one for each other layer (``x_depth.fits``)."""
-    stem = path.name.removesuffix(path.suffix)
-    names = [*plan.layers[1:], *["sources"] * ("sources" in plan.also)]
-    return [path, *(path.with_name(f"{stem}_{name}{path.suffix}") for name in names)]
+def with_ending(path: Path, ending: str) -> Path:
+    """``x.fits`` as ``x_ending.fits``."""
+    return path.with_name(f"{path.name.removesuffix(path.suffix)}{ending}{path.suffix}")
 
 
-def check_apart(products: Sequence[Path], plan: MosaicPlan) -> None:
+def product_paths(path: Path, plan: MosaicPlan, tiles: Sequence[Tile] = ()) -> list[Path]:
+    """The mosaic's file and what stands beside it: ``x_area.fits``, and one for each other layer (``x_depth.fits``).
+
+    Of tiles those of each, ``x_0_1.fits``, ``x_0_1_area.fits`` and so on.
+    """
+    names = ["", *(f"_{name}" for name in plan.layers[1:]), *["_sources"] * ("sources" in plan.also)]
+    return [with_ending(path, f"{tile.ending}{name}") for tile in tiles or tiles_of(plan.grid.shape, None)
+            for name in names]  # fmt: skip
+
+
+def check_products(products: Sequence[Path], plans: Iterable[MosaicPlan]) -> None:
+    """InputError, before any work, where one of a mosaic's products cannot be written, or would be another file too."""
+    for k, path in enumerate(products):
+        if not k or path.is_dir():  # one folder and one suffix: what the first can the others can, but be a folder
+            check_writable(path)
+    check_apart(products, plans)
+
+
+def check_apart(products: Sequence[Path], plans: Iterable[MosaicPlan]) -> None:
     """InputError where two products, or a product and an image, would be one file."""
-    seen = {Path(ref.path).resolve(): "one of the images" for ref in plan.files}
+    seen = {Path(ref.path).resolve(): "one of the images" for plan in plans for ref in plan.files}
     for path in products:
         if (place := path.resolve()) in seen:
             raise InputError(f"cannot write {path}: it is {seen[place]}; name another file")
@@ -47,21 +65,29 @@ def check_apart(products: Sequence[Path], plan: MosaicPlan) -> None:
 
 
 class Products:
-    """The files of a mosaic while they are written, a window at a time; each is renamed when all are whole."""
+    """The files of a mosaic while they are written, a window at a time; each is renamed when all are whole.
 
-    def __init__(self, path: Path, plan: MosaicPlan, summary: Summary) -> None:
+    A window's pixels go to all of the ``tiles`` that it reaches.
+    """
+
+    def __init__(self, path: Path, plan: MosaicPlan, summary: Summary, tiles: Sequence[Tile]) -> None:
         self._plan = plan
-        # Sources have a pass of their own.
-        files = zip(product_paths(path, plan), _cards(plan, summary), strict=False)
-        self._writers = [FitsWriter(product, plan.grid, cards) for product, cards in files]
+        made = _cards(plan, summary)
+        self._tiles = []
+        for tile in tiles:
+            # Sources have a pass of their own.
+            files = zip(product_paths(path, plan, (tile,)), made, strict=False)
+            grid, own = plan.grid.subgrid(tile.window), _tile_cards(tile)
+            self._tiles.append((tile.window, [FitsWriter(product, grid, [*cards, *own]) for product, cards in files]))
         self._stack = ExitStack()
         self.any_covered = False
         """True when a pixel has a value."""
 
     def __enter__(self) -> Self:
         with ExitStack() as stack:
-            for writer in self._writers:
-                stack.enter_context(writer)
+            for _, writers in self._tiles:
+                for writer in writers:
+                    stack.enter_context(writer)
             self._stack = stack.pop_all()
         return self
 
@@ -80,17 +106,23 @@ class Products:
         plan = self._plan
         for band in window.bands(_BAND):
             at = band.relative_to(window).slices
-            for name, layer, writer in zip(plan.layers, layers, self._writers, strict=True):
+            for k, (name, layer) in enumerate(zip(plan.layers, layers, strict=True)):
                 values: NDArray[Any] = layer[at]
                 if name == "area":
                     covered = values > 0
                     self.any_covered |= bool(covered.any())
                     values = np.where(covered, values * plan.grid.solid_angle(band, plan.sub_out), 0.0)
-                writer.write(band, values)
+                for tile, writers in self._tiles:
+                    _write_part(writers[k], tile, band, values)
 
 
 def write_sources(
-    plan: MosaicPlan, summary: Summary, path: Path, sets: Sequence[Sequence[int]], chunks: Iterable[Any]
+    plan: MosaicPlan,
+    summary: Summary,
+    path: Path,
+    tiles: Sequence[Tile],
+    sets: Sequence[Sequence[int]],
+    chunks: Iterable[Any],
 ) -> None:
     """Write which images made each pixel: the number of their set as an int32 image, and a table of the sets.
 
@@ -98,9 +130,30 @@ def write_sources(
     """
     cards = [("CONTENT", "sources", "number of the set of images, see SOURCES"), *_provenance(plan, summary)]
     table = source_table(sets, [image.name for image in plan.images])
-    with FitsWriter(product_paths(path, plan)[-1], plan.grid, cards, whole_numbers=True, tables=[table]) as writer:
+    with ExitStack() as stack:
+        writers = [
+            stack.enter_context(
+                FitsWriter(product_paths(path, plan, (tile,))[-1], plan.grid.subgrid(tile.window),
+                           [*cards, *_tile_cards(tile)], whole_numbers=True, tables=[table])
+            ) for tile in tiles
+        ]  # fmt: skip
         for window, numbers in chunks:
-            writer.write(window, numbers)
+            for tile, writer in zip(tiles, writers, strict=True):
+                _write_part(writer, tile.window, window, numbers)
+
+
+def _write_part(writer: FitsWriter, tile: Window, window: Window, values: NDArray[Any]) -> None:
+    """Write what of a window's pixels lies in a tile, if any."""
+    part = tile & window
+    if part:
+        writer.write(part.relative_to(tile), values[part.relative_to(window).slices])
+
+
+def _tile_cards(tile: Tile) -> list[tuple[str, Any, str]]:
+    if tile.place is None:
+        return []
+    row, column = tile.place
+    return [("TILEROW", row, "row of this tile of the mosaic, from 0"), ("TILECOL", column, "and column")]
 
 
 def _cards(plan: MosaicPlan, summary: Summary) -> list[list[tuple[str, Any, str]]]:

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 import numpy as np
 
 from dmontage.errors import InputError
-from dmontage.fits_files import check_writable
 from dmontage.graph.coadd import coadd_chunk, coadd_chunks
 from dmontage.graph.drive import in_process
 from dmontage.graph.lazy import lazy_mosaic
@@ -20,9 +19,10 @@ from dmontage.graph.shares import Cells, check_shares, share_sums
 from dmontage.graph.sources import Reach
 from dmontage.grid import Grid
 from dmontage.pipeline.corrections import correction_table, write_table
-from dmontage.pipeline.products import Products, check_apart, product_paths, write_sources
+from dmontage.pipeline.products import Products, check_products, product_paths, write_sources
 from dmontage.pipeline.sources import Sources, find_sets, number_chunks
 from dmontage.pipeline.stages import Stages
+from dmontage.pipeline.tiles import Tile, tiles_of
 from dmontage.pipeline.uncertainty import (
     ErrorMap,
     cells_of,
@@ -39,6 +39,8 @@ if TYPE_CHECKING:
     from typing import Self
 
     from numpy.typing import NDArray
+
+    from dmontage.graph.coadd import Sink
 
 __all__ = ["Cutout", "Mosaic", "Pixels"]
 
@@ -94,21 +96,26 @@ class Mosaic(Stages):
         """All pixels, in memory."""
         return Cutout(self, self.grid.window).compute()
 
-    def write(self, path: str | Path) -> Self:
+    def write(self, path: str | Path, tiles: int | None = None, overlap: int = 0) -> Self:
         """Write the mosaic to ``path``, its area (steradian) to ``x_area.fits``, any other layer to ``x_NAME.fits``.
 
         All are written aside and renamed when they are whole.
+
+        Parameters
+        ----------
+        tiles, overlap
+            Side of tiles in pixels, and how many of them neighbours share, multiples of 64: the same pixels in files
+            ``x_0_1.fits`` (row and column, from 0), ``x_0_1_area.fits``, ..., each with the WCS of its part. Blank ones
+            are written too.
         """
         path, plan = Path(path), self.plan
-        paths = product_paths(path, plan)
-        for product in paths:
-            check_writable(product)
-        check_apart(paths, plan)
+        parts = tiles_of(plan.grid.shape, tiles, overlap)
+        check_products(product_paths(path, plan, parts), [plan])
         with self._locked():
             self._project(range(len(plan.rows)))
             self._rectify()
-            with Products(path, plan, self.summary) as products:
-                self._coadd(products)
+            with Products(path, plan, self.summary, parts) as products:
+                self._coadd(products.write)
                 with self.summary.timed("write"):
                     products.close()
             if not products.any_covered:
@@ -117,8 +124,9 @@ class Mosaic(Stages):
                 with self.summary.timed("sources"):
                     chunks = self._reaches()
                     sets, numbers = find_sets(plan, chunks, self._run)
-                    write_sources(plan, self.summary, path, sets, number_chunks(plan, chunks, numbers, self._run))
-        self.summary.bytes_out = plan.bytes_out
+                    numbered = number_chunks(plan, chunks, numbers, self._run)
+                    write_sources(plan, self.summary, path, parts, sets, numbered)
+        self.summary.bytes_out = plan.bytes_out * sum(part.window.size for part in parts) // plan.grid.window.size
         return self
 
     def sources(self) -> Sources:
@@ -225,8 +233,8 @@ class Mosaic(Stages):
         self._over[key] = functionals(self._match, cells, np.concatenate([np.zeros((0, 6)), *done]))
         return self._over[key]
 
-    def _coadd(self, products: Products) -> None:
-        """Make the chunks that the store does not have, and hand all of them on."""
+    def _coadd(self, take: Sink) -> None:
+        """Make the chunks that the store does not have, and hand the layers of all of them to ``take``."""
         plan, store, summary = self.plan, self._open(), self.summary
         with summary.timed("coadd"):
             store.product.lay_out(plan.layers, plan.grid.shape, plan.chunk, {})
@@ -235,13 +243,11 @@ class Mosaic(Stages):
             missing = {k for k, chunk in enumerate(chunks) if not store.product.done(chunk.window, chunk.digest)}
             summary.chunks, summary.chunks_reused = len(chunks), len(chunks) - len(missing)
             batches = [[chunks[k] for k in batch if k in missing] for batch in plan.chunk_batches]
-            sink = products.write if in_process() else None
+            sink = take if in_process() else None
             self._run("coadd", coadd_chunks, [(batch, self._how) for batch in batches if batch], sink=sink)
             for k, chunk in enumerate(chunks):
                 if sink is None or k not in missing:
-                    products.write(
-                        chunk.window, [store.product.read(name, chunk.window) for name in store.product.layers]
-                    )
+                    take(chunk.window, [store.product.read(name, chunk.window) for name in store.product.layers])
 
     def _reaches(self) -> list[Reach]:
         """The plan's chunks with the images that reach them."""
@@ -264,7 +270,19 @@ class Mosaic(Stages):
         return lazy_mosaic(store.path, self.plan, self._numbers, projected=projected, strict=self._strict)
 
     def _pixels(self, window: Window) -> Pixels:
-        """The pixels of a window; where no background is matched, only the images under it are projected."""
+        """The pixels of a window, in memory."""
+        named = dict(zip(self.plan.layers, self._layers_in(window), strict=True))
+        return Pixels(named.pop("mean"), named.pop("area"), self.grid.subgrid(window), **named)
+
+    def _write_part(self, window: Window, path: Path) -> None:
+        """Write the pixels of a window to files of their own."""
+        check_products(product_paths(path, self.plan)[: len(self.plan.layers)], [self.plan])
+        layers = self._layers_in(window)
+        with Products(path, self.plan, self.summary, (Tile(window),)) as products:
+            products.write(window, list(layers))
+
+    def _layers_in(self, window: Window) -> NDArray[np.float32]:
+        """All layers (n, ny, nx) of a window; once the backgrounds are matched, only its own images are projected."""
         plan = self.plan
         reach = [(chunk & window, rows) for chunk, rows in plan.chunks if chunk & window]
         parts = [(part, tuple(i for i in rows if plan.rows[i].window & part)) for part, rows in reach]
@@ -276,8 +294,7 @@ class Mosaic(Stages):
         layers = np.empty((len(plan.layers), *window.shape), np.float32)
         for (part, _), values in zip(parts, done, strict=True):
             layers[:, *part.relative_to(window).slices] = values
-        named = dict(zip(plan.layers, layers, strict=True))
-        return Pixels(named.pop("mean"), named.pop("area"), self.grid.subgrid(window), **named)
+        return layers
 
 
 def _window(part: Window | Cutout) -> Window:
@@ -299,8 +316,13 @@ class Cutout:
         return self.mosaic.grid.subgrid(self.window)
 
     def compute(self) -> Pixels:
-        """Its pixels, in memory; only its own images are projected where no background is matched."""
+        """Its pixels, in memory. Only its own images are projected where no background is matched, or it was before."""
         return self.mosaic._pixels(self.window)
+
+    def write(self, path: str | Path) -> Self:
+        """Write its pixels as `Mosaic.write` does those of all, but the sources; they are held in memory."""
+        self.mosaic._write_part(self.window, Path(path))
+        return self
 
 
 class Pixels(NamedTuple):
