@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import defaultdict
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -64,30 +65,60 @@ def check_apart(products: Sequence[Path], plans: Iterable[MosaicPlan]) -> None:
         seen[place] = "another product of this run"
 
 
-class Products:
-    """The files of a mosaic while they are written, a window at a time; each is renamed when all are whole.
+class _Layer:
+    """The files of one layer, one for each tile: used as a `FitsWriter` of the whole."""
 
-    A window's pixels go to all of the ``tiles`` that it reaches.
-    """
+    def __init__(
+        self, paths: Sequence[Path], plan: MosaicPlan, tiles: Sequence[Tile], cards: Sequence[Any], **options: Any
+    ) -> None:
+        self._tiles = [
+            (tile.window, FitsWriter(path, plan.grid.subgrid(tile.window), [*cards, *_tile_cards(tile)], **options))
+            for path, tile in zip(paths, tiles, strict=True)
+        ]
+        self._side = max(tiles[0].window.shape)
+        self._at: dict[tuple[int, int], list[int]] = defaultdict(list)
+        for k, tile in enumerate(tiles):
+            for index, _ in tile.window.blocks((self._side, self._side)):
+                self._at[index].append(k)
+        self._stack = ExitStack()
+
+    def __enter__(self) -> Self:
+        with ExitStack() as stack:
+            for _, writer in self._tiles:
+                stack.enter_context(writer)
+            self._stack = stack.pop_all()
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        self._stack.__exit__(*error)
+
+    def write(self, window: Window, values: NDArray[Any]) -> None:
+        """Write a window's pixels into all tiles that it reaches."""
+        blocks = window.blocks((self._side, self._side))
+        for k in {k for index, _ in blocks for k in self._at.get(index, ())}:
+            tile, writer = self._tiles[k]
+            part = tile & window
+            if part:
+                writer.write(part.relative_to(tile), values[part.relative_to(window).slices])
+
+
+class Products:
+    """The files of a mosaic while they are written, a window at a time; each is renamed when all are whole."""
 
     def __init__(self, path: Path, plan: MosaicPlan, summary: Summary, tiles: Sequence[Tile]) -> None:
         self._plan = plan
-        made = _cards(plan, summary)
-        self._tiles = []
-        for tile in tiles:
-            # Sources have a pass of their own.
-            files = zip(product_paths(path, plan, (tile,)), made, strict=False)
-            grid, own = plan.grid.subgrid(tile.window), _tile_cards(tile)
-            self._tiles.append((tile.window, [FitsWriter(product, grid, [*cards, *own]) for product, cards in files]))
+        paths = [product_paths(path, plan, (tile,)) for tile in tiles]
+        # Sources have a pass of their own.
+        made = zip(zip(*paths, strict=True), _cards(plan, summary), strict=False)
+        self._writers = [_Layer(mine, plan, tiles, cards) for mine, cards in made]
         self._stack = ExitStack()
         self.any_covered = False
         """True when a pixel has a value."""
 
     def __enter__(self) -> Self:
         with ExitStack() as stack:
-            for _, writers in self._tiles:
-                for writer in writers:
-                    stack.enter_context(writer)
+            for writer in self._writers:
+                stack.enter_context(writer)
             self._stack = stack.pop_all()
         return self
 
@@ -106,14 +137,13 @@ class Products:
         plan = self._plan
         for band in window.bands(_BAND):
             at = band.relative_to(window).slices
-            for k, (name, layer) in enumerate(zip(plan.layers, layers, strict=True)):
+            for name, layer, writer in zip(plan.layers, layers, self._writers, strict=True):
                 values: NDArray[Any] = layer[at]
                 if name == "area":
                     covered = values > 0
                     self.any_covered |= bool(covered.any())
                     values = np.where(covered, values * plan.grid.solid_angle(band, plan.sub_out), 0.0)
-                for tile, writers in self._tiles:
-                    _write_part(writers[k], tile, band, values)
+                writer.write(band, values)
 
 
 def write_sources(
@@ -130,23 +160,10 @@ def write_sources(
     """
     cards = [("CONTENT", "sources", "number of the set of images, see SOURCES"), *_provenance(plan, summary)]
     table = source_table(sets, [image.name for image in plan.images])
-    with ExitStack() as stack:
-        writers = [
-            stack.enter_context(
-                FitsWriter(product_paths(path, plan, (tile,))[-1], plan.grid.subgrid(tile.window),
-                           [*cards, *_tile_cards(tile)], whole_numbers=True, tables=[table])
-            ) for tile in tiles
-        ]  # fmt: skip
+    paths = [product_paths(path, plan, (tile,))[-1] for tile in tiles]
+    with _Layer(paths, plan, tiles, cards, whole_numbers=True, tables=[table]) as writer:
         for window, numbers in chunks:
-            for tile, writer in zip(tiles, writers, strict=True):
-                _write_part(writer, tile.window, window, numbers)
-
-
-def _write_part(writer: FitsWriter, tile: Window, window: Window, values: NDArray[Any]) -> None:
-    """Write what of a window's pixels lies in a tile, if any."""
-    part = tile & window
-    if part:
-        writer.write(part.relative_to(tile), values[part.relative_to(window).slices])
+            writer.write(window, numbers)
 
 
 def _tile_cards(tile: Tile) -> list[tuple[str, Any, str]]:
