@@ -9,6 +9,7 @@
     mosaic = dm.mosaic(images, grid)                                         # lazy
     mosaic.cutout("05h35m17s -5d23m28s", "5 arcmin").compute()
     mosaic.write("mosaic.fits")
+    dm.mosaics(images, grid, group_by="FILTER").write("mosaic.fits")         # one of each band
     mean, area = dm.project("image.fits", grid)                              # one image, lazily
 
 Pixel values are surface brightness: a constant sky stays that constant, whatever the size of the output's pixels.
@@ -29,16 +30,17 @@ if TYPE_CHECKING:
     from dmontage.errors import InputError
     from dmontage.fits_files import scan
     from dmontage.grid import Grid
-    from dmontage.pipeline import Mosaic, coadd, mosaic, plan, project
+    from dmontage.pipeline import Bands, Mosaic, coadd, mosaic, mosaics, plan, project
     from dmontage.report import background_report
     from dmontage.window import Window
 
 __all__ = [
-    "Grid", "InputError", "Mosaic", "Window", "__version__", "background_report", "coadd", "mosaic", "plan", "project",
-    "scan",
+    "Bands", "Grid", "InputError", "Mosaic", "Window", "__version__", "background_report", "coadd", "mosaic", "mosaics",
+    "plan", "project", "scan",
 ]  # fmt: skip
 
 _HOMES = {
+    "Bands": "pipeline",
     "Grid": "grid",
     "InputError": "errors",
     "Mosaic": "pipeline",
@@ -46,6 +48,7 @@ _HOMES = {
     "background_report": "report",
     "coadd": "pipeline",
     "mosaic": "pipeline",
+    "mosaics": "pipeline",
     "plan": "pipeline",
     "project": "pipeline",
     "scan": "fits_files",

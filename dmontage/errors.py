@@ -7,3 +7,7 @@ class InputError(ValueError):
 
 class ChangedError(InputError):
     """An input is not what it was when the run was planned: no more than that run can be told from it."""
+
+
+class OffGridError(InputError):
+    """No image reaches the grid."""

@@ -85,6 +85,8 @@ class Companions:
     """Magnitude zero point of its values before they are scaled."""
     area: ImageRef | None = None
     """Covered solid angle of each pixel of an image that lies on the grid already, steradian."""
+    band: str | None = None
+    """Of which band it is, where images are grouped."""
 
     @property
     def maps(self) -> tuple[ImageRef | None, ...]:

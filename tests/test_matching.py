@@ -470,7 +470,7 @@ def test_parts_that_are_none_are_refused(made: Mosaic) -> None:
         with pytest.raises(InputError, match="whole number of pixels"):
             made.background_error_map(side)
     with pytest.raises(InputError, match="names no images"):
-        dm.plan(made.plan.images, made.grid, anchor=3)  # type: ignore[arg-type]
+        dm.plan(made.plan.images, made.grid, anchor=3)
 
 
 def test_a_name_of_two_images_locks_none(tmp_path: Path, survey: Survey) -> None:

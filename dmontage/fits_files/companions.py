@@ -42,6 +42,8 @@ class Wanted(NamedTuple):
     flux_scale: str | Mapping[str, float] | None = None
     areas: bool = False
     """True for the ``x_area.fits`` files of images that have one: those on the grid already."""
+    group_by: str | Mapping[str, str] | None = None
+    """What tells the band of each image, named as numbers are."""
 
     @property
     def maps(self) -> dict[str, str]:
@@ -50,8 +52,8 @@ class Wanted(NamedTuple):
         return {kind: name.strip() for kind, name in named if name}
 
     def numbers(self) -> tuple[ImageNumbers, ...]:
-        """The sources of numbers of images; tables are read."""
-        named = zip(self._fields[3:6], self[3:6], strict=True)
+        """The sources of numbers, and of the band, of images; tables are read."""
+        named = ((option, getattr(self, option)) for option in ("image_weight", "zero_point", "flux_scale", "group_by"))
         return tuple(ImageNumbers.of(option, source) for option, source in named if source is not None)
 
 
@@ -131,7 +133,8 @@ def _of_image(hdus: fits.HDUList, ref: ImageRef, wanted: Wanted, numbers: tuple[
         if hdus[ref.hdu].name == name.upper():
             return f"it is a {kind}, no image"
         maps[kind] = _beside(ref, kind, name) if "." in name else _in_same(hdus, ref, kind, wanted)
-    found = {source.option: source.number(hdus, ref) for source in numbers}
+    found = {source.option: source.number(hdus, ref) for source in numbers if source.option != "group_by"}
+    bands = [source.word(hdus, ref) for source in numbers if source.option == "group_by"]
     return Companions(
         maps.get("weight map"),
         maps.get("mask"),
@@ -140,6 +143,7 @@ def _of_image(hdus: fits.HDUList, ref: ImageRef, wanted: Wanted, numbers: tuple[
         scale=found.get("flux_scale", 1.0),
         zero_point=found.get("zero_point"),
         area=_area(ref) if wanted.areas else None,
+        band=bands[0] if bands else None,
     )
 
 

@@ -1,4 +1,4 @@
-"""Numbers of images, one for each: from its header, from a mapping by its name, or from a column of a table."""
+"""Numbers or words of images, one each: from its header, from a mapping by its name, or from a column of a table."""
 
 from __future__ import annotations
 
@@ -35,6 +35,9 @@ class _Kind(NamedTuple):
     meaning: str
 
 
+_LONGEST = 40
+"""Characters of a word: it becomes a card and a part of file names."""
+
 _KINDS = {
     "image_weight": _Kind("weight", "EXPTIME", 0.0, math.inf, "a positive number"),
     "zero_point": _Kind(
@@ -42,6 +45,7 @@ _KINDS = {
         f"a number of magnitudes between {-MAX_ZERO_POINT:g} and {MAX_ZERO_POINT:g}",
     ),
     "flux_scale": _Kind("flux scale", "FLXSCALE", 0.0, math.inf, "a positive number"),
+    "group_by": _Kind("band", "FILTER", -math.inf, math.inf, "a word or number"),
 }  # fmt: skip
 
 
@@ -68,7 +72,7 @@ class ImageNumbers:
             return cls(option, option, source)
         if not (isinstance(source, str) and source.strip()):
             raise InputError(
-                f"{option} {source!r} is neither a header keyword ('{_KINDS[option].example}'), nor numbers by file "
+                f"{option} {source!r} is neither a header keyword ('{_KINDS[option].example}'), nor a mapping by file "
                 "name, nor a column of a table ('FILE:COLUMN')"
             )
         return cls(option, source, _from_table(option, source) if ":" in source else None)
@@ -87,6 +91,31 @@ class ImageNumbers:
     def number(self, hdus: fits.HDUList, ref: ImageRef) -> float:
         """An image's own; InputError where it has none, or one outside of the limits."""
         kind = _KINDS[self.option]
+        place, value = self._entry(hdus, ref)
+        number = math.nan if isinstance(value, bool) or not isinstance(value, Real) else float(value)
+        if not kind.low < number < kind.high:
+            raise InputError(f"has no {kind.what}: its {place} is {value!r}, not {kind.meaning}")
+        return number
+
+    def word(self, hdus: fits.HDUList, ref: ImageRef) -> str:
+        """An image's own, as text: 30 and 30.0 are one; InputError where it has none, or none that a card holds."""
+        kind = _KINDS[self.option]
+        place, value = self._entry(hdus, ref)
+        word = value.strip() if isinstance(value, str) else ""
+        if isinstance(value, bool):
+            word = str(value)
+        elif isinstance(value, Real) and math.isfinite(float(value)):
+            word = f"{float(value):.12g}"
+        if not word:
+            raise InputError(f"has no {kind.what}: its {place} is {value!r}, not {kind.meaning}")
+        if not (word.isascii() and word.isprintable() and len(word) <= _LONGEST):
+            raise InputError(
+                f"has no {kind.what}: its {place} is {value!r}, not printable ASCII of at most {_LONGEST} characters"
+            )
+        return word
+
+    def _entry(self, hdus: fits.HDUList, ref: ImageRef) -> tuple[str, Any]:
+        """Where an image's own was found, for people, and what it is; InputError where there is nothing."""
         if self.entries is None:
             place = f"header keyword {self.source}"
             value = hdus[ref.hdu].header.get(self.source, hdus[0].header.get(self.source))
@@ -94,11 +123,8 @@ class ImageNumbers:
             place, entries = f"entry of {self.source}", self.entries
             value = next((entries[key] for key in _keys(ref) if key in entries), None)
         if value is None:
-            raise InputError(f"has no {kind.what}: no {place}")
-        number = math.nan if isinstance(value, bool) or not isinstance(value, Real) else float(value)
-        if not kind.low < number < kind.high:
-            raise InputError(f"has no {kind.what}: its {place} is {value!r}, not {kind.meaning}")
-        return number
+            raise InputError(f"has no {_KINDS[self.option].what}: no {place}")
+        return place, value
 
 
 def _keys(ref: ImageRef) -> tuple[str, str, str]:

@@ -6,6 +6,8 @@ coadd run anew.
 
 - `api` is what a user calls, `value` what is given: over `stages`, which run once each; `aligned` is for
   images on one grid
+- `bands` are mosaics of several wavelengths on one grid, `cube` one file of them; `tiles` are parts of a mosaic that
+  have files of their own
 - `match` and `overlap_geometry` are between rows of the store and images of the solve; `corrections` are their tables
 - `prediction` says before, and `uncertainty` after, how well the background is known
 - `pixel_check` reads a row of each image, on request, for a plan's warnings
@@ -15,7 +17,8 @@ coadd run anew.
 
 from typing import TYPE_CHECKING, Any
 
-from dmontage.pipeline.api import coadd, mosaic, plan
+from dmontage.pipeline.api import coadd, mosaic, mosaics, plan
+from dmontage.pipeline.bands import Bands
 from dmontage.pipeline.kept import Status, Verified, status, verify
 from dmontage.pipeline.products import product_paths
 from dmontage.pipeline.sources import Sources
@@ -27,8 +30,8 @@ if TYPE_CHECKING:
     from dmontage.pipeline.image import project
 
 __all__ = [
-    "Cutout", "ErrorMap", "Mosaic", "Pixels", "Sources", "Status", "Summary", "Verified", "coadd", "mosaic", "plan",
-    "product_paths", "project", "status", "verify",
+    "Bands", "Cutout", "ErrorMap", "Mosaic", "Pixels", "Sources", "Status", "Summary", "Verified", "coadd", "mosaic",
+    "mosaics", "plan", "product_paths", "project", "status", "verify",
 ]  # fmt: skip
 
 

@@ -1,11 +1,12 @@
-"""What a user calls: `plan`, `mosaic` and `coadd`."""
+"""What a user calls: `plan`, `mosaic`, `mosaics` and `coadd`."""
 
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from numbers import Real
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
 
 from dmontage.errors import InputError
 from dmontage.fits_files import scan
@@ -13,12 +14,13 @@ from dmontage.fits_files.companions import Wanted, find_companions
 from dmontage.grid import Grid
 from dmontage.model import Drop, ImageRef, Images, Matching
 from dmontage.pipeline.aligned import check_aligned, common_grid
+from dmontage.pipeline.bands import Bands, band_path, plan_bands
 from dmontage.pipeline.corrections import given_planes, read_corrections
 from dmontage.pipeline.match import Match
 from dmontage.pipeline.pixel_check import with_pixels_checked
 from dmontage.pipeline.prediction import with_prediction
 from dmontage.pipeline.value import Mosaic
-from dmontage.planner import MosaicPlan, far_hint, make_plan
+from dmontage.planner import BandPlans, MosaicPlan, far_hint, make_plan
 from dmontage.quality import Quality
 
 if TYPE_CHECKING:
@@ -27,9 +29,25 @@ if TYPE_CHECKING:
     Progress = Callable[[str, int, int], None]
     GridLike = Grid | Callable[[Images], Grid] | None
 
-__all__ = ["coadd", "drop_of", "mosaic", "plan"]
+__all__ = ["coadd", "drop_of", "mosaic", "mosaics", "plan"]
 
 
+@overload
+def plan(
+    images: Images | Sequence[ImageRef] | str | Path | Iterable[str | Path],
+    grid: GridLike = None,
+    *,
+    group_by: None = None,
+    **options: Any,
+) -> MosaicPlan: ...
+@overload
+def plan(
+    images: Images | Sequence[ImageRef] | str | Path | Iterable[str | Path],
+    grid: GridLike = None,
+    *,
+    group_by: str | Mapping[str, str],
+    **options: Any,
+) -> BandPlans: ...
 def plan(
     images: Images | Sequence[ImageRef] | str | Path | Iterable[str | Path],
     grid: GridLike = None,
@@ -56,9 +74,10 @@ def plan(
     strict: bool = False,
     check_pixels: bool = False,
     calibrate: bool = False,
+    group_by: str | Mapping[str, str] | None = None,
     **options: Any,
-) -> MosaicPlan:
-    """What `mosaic` would do with the same arguments; it reads headers and computes nothing. Print it.
+) -> MosaicPlan | BandPlans:
+    """What `mosaic`, or `mosaics`, would do with the same arguments; it reads headers and computes nothing. Print it.
 
     Parameters
     ----------
@@ -116,35 +135,63 @@ def plan(
         cannot be read.
     calibrate
         Measure how fast this machine is, for the estimate of the time: 0.2 s, and compiling at first.
+    group_by
+        What tells the band of each image, as for `mosaics`: plans for all of them, on one grid.
     **options
         ``background``, ``combine``, ``clip``, ``weights``, ``also``, ``method``, ``unit``, ``tol``, ``margin``,
         ``max_bytes``: see `dmontage.planner.make_plan`.
     """
-    wanted = Wanted(weight_map, mask, variance, image_weight, zero_point, flux_scale, aligned)
+    wanted = Wanted(weight_map, mask, variance, image_weight, zero_point, flux_scale, aligned, group_by)
     scanned = _scanned(images, strict=strict, mosaics=aligned)
     found, companions = find_companions(scanned, wanted, strict=strict)
     given = None if corrections is None else read_corrections(corrections)
     matching = Matching(slope_prior, _names(anchor), _names(lock), solver, given)
-    decided = make_plan(
-        found,
-        grid if isinstance(grid, Grid) else _grid(_flat(found), grid or (common_grid if aligned else Grid.fit)),
+    decide: Callable[[Images, Matching], MosaicPlan] = partial(
+        _decide,
+        aligned=aligned,
+        strict=strict,
+        check_pixels=check_pixels,
+        per_pixel=_speed() if calibrate else None,
+        grid=grid if isinstance(grid, Grid) else _grid(_flat(found), grid or (common_grid if aligned else Grid.fit)),
         drop=drop_of(pixfrac, kernel),
         quality=Quality(border, polygons, good_bits, min_weight),
         companions=companions,
         zero_point_out=zero_point_out,
-        matching=matching,
         **options,
     )
+    if group_by is None:
+        return decide(found, matching)
+    return plan_bands(group_by, found, companions, matching, decide)
+
+
+def _decide(
+    images: Images,
+    matching: Matching,
+    /,
+    *,
+    aligned: bool,
+    strict: bool,
+    check_pixels: bool,
+    per_pixel: float | None,
+    **options: Any,
+) -> MosaicPlan:
+    """The plan of some images, checked as far as it can be before any work."""
+    decided = make_plan(images, matching=matching, **options)
     if aligned:
         decided = check_aligned(decided)
-    if given is not None:
+    if matching.given is not None:
         given_planes(Match(decided))  # what is wrong with them is told before any work
     decided = with_prediction(decided)
-    if calibrate:
-        from dmontage.graph.calibrate import seconds_per_pixel
-
-        decided = replace(decided, per_pixel=seconds_per_pixel())
+    if per_pixel is not None:
+        decided = replace(decided, per_pixel=per_pixel)
     return with_pixels_checked(decided, strict=strict) if check_pixels else decided
+
+
+def _speed() -> float:
+    """Seconds of one core of this machine for projecting a pixel."""
+    from dmontage.graph.calibrate import seconds_per_pixel
+
+    return seconds_per_pixel()
 
 
 def _grid(images: Images, make: Callable[[Images], Grid]) -> Grid:
@@ -214,8 +261,50 @@ def mosaic(
     InputError
         When the input cannot be used; see `dmontage.scan`, `dmontage.plan` and `dmontage.planner.make_plan`.
     """
+    if options.get("group_by") is not None:
+        raise InputError(f"group_by {options['group_by']!r} makes several mosaics: call dmontage.mosaics")
     decided = plan(images, grid, strict=strict, background=background, combine=combine, **options)
     return Mosaic(decided, store, strict=strict, progress=progress)
+
+
+def mosaics(
+    images: Images | Sequence[ImageRef] | str | Path | Iterable[str | Path],
+    grid: GridLike = None,
+    store: str | Path | None = None,
+    background: str = "plane",
+    combine: str = "mean",
+    *,
+    group_by: str | Mapping[str, str],
+    strict: bool = False,
+    progress: Progress | None = None,
+    **options: Any,
+) -> Bands:
+    """A mosaic for each band of images, on one grid; each is what `mosaic` makes of the band's images alone.
+
+    Parameters
+    ----------
+    images, background, combine, strict, progress, **options
+        As for `mosaic`. An anchor or a lock counts in its own band. Without ``zero_point_out`` each band has the median
+        of its own zero points.
+    grid
+        As for `mosaic`; by default it holds the images of all bands.
+    store
+        One for each band beside this name: ``run_J.zarr`` for ``run.zarr``; temporary ones if not given.
+    group_by
+        Tells the band of each image: a header keyword ("FILTER"), words by file name, or "FILE:COLUMN" of a table, as
+        for ``image_weight`` of `dmontage.plan`. An image without is skipped.
+
+    Raises
+    ------
+    InputError
+        As for `mosaic`; where two bands would have files of one name.
+    """
+    decided = plan(images, grid, group_by=group_by, strict=strict, background=background, combine=combine, **options)
+    each = {
+        name: Mosaic(own, store and band_path(Path(store), name), strict=strict, progress=progress)
+        for name, own in decided.items()
+    }
+    return Bands(decided, each)
 
 
 def coadd(

@@ -32,6 +32,16 @@ __all__ = ["Products", "check_apart", "check_products", "product_paths", "with_e
 _BAND = 64
 """Rows that are written at once; a multiple of the block of the files' digests."""
 
+_OWN = {
+    "SIMPLE", "BITPIX", "EXTEND", "BUNIT", "MAGZP", "CONTENT", "NOISECOR", "CREATOR", "NIMAGES", "NSKIPPED", "BACKGRND",
+    "COMBINE", "CLIPLOW", "CLIPHIGH", "WEIGHTS", "PIXUNIT", "PROJECT", "DROPKERN", "PIXFRAC", "PROJTOL", "PROJERR",
+    "TILEROW", "TILECOL", "DATAHASH",
+}  # fmt: skip
+"""Keywords of a product beside those of its grid."""
+
+_ROOM = 60
+"""Characters of a card's keyword and value."""
+
 
 def with_ending(path: Path, ending: str) -> Path:
     """``x.fits`` as ``x_ending.fits``."""
@@ -216,9 +226,23 @@ def _clip_cards(plan: MosaicPlan) -> list[tuple[str, Any, str]]:
     return [(key, k, f"[sigma] limit {side} which values are rejected") for key, k, side in sides if math.isfinite(k)]
 
 
+def _band_cards(plan: MosaicPlan) -> list[tuple[str, Any, str]]:
+    """The band, by the keyword that told it; by BAND if a table did, or the keyword is too long or of another sense."""
+    if plan.band is None:
+        return []
+    keyword, name = plan.band
+    keyword = keyword.strip().upper()
+    if not keyword or keyword in _OWN or keyword in plan.grid.to_header() or len(keyword) + len(name) > _ROOM:
+        keyword = "BAND"
+    if len(keyword) > 8 or " " in keyword:
+        return [(f"HIERARCH {keyword}", name, "")]
+    return [(keyword, name, "band of this mosaic")]
+
+
 def _provenance(plan: MosaicPlan, summary: Summary) -> list[tuple[str, Any, str]]:
     """Cards that tell how a mosaic was made; no dates, so that the same run gives the same file."""
     return [
+        *_band_cards(plan),
         ("CREATOR", f"dmontage {__version__}", "software that made this mosaic"),
         ("NIMAGES", summary.images, "images in the mosaic"),
         ("NSKIPPED", len(summary.skipped), "inputs that were left out"),

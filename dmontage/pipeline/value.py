@@ -233,6 +233,13 @@ class Mosaic(Stages):
         self._over[key] = functionals(self._match, cells, np.concatenate([np.zeros((0, 6)), *done]))
         return self._over[key]
 
+    def stream(self, take: Sink) -> None:
+        """Hand the layers of all chunks to ``take`` (window, layers), in any order and from any thread."""
+        with self._locked():
+            self._project(range(len(self.plan.rows)))
+            self._rectify()
+            self._coadd(take)
+
     def _coadd(self, take: Sink) -> None:
         """Make the chunks that the store does not have, and hand the layers of all of them to ``take``."""
         plan, store, summary = self.plan, self._open(), self.summary

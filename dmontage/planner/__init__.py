@@ -5,6 +5,7 @@ error bound allows, which pairs overlap, how tasks are batched, what is read and
 Windows of rows and pairs are in the grid's pixels, and may lie beyond its edge; chunks never do.
 """
 
+from dmontage.planner.bands import BandPlans, band_ending
 from dmontage.planner.combining import COMBINES
 from dmontage.planner.make import BACKGROUNDS, METHODS, UNITS, check_words, make_plan, positive
 from dmontage.planner.plan import MosaicPlan, batches
@@ -17,8 +18,10 @@ __all__ = [
     "COMBINES",
     "METHODS",
     "UNITS",
+    "BandPlans",
     "Footprint",
     "MosaicPlan",
+    "band_ending",
     "batches",
     "check_words",
     "far_hint",

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from dmontage.errors import InputError
+from dmontage.errors import InputError, OffGridError
 from dmontage.mapping import TOL
 from dmontage.model import Drop, ImageRef, Images, Matching, OverlapPair, Skipped
 from dmontage.planner.combining import COMBINES, WEIGHTS, also_of, check_combining, clip_of, weights_of
@@ -148,7 +148,7 @@ def make_plan(
         if not missed:
             raise InputError("no image was given")
         where = f"the grid lies about {_about(grid)}, the first image about {_about(images[0].grid)}"
-        raise InputError(f"no image reaches the grid: {missed[0]}; {where}")
+        raise OffGridError(f"no image reaches the grid: {missed[0]}; {where}")
     plan = MosaicPlan(
         grid=grid,
         rows=tuple(rows),

@@ -81,6 +81,8 @@ class MosaicPlan:
     """Limits (low, high) of a clipped mean in σ; None for any other."""
     also: tuple[str, ...] = ()
     """What is wanted of each pixel besides: "depth", "rejected", "sources"."""
+    band: tuple[str, str] | None = None
+    """Of a mosaic that is one of several: the header keyword that tells bands apart, or nothing, and its value."""
 
     @cached_property
     def memory(self) -> Memory:

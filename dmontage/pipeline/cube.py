@@ -1,0 +1,57 @@
+"""Cube: the mosaics of several bands as the planes of one file."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from astropy.io import fits
+
+from dmontage._version import __version__
+from dmontage.fits_files import FitsWriter
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from dmontage.planner import BandPlans
+
+__all__ = ["cube_writer"]
+
+
+def cube_writer(path: Path, plans: BandPlans) -> FitsWriter:
+    """A file for a cube (band, y, x): its third axis counts the bands from 1, its cards and a table name them."""
+    each = list(plans.values())
+    first = each[0]
+    units, zero_points = {plan.bunit for plan in each}, {plan.zero_point for plan in each}
+    counts = first.combine == "count"
+    cards: list[tuple[str, Any, str]] = [
+        ("CTYPE3", "BAND", "number of the band, from 1"),
+        ("CRPIX3", 1.0, ""),
+        ("CRVAL3", 1.0, ""),
+        ("CD3_3" if "CD1_1" in plans.grid.to_header() else "CDELT3", 1.0, ""),
+        *((f"BAND{k}", name, "band of this plane") for k, name in enumerate(plans, 1)),
+    ]
+    if len(units) == 1 and first.bunit and not counts:
+        cards.append(("BUNIT", first.bunit, ""))
+    if len(zero_points) == 1 and first.zero_point is not None and not counts:
+        cards.append(("MAGZP", first.zero_point, "[mag] zero point of the mosaics"))
+    cards += [
+        ("CREATOR", f"dmontage {__version__}", "software that made this mosaic"),
+        ("BACKGRND", first.background, "background model"),
+        ("COMBINE", first.combine, "how images were combined"),
+        ("PIXUNIT", first.unit, "what a pixel holds"),
+    ]
+    return FitsWriter(path, plans.grid, cards, tables=[_table(plans)], planes=len(plans))
+
+
+def _table(plans: BandPlans) -> Any:
+    """A binary table BANDS with a row for each plane."""
+    names, units = list(plans), [plan.bunit for plan in plans.values()]
+    zero_points = [np.nan if plan.zero_point is None else plan.zero_point for plan in plans.values()]
+    columns = [
+        fits.Column("NUMBER", "J", array=np.arange(1, len(names) + 1, dtype=np.int32)),
+        fits.Column("BAND", f"{max(map(len, names))}A", array=np.array(names)),
+        fits.Column("BUNIT", f"{max(1, *map(len, units))}A", array=np.array(units)),
+        fits.Column("MAGZP", "D", array=np.array(zero_points), unit="mag"),
+    ]
+    return fits.BinTableHDU.from_columns(columns, name="BANDS")
