@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import sys
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,16 +11,13 @@ import click
 from dmontage._version import __version__
 from dmontage.cli import options
 from dmontage.cli.options import make_grid, take_grid
+from dmontage.cli.run import Wish, picture, run, run_bands, tell
 from dmontage.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
-    from dmontage.grid import Grid
     from dmontage.model import Images
-    from dmontage.pipeline import Mosaic
 
-__all__ = ["bars", "main"]
+__all__ = ["main"]
 
 
 class _Commands(click.Group):
@@ -71,7 +67,8 @@ def header(inputs: tuple[Path, ...], output: Path | None, **grid: Any) -> None:
 @options.how
 @options.strict
 @click.option("--calibrate", is_flag=True, help="Measure this machine's speed for the estimate of the time.")
-def plan_command(inputs: tuple[Path, ...], strict: bool, calibrate: bool, **chosen: Any) -> None:
+@options.group_by
+def plan_command(inputs: tuple[Path, ...], strict: bool, **chosen: Any) -> None:
     """Show what a mosaic would take: images, pairs, tasks, memory, bytes, time; and what of the input is suspicious.
 
     Computes nothing; of each image a row is read, to tell those that are blank.
@@ -79,7 +76,7 @@ def plan_command(inputs: tuple[Path, ...], strict: bool, calibrate: bool, **chos
     from dmontage.pipeline import plan
 
     grid = take_grid(chosen)
-    click.echo(plan(_scan(inputs, strict), grid, strict=strict, check_pixels=True, calibrate=calibrate, **chosen))
+    click.echo(plan(_scan(inputs, strict), grid, strict=strict, check_pixels=True, **chosen))
 
 
 @main.command()
@@ -104,29 +101,31 @@ def plan_command(inputs: tuple[Path, ...], strict: bool, calibrate: bool, **chos
 @click.option(
     "--scheduler", default="threads", show_default=True, help="'threads', or a dask scheduler: tcp://HOST:PORT."
 )
+@options.tiles
+@options.bands
 def mosaic(
     inputs: tuple[Path, ...],
-    output: Path,
     strict: bool,
-    workdir: Path | None,
-    png: Path | None,
-    report: Path | None,
-    write_corrections: Path | None,
     scheduler: str,
+    group_by: str | None,
+    cube: bool,
     **chosen: Any,
 ) -> None:
     """Make a mosaic of files and folders: project, match backgrounds, coadd, write."""
-    from dmontage.pipeline import product_paths
+    from dmontage.pipeline import plan
 
+    wish = Wish.take(chosen)
+    wish.check()
+    if cube and group_by is None:
+        raise InputError("a cube needs bands: give --group-by too")
     grid = take_grid(chosen)
     images = _scan(inputs, strict)
     with _cluster(scheduler):
-        made, more = _make(images, grid, output, workdir, png, report, write_corrections, strict=strict, **chosen)
-    click.echo(made.summary)
-    click.echo("wrote       " + ", ".join(map(str, [*product_paths(output, made.plan), *more])))
-    if png is not None:
-        _picture(output, png)
-        click.echo(f"wrote       {png}")
+        if group_by is None:
+            tell(run(plan(images, grid, strict=strict, **chosen), wish, strict=strict), wish)
+        else:
+            plans = plan(images, grid, strict=strict, group_by=group_by, **chosen)
+            run_bands(plans, wish, strict=strict, cube=cube)
 
 
 @main.command()
@@ -143,24 +142,22 @@ def mosaic(
 )
 def coadd(
     inputs: tuple[Path, ...],
-    output: Path,
     header: Path | None,
     strict: bool,
-    workdir: Path | None,
     scheduler: str,
     **chosen: Any,
 ) -> None:
     """Make a mosaic of images that lie on one grid already, with x_area.fits files beside them or without."""
     from dmontage.fits_files import scan
     from dmontage.grid import Grid
-    from dmontage.pipeline import product_paths
+    from dmontage.pipeline import plan
 
+    wish = Wish.take(chosen)
+    wish.check()
     images = scan(inputs, strict=strict, mosaics=True)
     grid = None if header is None else Grid.from_header(header)
     with _cluster(scheduler):
-        made, _ = _make(images, grid, output, workdir, None, strict=strict, aligned=True, **chosen)
-    click.echo(made.summary)
-    click.echo("wrote       " + ", ".join(map(str, product_paths(output, made.plan))))
+        tell(run(plan(images, grid, strict=strict, aligned=True, **chosen), wish, strict=strict), wish)
 
 
 @main.command()
@@ -176,6 +173,7 @@ def demo(out: Path, size: float, seed: int, nebula: float) -> None:
     """Simulate a survey of a known sky, mosaic it, and judge the mosaic against the truth."""
     from dmontage.demo.judge import judge
     from dmontage.demo.simulate import simulate
+    from dmontage.pipeline import plan
 
     try:
         out.mkdir(parents=True, exist_ok=True)
@@ -184,9 +182,10 @@ def demo(out: Path, size: float, seed: int, nebula: float) -> None:
     click.echo(f"simulating  {size:g} x {size:g} deg of sky, seed {seed}, in {out / 'raw'}")
     truth = simulate(out / "raw", size, seed, nebula=nebula)
     images = _scan((out / "raw",), strict=True)
-    made, _ = _make(images, None, out / "mosaic.fits", None, out / "mosaic.png", strict=True)
-    click.echo(made.summary)
-    _picture(out / "mosaic.fits", out / "mosaic.png")
+    wish = Wish(out / "mosaic.fits", png=out / "mosaic.png")
+    wish.check()
+    click.echo(run(plan(images, strict=True), wish, strict=True).summary)
+    picture(wish.output, out / "mosaic.png")
     verdict = judge(out / "mosaic.fits", truth)
     (out / "verdict.json").write_text(verdict.to_json())
     click.echo(verdict)
@@ -198,90 +197,10 @@ def demo(out: Path, size: float, seed: int, nebula: float) -> None:
         raise click.ClickException("the mosaic does not meet its limits")
 
 
-def _make(
-    images: Images,
-    grid: Callable[[Images], Grid] | Grid | None,
-    output: Path,
-    workdir: Path | None,
-    png: Path | None,
-    report: Path | None = None,
-    table: Path | None = None,
-    *,
-    strict: bool,
-    **chosen: Any,
-) -> tuple[Mosaic, list[Path]]:
-    """Run it all but the picture, and tell what else was written; the store lies beside the output, and goes then."""
-    from dmontage.fits_files import check_writable
-    from dmontage.graph.drive import active_client
-    from dmontage.pipeline import Mosaic, plan, product_paths
-    from dmontage.pipeline.compiling import seconds_to_compile
-    from dmontage.pipeline.products import check_apart
-    from dmontage.report import background_report, report_paths
-
-    check_writable(output)
-    if png is not None:
-        check_writable(png, suffixes=(".png",))
-    more = [*(report_paths(report) if report else []), *([table] if table else [])]
-    for path in more:
-        check_writable(path, suffixes=None)
-    store = workdir or output.with_name(f"{output.name}.run.zarr")
-    decided = plan(images, grid, strict=strict, **chosen)
-    check_apart([*product_paths(output, decided), *([png] if png else []), *more], [decided])
-    if (report or table) and not decided.is_matched:
-        raise InputError(f"background {decided.background!r} matches nothing: leave out --report, --write-corrections")
-    if active_client() is None and (seconds := seconds_to_compile(decided)):
-        click.echo(f"compiling the kernels (once after installation, about {seconds} s)", err=True)
-    with bars() as progress:
-        made = Mosaic(decided, store, strict=strict, progress=progress)
-        if workdir is None:
-            made.discard_stale()
-        try:
-            made.write(output)
-            if report is not None:
-                background_report(made).write(report)
-            if table is not None:
-                made.write_corrections(table)
-        except BaseException:
-            if made.summary.seconds:  # else the store was refused, and is somebody else's
-                click.echo(f"the work so far is kept in {store}: the same command again goes on from there", err=True)
-            raise
-        made.close(remove=workdir is None)
-    return made, more
-
-
-def _picture(mosaic: Path, png: Path) -> None:
-    """A mosaic's picture; after the summary, since one without pixels has none."""
-    from dmontage.fits_files import pixels
-    from dmontage.view.picture import write_png
-
-    write_png(png, pixels(mosaic))
-
-
 def _scan(inputs: tuple[Path, ...], strict: bool) -> Images:
     from dmontage.fits_files import scan
 
     return scan(inputs, strict=strict)
-
-
-@contextmanager
-def bars() -> Iterator[Callable[[str, int, int], None]]:
-    """A progress bar per stage on a terminal; silence elsewhere."""
-    if not sys.stderr.isatty():
-        yield lambda stage, done, total: None
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-
-    columns = (TextColumn("{task.description:<9}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    bars: dict[str, Any] = {}
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-
-        def show(stage: str, done: int, total: int) -> None:
-            if stage not in bars:
-                bars[stage] = progress.add_task(stage, total=total)
-            progress.update(bars[stage], completed=done, total=total)
-
-        yield show
 
 
 def _cluster(scheduler: str) -> Any:

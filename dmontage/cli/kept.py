@@ -6,7 +6,8 @@ from pathlib import Path
 
 import click
 
-from dmontage.cli.commands import bars, main
+from dmontage.cli.commands import main
+from dmontage.cli.progress import bars
 
 __all__: list[str] = []
 

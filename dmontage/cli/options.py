@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from dmontage.grid import Grid
     from dmontage.model import Images
 
-__all__ = ["aligned", "grid", "how", "inputs", "make_grid", "strict", "take_grid"]
+__all__ = ["aligned", "bands", "grid", "group_by", "how", "inputs", "make_grid", "strict", "take_grid", "tiles"]
 
 
 def options(*each: Callable[..., Any]) -> Callable[..., Any]:
@@ -47,6 +47,22 @@ grid = options(
     ),
     click.option("--rotation", help="Turns the y axis from north (CROTA2).  [default: 0 deg]"),
 )  # fmt: skip
+tiles = options(
+    click.option("--tiles", type=click.IntRange(min=1), metavar="PIXELS",
+                 help="Write tiles of so many pixels a side, a multiple of 64: OUTPUT_ROW_COLUMN.fits, also blank ones."),
+    click.option("--tile-overlap", type=click.IntRange(min=0), default=0, show_default=True,
+                 help="Pixels that neighbouring tiles share, a multiple of 64."),
+)  # fmt: skip
+group_by = click.option(
+    "--group-by",
+    metavar="KEYWORD",
+    help="A mosaic for each value of a header keyword (FILTER), or of FILE:COLUMN of a table that has the images' file "
+    "names too, all on one grid: OUTPUT_VALUE.fits.",
+)
+bands = options(
+    group_by,
+    click.option("--cube", is_flag=True, help="With --group-by: all of them as one cube too, OUTPUT.fits."),
+)
 
 
 def _background(default: str) -> Callable[..., Any]:
