@@ -49,7 +49,7 @@ grid = options(
 )  # fmt: skip
 tiles = options(
     click.option("--tiles", type=click.IntRange(min=1), metavar="PIXELS",
-                 help="Write tiles of so many pixels a side, a multiple of 64: OUTPUT_ROW_COLUMN.fits, also blank ones."),
+                 help="Write tiles of so many pixels a side, a multiple of 64: OUTPUT_ROW_COLUMN.fits, all of them."),
     click.option("--tile-overlap", type=click.IntRange(min=0), default=0, show_default=True,
                  help="Pixels that neighbouring tiles share, a multiple of 64."),
 )  # fmt: skip

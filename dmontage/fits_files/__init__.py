@@ -6,6 +6,7 @@ gives native floats with NaN for blank; `only_value` tells images that say nothi
 a file beside its final name and renames it when it is whole.
 """
 
+from dmontage.fits_files.band_table import band_table
 from dmontage.fits_files.blank import only_value
 from dmontage.fits_files.one import one_image, one_in_memory
 from dmontage.fits_files.reader import pixels, read
@@ -16,6 +17,7 @@ from dmontage.fits_files.writer import FitsWriter, check_writable, product_diges
 __all__ = [
     "SUFFIXES",
     "FitsWriter",
+    "band_table",
     "check_writable",
     "one_image",
     "one_in_memory",

@@ -4,11 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from astropy.io import fits
-
 from dmontage._version import __version__
-from dmontage.fits_files import FitsWriter
+from dmontage.fits_files import FitsWriter, band_table
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -41,17 +38,5 @@ def cube_writer(path: Path, plans: BandPlans) -> FitsWriter:
         ("COMBINE", first.combine, "how images were combined"),
         ("PIXUNIT", first.unit, "what a pixel holds"),
     ]
-    return FitsWriter(path, plans.grid, cards, tables=[_table(plans)], planes=len(plans))
-
-
-def _table(plans: BandPlans) -> Any:
-    """A binary table BANDS with a row for each plane."""
-    names, units = list(plans), [plan.bunit for plan in plans.values()]
-    zero_points = [np.nan if plan.zero_point is None else plan.zero_point for plan in plans.values()]
-    columns = [
-        fits.Column("NUMBER", "J", array=np.arange(1, len(names) + 1, dtype=np.int32)),
-        fits.Column("BAND", f"{max(map(len, names))}A", array=np.array(names)),
-        fits.Column("BUNIT", f"{max(1, *map(len, units))}A", array=np.array(units)),
-        fits.Column("MAGZP", "D", array=np.array(zero_points), unit="mag"),
-    ]
-    return fits.BinTableHDU.from_columns(columns, name="BANDS")
+    table = band_table(list(plans), [plan.bunit for plan in each], [plan.zero_point for plan in each])
+    return FitsWriter(path, plans.grid, cards, tables=[table], planes=len(plans))
