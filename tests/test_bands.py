@@ -217,7 +217,7 @@ def test_what_is_printed(raw: Path) -> None:
     text = str(bands.plan)
     ny, nx = bands.grid.shape
     assert text.count(f"mosaic      {nx} x {ny} pixels") == 1 and "bands       2 by FILTER: J, K" in text
-    assert "total       6 images" in text and "skipped     odd.fits: has no band" in text
+    assert "total       6 images, about" in text and "skipped     odd.fits: has no band" in text
     assert "band        J\nimages      4 used" in text and "band        K\nimages      2 used" in text
     assert f"{bands!r}" == f"<Bands J, K by FILTER, {nx} x {ny}>" and str(bands).count("<Mosaic") == 2
 

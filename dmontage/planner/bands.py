@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from dmontage.errors import InputError
+from dmontage.planner.estimate import estimate
 from dmontage.planner.text import human
 
 if TYPE_CHECKING:
@@ -50,12 +51,13 @@ class BandPlans(Mapping[str, "MosaicPlan"]):
     def __str__(self) -> str:
         plans = self.plans.values()
         lines = [str(plan).partition("\n") for plan in plans]
-        total = [sum(numbers) for numbers in zip(*((p.n_images, p.bytes_in, p.bytes_out) for p in plans), strict=True)]
+        each = ((p.n_images, sum(estimate(p, p.per_pixel).values()), p.bytes_in, p.bytes_out) for p in plans)
+        n_images, seconds, n_in, n_out = map(sum, zip(*each, strict=True))
         return "\n".join(
             [
                 lines[0][0],
                 f"bands       {len(self)} by {self.group_by}: {', '.join(self)}; one after the other",
-                f"total       {total[0]} images, {human(total[1])} in, {human(total[2])} out",
+                f"total       {n_images} images, about {seconds:.2g} s, {human(n_in)} in, {human(n_out)} out",
                 *(f"skipped     {text}" for text in self.skipped),
                 *(f"\nband        {name}\n{rest}" for name, (_, _, rest) in zip(self, lines, strict=True)),
             ]
