@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,7 +18,9 @@ from surveys import Survey, make_survey
 
 import dmontage as dm
 from dmontage.errors import InputError
+from dmontage.fits_files import read
 from dmontage.fits_files import writer as fits_writer
+from dmontage.model import ImageRef
 from dmontage.pipeline import verify
 from dmontage.pipeline.tiles import tiles_of
 from dmontage.window import Window
@@ -199,11 +202,19 @@ def test_cutouts_of_a_matched_mosaic_are_local(survey: Survey, tmp_path: Path, m
     cutout = again.cutout("83.835 -5.418", "30 arcsec")
     under = {i for i, row in enumerate(again.plan.rows) if row.window & cutout.window}
     assert 1 <= len(under) < 4
+    reads: list[str] = []
+
+    def spy(ref: ImageRef) -> NDArray[Any]:
+        reads.append(ref.name)
+        return read(ref)
+
+    monkeypatch.setattr("dmontage.graph.rows.read", spy)
     monkeypatch.setattr("dmontage.pipeline.stages.fit_pairs", None)  # nothing may be fitted any more
     part = cutout.compute()
     np.testing.assert_array_equal(part.data, whole.data[cutout.window.slices])
     np.testing.assert_array_equal(part.area, whole.area[cutout.window.slices])
     assert np.isfinite(part.data).any() and set(marks(store)) == under
+    assert sorted(reads) == sorted(again.plan.rows[i].image.name for i in under)
     assert again.summary.matching_reused and not again.fits
 
 

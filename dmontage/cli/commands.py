@@ -11,7 +11,7 @@ import click
 from dmontage._version import __version__
 from dmontage.cli import options
 from dmontage.cli.options import make_grid, take_grid
-from dmontage.cli.run import Wish, picture, run, run_bands, tell
+from dmontage.cli.run import Wish, picture, run, run_bands, show, tell
 from dmontage.errors import InputError
 
 if TYPE_CHECKING:
@@ -123,6 +123,7 @@ def mosaic(
     with _cluster(scheduler):
         if group_by is None:
             tell(run(plan(images, grid, strict=strict, **chosen), wish, strict=strict), wish)
+            show(wish)
         else:
             plans = plan(images, grid, strict=strict, group_by=group_by, **chosen)
             run_bands(plans, wish, strict=strict, cube=cube)
@@ -185,7 +186,7 @@ def demo(out: Path, size: float, seed: int, nebula: float) -> None:
     wish = Wish(out / "mosaic.fits", png=out / "mosaic.png")
     wish.check()
     click.echo(run(plan(images, strict=True), wish, strict=True).summary)
-    picture(wish.output, out / "mosaic.png")
+    picture(wish)
     verdict = judge(out / "mosaic.fits", truth)
     (out / "verdict.json").write_text(verdict.to_json())
     click.echo(verdict)

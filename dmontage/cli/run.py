@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from dmontage.pipeline import Mosaic
     from dmontage.planner import BandPlans, MosaicPlan
 
-__all__ = ["Wish", "picture", "run", "run_bands", "tell"]
+__all__ = ["Wish", "picture", "run", "run_bands", "show", "tell"]
 
 
 @dataclass(frozen=True)
@@ -106,6 +106,15 @@ def run_bands(plans: BandPlans, wish: Wish, *, strict: bool, cube: bool) -> None
         click.echo(f"skipped     {text}")
     if cube:
         click.echo(f"wrote       {wish.output}")
+    show(*wishes.values())
+
+
+def show(*wishes: Wish) -> None:
+    """Make the pictures that are wished, and say so."""
+    for wish in wishes:
+        if wish.png is not None:
+            picture(wish)
+            click.echo(f"wrote       {wish.png}")
 
 
 def _check(each: Sequence[tuple[MosaicPlan, Wish]], more: Sequence[Path] = ()) -> None:
@@ -152,21 +161,19 @@ def _run(plan: MosaicPlan, wish: Wish, *, strict: bool, then: Callable[[Mosaic],
 
 
 def tell(made: Mosaic, wish: Wish) -> None:
-    """Say what was done and written, and make the picture."""
+    """Say what was done and written, but for the picture."""
     from dmontage.planner import some
 
     click.echo(made.summary)
     products, beside = ([str(path) for path in paths] for paths in (wish.products(made.plan), wish.beside()))
     written = ", ".join(products) if wish.tiles is None else some(products)
     click.echo("wrote       " + ", ".join([written, *beside]))
-    if wish.png is not None:
-        picture(wish.output, wish.png)
-        click.echo(f"wrote       {wish.png}")
 
 
-def picture(mosaic: Path, png: Path) -> None:
-    """A mosaic's picture; after the summary, since one without pixels has none."""
+def picture(wish: Wish) -> None:
+    """Make the picture that is wished, if any; last of all, since a mosaic without pixels has none."""
     from dmontage.fits_files import pixels
     from dmontage.view.picture import write_png
 
-    write_png(png, pixels(mosaic))
+    if wish.png is not None:
+        write_png(wish.png, pixels(wish.output))

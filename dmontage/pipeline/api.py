@@ -301,10 +301,14 @@ def mosaics(
     """
     decided = plan(images, grid, group_by=group_by, strict=strict, background=background, combine=combine, **options)
     each = {
-        name: Mosaic(own, store and band_path(Path(store), name), strict=strict, progress=progress)
-        for name, own in decided.items()
+        name: Mosaic(own, _store_of(store, name), strict=strict, progress=progress) for name, own in decided.items()
     }
     return Bands(decided, each)
+
+
+def _store_of(store: str | Path | None, band: str) -> str | Path | None:
+    """The store of a band; what is no folder stays as it is, to be refused."""
+    return store if store is None or "://" in str(store) else band_path(Path(store), band)
 
 
 def coadd(
