@@ -71,8 +71,9 @@ class ImageNumbers:
         if isinstance(source, Mapping):
             return cls(option, option, source)
         if not (isinstance(source, str) and source.strip()):
+            entries = "words" if option == "group_by" else "numbers"
             raise InputError(
-                f"{option} {source!r} is neither a header keyword ('{_KINDS[option].example}'), nor a mapping by file "
+                f"{option} {source!r} is neither a header keyword ('{_KINDS[option].example}'), nor {entries} by file "
                 "name, nor a column of a table ('FILE:COLUMN')"
             )
         return cls(option, source, _from_table(option, source) if ":" in source else None)
