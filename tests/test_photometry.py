@@ -314,7 +314,7 @@ def test_a_store_is_that_of_its_scales(tmp_path: Path, scaled: Scaled) -> None:
         {"zero_point": "MAGZP", "zero_point_out": 20.8}, {"flux_scale": "FLXSCALE", "zero_point": "MAGZP"},
         {"zero_point": scaled.numbers | {"image02.fits": 21.8}, "zero_point_out": 20.7},
     ]  # fmt: skip
-    assert [run(**other) for other in others] == [0, 1, 5], "one image is of scale 1 either way, and one alone is another"
+    assert [run(**other) for other in others] == [0, 1, 5], "one image is of scale 1 either way"
     assert [run(**other) for other in others] == [6, 6, 6], "the rows of each are kept"
 
 
