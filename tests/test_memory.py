@@ -16,7 +16,7 @@ from surveys import field_grid, image_header, make_survey
 
 import dmontage as dm
 from dmontage.errors import InputError
-from dmontage.planner.memory import CHUNKS, _cgroup_limits, decide_memory
+from dmontage.planner.memory import CHUNKS, _cgroup_limits, chunk_shape, decide_memory
 
 _RUN = """
 import json, resource, sys
@@ -83,6 +83,16 @@ def test_a_deep_stack(tmp_path: Path, combine: str, n: int, side: int) -> None:
         assert fits.getheader(tmp_path / "free.fits")["DATAHASH"] == fits.getheader(tmp_path / "m.fits")["DATAHASH"]
 
 
+def test_chunks_are_as_wide_as_they_may_be() -> None:
+    """Of about as many pixels, on the lattice of the digests' blocks; one column of them where that is possible."""
+    assert chunk_shape(1024, (4716, 4209)) == (192, 4224)
+    for side in CHUNKS:
+        for shape in ((50, 30), (300, 300), (5000, 4209), (12000, 12000), (100_000, 100_000)):
+            ny, nx = chunk_shape(side, shape)
+            assert ny % 64 == nx % 64 == 0 and 0.3 * side**2 <= ny * nx <= 1.1 * side**2
+            assert nx - 64 < shape[1] or nx == 64
+
+
 def test_what_is_given_up_first() -> None:
     """The size of chunks, then tasks at once; what is left keeps rows; and both numbers where nothing helps."""
 
@@ -109,7 +119,7 @@ def test_the_plan_promises(tmp_path: Path) -> None:
         with pytest.raises(InputError, match="memory_limit"):
             dm.plan(survey.folder, survey.grid, memory_limit=wrong)
     plan = dm.plan(survey.folder, survey.grid, memory_limit=1e9, workers=3)
-    assert plan.memory.limit == 10**9 and plan.memory.workers == 3 and plan.chunk in CHUNKS
+    assert plan.memory.limit == 10**9 and plan.memory.workers == 3 and plan.memory.chunk in CHUNKS
     assert "memory      3 tasks at once of up to " in str(plan) and "limit 1 GB" in str(plan)
     assert replace(plan, memory_limit=None).memory.limit > 10**8
 

@@ -124,7 +124,8 @@ def product(store: Store, layout: Layout, chunk: Chunk, how: How, rows: Rows | N
     rows, window = rows or store.projected, chunk.window
     parts: Iterable[Part] = parts_of(rows, layout, chunk)
     bands = [window]
-    if len(chunk.rows) <= HELD or how.combine in STACKED:
+    depth = sum((layout.windows[row] & window).size for row in chunk.rows) / max(window.size, 1)
+    if depth <= HELD or how.combine in STACKED:
         parts, bands = list(parts), list(window.bands(BAND))
     plain = not chunk.factors and rows.names == ("flux", "area")
     run = store.attributes

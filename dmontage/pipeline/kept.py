@@ -152,17 +152,17 @@ def _made_chunks(store: Store) -> tuple[list[Chunk], How]:
     """Chunks that were made of the mosaic last asked for."""
     current = store.current
     how = How(**current["how"])
-    side = store.product.about.get("chunk")
-    if side is None:
+    cut = store.product.about.get("chunk")
+    if cut is None:
         return [], how
     windows, reached = store.rows.windows(), defaultdict(list)
     factors: dict[int, float] = dict(zip(current["rows"], current["factors"], strict=False))
     grid = _grid(store)
     for row in current["rows"]:
-        for index, _ in (windows[row] & grid.window).blocks((side, side)):
+        for index, _ in (windows[row] & grid.window).blocks(tuple(cut)):
             reached[index].append(row)
     chunks = []
-    for index, window in grid.window.blocks((side, side)):
+    for index, window in grid.window.blocks(tuple(cut)):
         rows = tuple(row for row in reached[index] if store.projected.is_marked(row))
         if store.product.is_marked(window):
             chunks.append(Chunk(window, rows, tuple(factors[row] for row in rows) if factors else ()))

@@ -17,11 +17,14 @@ from dmontage.planner.text import human
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["CHUNKS", "Memory", "decide_memory", "default_limit", "processors"]
+__all__ = ["CHUNKS", "Memory", "chunk_shape", "decide_memory", "default_limit", "processors"]
 
 CHUNKS = (1024, 512, 256, 128, 64)
 """Sides of a mosaic chunk in pixels, the best first: 4 MB of float32, where the codec is fastest. All multiples of the
 block of a product's digest."""
+
+_UNIT = 64
+"""Pixels; the block of a product's digest."""
 
 _BASE = 320_000_000
 """Bytes of a process that holds no image: measured 261 MB, with all of numba, astropy, scipy and dask in it."""
@@ -49,7 +52,7 @@ class Memory(NamedTuple):
     cache: int
     """Projected rows that stay in memory."""
     chunk: int
-    """Side of the mosaic's chunks in pixels."""
+    """Side of a square of as many pixels as a chunk of the mosaic has, about."""
 
     def __str__(self) -> str:
         kept = f"; up to {human(self.cache)} of projected images stay in memory" if self.cache else ""
@@ -90,6 +93,23 @@ def decide_memory(
         f"the run needs {human(least)} at least ({human(base)} for the process, the rest for one task at a time), the "
         f"memory limit is {human(limit)}; raise it (memory_limit, --memory-limit), or use smaller images"
     )
+
+
+def chunk_shape(side: int, shape: tuple[int, int]) -> tuple[int, int]:
+    """Chunks (ny, nx) of a mosaic of ``shape`` with about ``side``² pixels, on the lattice of 64 pixels.
+
+    As wide as they may be: FITS is written row by row, and in chunks of 1024 columns a write has 4 kB only, of which
+    threads do no more than one at a time.
+    """
+    unit = min(_UNIT, side)
+    widest = max(min(8 * side, side**2 // unit), side)
+    columns = -(-shape[1] // widest)
+    width = _rounded_up(-(-shape[1] // columns), unit)
+    return max(side**2 // width // unit, 1) * unit, width
+
+
+def _rounded_up(n: int, unit: int) -> int:
+    return -(-n // unit) * unit
 
 
 def default_limit() -> int:

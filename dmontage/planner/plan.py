@@ -20,7 +20,7 @@ from dmontage.model import FWHM, Companions, Drop, ImageRef, Matching, OverlapPa
 from dmontage.noise import correlation_factor
 from dmontage.planner.combining import STACKED
 from dmontage.planner.estimate import REFERENCE
-from dmontage.planner.memory import Memory, decide_memory, processors
+from dmontage.planner.memory import Memory, chunk_shape, decide_memory, processors
 from dmontage.planner.rows import row_digest
 from dmontage.planner.task_memory import bytes_task
 from dmontage.planner.text import plan_text
@@ -92,18 +92,21 @@ class MosaicPlan:
         return decide_memory(self.memory_limit, workers, len(self.rows), sums, partial(bytes_task, self))
 
     @property
-    def chunk(self) -> int:
-        """Side of the mosaic's chunks in pixels."""
-        return self.memory.chunk
+    def chunk(self) -> tuple[int, int]:
+        """Shape of the mosaic's chunks."""
+        return self.chunk_of(self.memory.chunk)
+
+    def chunk_of(self, side: int) -> tuple[int, int]:
+        """Shape of chunks of about ``side``² pixels: squares where all values of a pixel are held, else wide."""
+        return (side, side) if self.stacked else chunk_shape(side, self.grid.shape)
 
     @cached_property
     def chunks(self) -> tuple[tuple[Window, tuple[int, ...]], ...]:
         """The mosaic's chunks in row order, each with the rows that reach it."""
         return self.chunks_of(self.chunk)
 
-    def chunks_of(self, side: int) -> tuple[tuple[Window, tuple[int, ...]], ...]:
-        """The same for chunks of some side."""
-        cut = (side, side)
+    def chunks_of(self, cut: tuple[int, int]) -> tuple[tuple[Window, tuple[int, ...]], ...]:
+        """The same for chunks of some shape."""
         rows: dict[tuple[int, int], list[int]] = defaultdict(list)
         for i, row in enumerate(self.rows):
             for index, _ in (row.window & self.grid.window).blocks(cut):

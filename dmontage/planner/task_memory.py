@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -13,7 +14,8 @@ BAND = 64
 """Rows of a chunk that are combined at once in double precision."""
 
 HELD = 16
-"""Images of a chunk that are held together, so that it can be combined in bands; more are added one by one."""
+"""Depth of a chunk up to which its images are held together, so that it can be combined in bands; more are added one by
+one."""
 
 _LISTED = 2**19
 """Input pixels whose overlaps are listed at once, about."""
@@ -53,11 +55,14 @@ def _bytes_pair(plan: MosaicPlan) -> int:
 
 def _bytes_chunk(plan: MosaicPlan, side: int) -> int:
     """Making a chunk: a decoded row beside its file's bytes, the images that are held, the sums, and the stack."""
-    largest, n_sums = max(row.window.size for row in plan.rows), len(plan.sums)
-    depth = max(len(rows) for _, rows in plan.chunks_of(side))
-    n = 8 * n_sums * largest + 8 * side**2 * (8 + len(plan.layers))
-    if plan.stacked or depth <= HELD:
-        n += 4 * n_sums * depth * side**2
+    largest, n_sums, shape = max(row.window.size for row in plan.rows), len(plan.sums), plan.chunk_of(side)
+    size = math.prod(shape)
+    n = 8 * n_sums * largest + 8 * size * (8 + len(plan.layers))
+    chunks = plan.chunks_of(shape)
+    held = max(sum((plan.rows[row].window & window).size for row in rows) for window, rows in chunks)
     if plan.stacked:
-        n += 8 * (2 + plan.has_weight + (plan.combine == "clip")) * depth * min(BAND, side) * side
+        depth = max(len(rows) for _, rows in chunks)
+        n += 8 * (2 + plan.has_weight + (plan.combine == "clip")) * depth * min(BAND, shape[0]) * shape[1]
+    if plan.stacked or held <= HELD * size:
+        n += 4 * n_sums * held
     return n

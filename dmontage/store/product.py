@@ -58,15 +58,17 @@ class Product:
         """What was noted with it."""
         return dict(json.loads(self._files.get(f"{_PLACE}/zarr.json") or b"{}").get("attributes", {}))
 
-    def lay_out(self, layers: Sequence[str], shape: tuple[int, int], chunk: int, about: dict[str, Any]) -> None:
+    def lay_out(
+        self, layers: Sequence[str], shape: tuple[int, int], chunk: tuple[int, int], about: dict[str, Any]
+    ) -> None:
         """Make room for a product; what is there is kept if it is the same layers and chunks."""
-        about = {"layers": list(layers), "chunk": chunk, **about}
+        about = {"layers": list(layers), "chunk": list(chunk), **about}
         old = self.about
         if any(old.get(name) != about[name] for name in ("layers", "chunk")):
             shutil.rmtree(Path(self._files.root, _PLACE), ignore_errors=True)
-            n_y, n_x = (-(-side // chunk) for side in shape)
+            n_y, n_x = (-(-side // cut) for side, cut in zip(shape, chunk, strict=True))
             for name in layers:
-                Array.create(self._files, f"{_PLACE}/{name}", shape, (chunk, chunk), np.float32, np.nan)
+                Array.create(self._files, f"{_PLACE}/{name}", shape, chunk, np.float32, np.nan)
             Array.create(self._files, f"{_PLACE}/mark", (n_y, n_x, _BYTES), (1, 1, _BYTES), np.uint8)
         if old != about:
             try:
@@ -106,8 +108,8 @@ class Product:
         self._arrays["mark"].write((*index, 0), mark[None, None])
 
     def _index(self, window: Window) -> tuple[int, int]:
-        chunk = self._arrays[self.layers[0]].chunks[0]
-        return window.y0 // chunk, window.x0 // chunk
+        cy, cx = self._arrays[self.layers[0]].chunks
+        return window.y0 // cy, window.x0 // cx
 
     def read(self, name: str, window: Window) -> NDArray[np.float32]:
         """A window of one of the layers.
