@@ -525,3 +525,26 @@ def test_no_product_takes_the_place_of_another_file(
     given = [str(image) if option == "IMAGE" else option for option in options]
     assert message in call("mosaic", survey.folder, "-o", "m.fits", *given, code=1).output
     assert names(tmp_path) == [] and image.read_bytes() == before
+
+
+def test_a_run_goes_on_with_more_images_on_its_grid(tmp_path: Path, survey: Survey) -> None:
+    """What is refused by its grid says how to keep it; status and verify tell what became of it."""
+    some = tmp_path / "some"
+    some.mkdir()
+    for path in survey.paths[:4]:
+        shutil.copy2(path, some)
+    out, store = tmp_path / "m.fits", tmp_path / "run.zarr"
+    call("mosaic", some, "-o", out, "--workdir", store)
+    shutil.copy2(survey.paths[5], some)
+    refused = call("mosaic", some, "-o", out, "--workdir", store, code=1).stderr
+    assert "holds another run: another grid" in refused and f"keep its grid (--header {store})" in refused
+    assert "(4 from the store)" in call("mosaic", some, "-o", out, "--workdir", store, "--header", store).output
+    told = call("status", store).output
+    assert "project     5 of 5 rows" in told and "background  plane, solved" in told
+    assert "all as it should be" in call("verify", store).output
+    assert "all as it should be" in call("verify", out).output
+    data = bytearray(out.read_bytes())
+    data[-3000] ^= 1
+    out.write_bytes(data)
+    assert "is not what its images give" in call("verify", out, code=1).stderr
+    assert "is no dmontage run" in call("status", some, code=1).stderr

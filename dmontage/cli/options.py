@@ -35,7 +35,8 @@ strict = click.option(
     "--strict", is_flag=True, help="Stop at the first file that cannot be used, instead of skipping it."
 )
 grid = options(
-    click.option("--header", type=click.Path(path_type=Path), help="Template (.hdr) of the output grid."),
+    click.option("--header", type=click.Path(path_type=Path),
+                 help="Template (.hdr) of the output grid, or a --workdir that has it."),
     click.option("--center", help="'05h35m -5d23m', or degrees in the grid's frame: '83.8 -5.4'."),
     click.option("--size", help="'1 deg', or width and height: '1 deg, 30 arcmin'."),
     click.option("--scale", help="Side of a pixel: '1 arcsec'.  [default: that of the finest image]"),
@@ -197,6 +198,10 @@ def make_grid(
             raise InputError(
                 "--header gives the whole grid: leave out --center, --size, --scale, --projection, --frame, --rotation"
             )
+        if header.is_dir():
+            from dmontage.pipeline.kept import grid_of
+
+            return grid_of(header)
         return Grid.from_header(header)
     projection, rotation = projection or "TAN", rotation or "0 deg"
     if center is None and size is None:

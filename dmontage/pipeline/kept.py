@@ -25,7 +25,7 @@ from dmontage.store import Store
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["Status", "Verified", "status", "verify"]
+__all__ = ["Status", "Verified", "grid_of", "status", "verify"]
 
 
 @dataclass(frozen=True)
@@ -167,6 +167,11 @@ def _made_chunks(store: Store) -> tuple[list[Chunk], How]:
         if store.product.is_marked(window):
             chunks.append(Chunk(window, rows, tuple(factors[row] for row in rows) if factors else ()))
     return chunks, how
+
+
+def grid_of(path: str | Path) -> Grid:
+    """The grid of a run: for another one that is to take up its images; InputError if there is no run."""
+    return _grid(Store.open(path))
 
 
 def _grid(store: Store) -> Grid:

@@ -92,7 +92,7 @@ class Store:
         if store.attributes["digest"] != attributes["digest"]:
             raise InputError(
                 f"{path} holds another run: {_difference(store.attributes, attributes)}; choose another --workdir, "
-                "or remove it"
+                f"remove it, or keep its grid (--header {path})"
             )
         with store.locked():
             store._files.sweep()
