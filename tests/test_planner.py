@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from dataclasses import replace
 from itertools import combinations, pairwise
@@ -123,6 +124,9 @@ def test_a_plan_opens_no_file(tmp_path: Path, survey: Survey) -> None:
     assert lines["mosaic"] == "320 x 320 pixels of 2 arcsec, TAN (icrs)"
     assert lines["images"] == "6 used, 0.0 Mpix; 0 skipped"
     assert lines["projection"].startswith("6 on the plane, 0 on the sphere; error at most ")
+    assert re.fullmatch(
+        r"6 windows of \d+ x \d+ pixels \(median\); up to 6 reach a chunk of 320 x 320", lines["footprints"]
+    )
     assert lines["overlaps"].startswith(f"{len(plan.pairs)} pairs at most; mean depth 0.")
     assert lines["tasks"] == "1 project, 1 fit, 1 coadd; an image is read 1 times for the coadd"
     assert lines["memory"].startswith(f"{plan.memory.workers} tasks at once of up to ")

@@ -30,6 +30,7 @@ def plan_text(plan: MosaicPlan) -> str:
         f"images      {plan.n_images} used, {mpix:.1f} Mpix; {len(plan.skipped)} skipped",
         f"projection  {len(plan.rows) - n_sky} on the plane, {n_sky} on the sphere; "
         f"error at most {plan.error_bound:.1e} px",
+        _footprints_line(plan),
         f"overlaps    {len(plan.pairs)} pairs at most; mean depth {depth:.2f}{beyond}",
         f"background  {plan.background};  combine {_combine(plan)}, weights {plan.weights}",
         *_matching_lines(plan),
@@ -69,6 +70,18 @@ def _pixels_line(plan: MosaicPlan) -> list[str]:
     if plan.factors:
         said.append(f"images weigh {min(plan.factors):.4g} to {max(plan.factors):.4g}")
     return [f"pixels      {';  '.join(said)}"] if said else []
+
+
+def _footprints_line(plan: MosaicPlan) -> str:
+    """The windows that images cover on the grid."""
+    sides = np.array([row.window.shape for row in plan.rows])
+    ny, nx = np.median(sides, axis=0).astype(int)
+    deepest = max(len(rows) for _, rows in plan.chunks)
+    cy, cx = plan.chunk
+    return (
+        f"footprints  {len(sides)} windows of {nx} x {ny} pixels (median); up to {deepest} reach a chunk of "
+        f"{min(cx, plan.grid.shape[1])} x {min(cy, plan.grid.shape[0])}"
+    )
 
 
 def _time_line(plan: MosaicPlan) -> str:
