@@ -73,11 +73,12 @@ class Files:
         Path(self.root, key).unlink(missing_ok=True)
 
     def keys(self, folder: str, start: str) -> Iterator[str]:
-        """Names below a folder that begin so, in no order."""
+        """Names of keys in a folder that begin so, in no order."""
         place = Path(self.root, folder)
         if place.is_dir():
             with os.scandir(place) as entries:
-                yield from (entry.name for entry in entries if entry.name.startswith(start))
+                names = (entry.name for entry in entries)
+                yield from (name for name in names if name.startswith(start) and not name.endswith(_PARTIAL))
 
     def sweep(self) -> None:
         """Take away what killed processes left half-written."""
