@@ -17,9 +17,10 @@ coadd run anew.
 
 from typing import TYPE_CHECKING, Any
 
-from dmontage.pipeline.api import coadd, mosaic, mosaics, plan
+from dmontage.pipeline.api import coadd, mosaic, mosaics
 from dmontage.pipeline.bands import Bands
 from dmontage.pipeline.kept import Status, Verified, status, verify
+from dmontage.pipeline.planning import plan
 from dmontage.pipeline.products import product_paths
 from dmontage.pipeline.sources import Sources
 from dmontage.pipeline.summary import Summary

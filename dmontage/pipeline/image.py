@@ -14,7 +14,7 @@ from dmontage.graph.project import Job
 from dmontage.grid import Grid
 from dmontage.mapping import TOL, fit_mapping
 from dmontage.model import ImageRef
-from dmontage.pipeline.api import drop_of
+from dmontage.pipeline.planning import drop_of
 from dmontage.planner import METHODS, UNITS, check_words, kernel_for, positive
 from dmontage.quality import Quality
 
