@@ -19,13 +19,14 @@ from typing import TYPE_CHECKING, Any
 
 from dmontage.pipeline.api import coadd, mosaic, mosaics
 from dmontage.pipeline.bands import Bands
+from dmontage.pipeline.cutout import Cutout, Pixels
 from dmontage.pipeline.kept import Status, Verified, status, verify
 from dmontage.pipeline.planning import plan
 from dmontage.pipeline.products import product_paths
 from dmontage.pipeline.sources import Sources
 from dmontage.pipeline.summary import Summary
 from dmontage.pipeline.uncertainty import ErrorMap
-from dmontage.pipeline.value import Cutout, Mosaic, Pixels
+from dmontage.pipeline.value import Mosaic
 
 if TYPE_CHECKING:
     from dmontage.pipeline.image import project

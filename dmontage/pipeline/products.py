@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import math
 from collections import defaultdict
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from astropy.units import Unit
 
-from dmontage._version import __version__
 from dmontage.errors import InputError
 from dmontage.fits_files import FitsWriter, check_writable, source_table
+from dmontage.pipeline.cards import layer_cards, provenance, tile_cards
 from dmontage.pipeline.tiles import tiles_of
 
 if TYPE_CHECKING:
@@ -31,16 +29,6 @@ __all__ = ["Products", "check_apart", "check_products", "product_paths", "with_e
 
 _BAND = 64
 """Rows that are written at once; a multiple of the block of the files' digests."""
-
-_OWN = {
-    "SIMPLE", "BITPIX", "EXTEND", "BUNIT", "MAGZP", "CONTENT", "NOISECOR", "CREATOR", "NIMAGES", "NSKIPPED", "BACKGRND",
-    "COMBINE", "CLIPLOW", "CLIPHIGH", "WEIGHTS", "PIXUNIT", "PROJECT", "DROPKERN", "PIXFRAC", "PROJTOL", "PROJERR",
-    "TILEROW", "TILECOL", "DATAHASH",
-}  # fmt: skip
-"""Keywords of a product beside those of its grid."""
-
-_ROOM = 60
-"""Characters of a card's keyword and value."""
 
 
 def with_ending(path: Path, ending: str) -> Path:
@@ -82,7 +70,7 @@ class _Layer:
         self, paths: Sequence[Path], plan: MosaicPlan, tiles: Sequence[Tile], cards: Sequence[Any], **options: Any
     ) -> None:
         self._tiles = [
-            (tile.window, FitsWriter(path, plan.grid.subgrid(tile.window), [*cards, *_tile_cards(tile)], **options))
+            (tile.window, FitsWriter(path, plan.grid.subgrid(tile.window), [*cards, *tile_cards(tile)], **options))
             for path, tile in zip(paths, tiles, strict=True)
         ]
         self._side = max(tiles[0].window.shape)
@@ -119,7 +107,7 @@ class Products:
         self._plan = plan
         paths = [product_paths(path, plan, (tile,)) for tile in tiles]
         # Sources have a pass of their own.
-        made = zip(zip(*paths, strict=True), _cards(plan, summary), strict=False)
+        made = zip(zip(*paths, strict=True), layer_cards(plan, summary), strict=False)
         self._writers = [_Layer(mine, plan, tiles, cards) for mine, cards in made]
         self._stack = ExitStack()
         self.any_covered = False
@@ -168,92 +156,9 @@ def write_sources(
 
     ``chunks`` gives windows and their numbers.
     """
-    cards = [("CONTENT", "sources", "number of the set of images, see SOURCES"), *_provenance(plan, summary)]
+    cards = [("CONTENT", "sources", "number of the set of images, see SOURCES"), *provenance(plan, summary)]
     table = source_table(sets, [image.name for image in plan.images])
     paths = [product_paths(path, plan, (tile,))[-1] for tile in tiles]
     with _Layer(paths, plan, tiles, cards, whole_numbers=True, tables=[table]) as writer:
         for window, numbers in chunks:
             writer.write(window, numbers)
-
-
-def _tile_cards(tile: Tile) -> list[tuple[str, Any, str]]:
-    if tile.place is None:
-        return []
-    row, column = tile.place
-    return [("TILEROW", row, "row of this tile of the mosaic, from 0"), ("TILECOL", column, "and column")]
-
-
-def _cards(plan: MosaicPlan, summary: Summary) -> list[list[tuple[str, Any, str]]]:
-    """Cards of each product: its unit, and how it was made."""
-    made = _provenance(plan, summary)
-    counts = plan.combine == "count"
-    unit = "" if counts else plan.bunit
-    zero_point = [("MAGZP", plan.zero_point, "[mag] zero point of the mosaic")]
-    zero_point *= plan.zero_point is not None and not counts
-    correlation = float(f"{plan.noise_correlation:.4g}")
-    own = {
-        "mean": [*_bunit(unit, ""), *zero_point],
-        "area": _bunit("sr", "covered solid angle, summed over images"),
-        "variance": [
-            *_bunit(_squared(unit), "variance of the mosaic"),
-            ("CONTENT", "variance", "of each value"),
-            ("NOISECOR", correlation, "noise of wide means over single pixels'"),
-            *zero_point,
-        ],
-        "depth": [("CONTENT", "depth", "number of images in each value")],
-        "rejected": [("CONTENT", "rejected", "number of images that were clipped")],
-    }
-    return [[*own[name], *made] for name in plan.layers]
-
-
-def _bunit(unit: str, comment: str) -> list[tuple[str, Any, str]]:
-    return [("BUNIT", unit, comment)] if unit else []
-
-
-def _squared(unit: str) -> str:
-    """The unit of a variance, as FITS writes it where it is a known one."""
-    if not unit:
-        return ""
-    try:
-        return str((Unit(unit) ** 2).to_string("fits"))
-    except (ValueError, TypeError):
-        return f"({unit})**2"
-
-
-def _clip_cards(plan: MosaicPlan) -> list[tuple[str, Any, str]]:
-    """Limits of a clipped mean; FITS has no number for an infinite one."""
-    sides = zip(("CLIPLOW", "CLIPHIGH"), plan.clip or (), ("below", "above"), strict=False)
-    return [(key, k, f"[sigma] limit {side} which values are rejected") for key, k, side in sides if math.isfinite(k)]
-
-
-def _band_cards(plan: MosaicPlan) -> list[tuple[str, Any, str]]:
-    """The band, by the keyword that told it; by BAND if a table did, or the keyword is too long or of another sense."""
-    if plan.band is None:
-        return []
-    keyword, name = plan.band
-    keyword = keyword.strip().upper()
-    if not keyword or keyword in _OWN or keyword in plan.grid.to_header() or len(keyword) + len(name) > _ROOM:
-        keyword = "BAND"
-    if len(keyword) > 8 or " " in keyword:
-        return [(f"HIERARCH {keyword}", name, "")]
-    return [(keyword, name, "band of this mosaic")]
-
-
-def _provenance(plan: MosaicPlan, summary: Summary) -> list[tuple[str, Any, str]]:
-    """Cards that tell how a mosaic was made; no dates, so that the same run gives the same file."""
-    return [
-        *_band_cards(plan),
-        ("CREATOR", f"dmontage {__version__}", "software that made this mosaic"),
-        ("NIMAGES", summary.images, "images in the mosaic"),
-        ("NSKIPPED", len(summary.skipped), "inputs that were left out"),
-        ("BACKGRND", plan.background, "background model"),
-        ("COMBINE", plan.combine, "how images were combined"),
-        *_clip_cards(plan),
-        ("WEIGHTS", plan.weights, "weights of the images"),
-        ("PIXUNIT", plan.unit, "what a pixel holds"),
-        ("PROJECT", plan.method, "projection kernel"),
-        ("DROPKERN", plan.drop.kernel, "how a pixel is laid on the output"),
-        ("PIXFRAC", plan.drop.pixfrac, "side of a drop in pixels of the image"),
-        ("PROJTOL", plan.tol, "[pix] tolerance of the projection"),
-        ("PROJERR", float(f"{plan.error_bound:.3g}"), "[pix] stated bound of its error"),
-    ]
