@@ -6,9 +6,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from dmontage.graph.clip_limits import clip_limits
+from dmontage.graph.stacked import NO_PLANES, Stack
 from dmontage.kernels import stack
-from dmontage.kernels.clip import reject
 from dmontage.planner.combining import STACKED, TAKES_ALL
 from dmontage.planner.task_memory import BAND
 
@@ -25,11 +24,6 @@ MEDIAN_AREA = 0.5
 """A contributor to a median, or to any other combine but the sums, covers more than this part of its nominal area."""
 
 _TAKEN = {"first": stack.FIRST, "min": stack.MIN, "max": stack.MAX}
-
-_ROUNDING = 2.0**-21
-"""Of a value before its plane is taken off: four times what the rounding of flux and weight to float32 may do to it."""
-
-_NO_PLANES = np.zeros((0, 0, 0), np.float32)
 
 
 class Part(NamedTuple):
@@ -125,7 +119,7 @@ def contributors(
     """Which parts have a share in which pixels: number of the part, a window of the mosaic, and its pixels in there."""
     if combine == "clip":
         for band in window.bands(BAND):
-            stacked = _Stack.of(band, parts, combine, weighted=False)
+            stacked = Stack.of(band, parts, combine, weighted=False)
             stacked.clip(clip)
             for number, values in zip(stacked.numbers, stacked.values, strict=True):
                 yield number, band, ~np.isnan(values)
@@ -203,62 +197,15 @@ def _of_stacks(
     for band in window.bands(BAND):
         at = band.relative_to(window).slices
         value, area = found["mean"][at], found["area"][at]
-        stacked = _Stack.of(band, parts, combine, weighted=weighted)
+        stacked = Stack.of(band, parts, combine, weighted=weighted)
         if combine == "median":
             stack.median(stacked.values, stacked.areas, stacked.shares, weighted, value, area)
         else:
             found["rejected"][at] = stacked.clip(clip)
             spread = found["variance"][at] if variance else np.zeros((0, 0))
             stack.mean(
-                stacked.values, stacked.areas, stacked.shares, stacked.variances if variance else _NO_PLANES, weighted,
+                stacked.values, stacked.areas, stacked.shares, stacked.variances if variance else NO_PLANES, weighted,
                 value, area, spread,
             )  # fmt: skip
         found["depth"][at] = np.count_nonzero(~np.isnan(stacked.values), axis=0)
     return found
-
-
-class _Stack(NamedTuple):
-    """All values of a band, (n, ny, nx) each; NaN where a part does not contribute."""
-
-    numbers: list[int]
-    """Of the parts."""
-    values: NDArray[np.float64]
-    areas: NDArray[np.float64]
-    shares: NDArray[np.float64]
-    """Their weights in a weighted mean or median."""
-    rounding: NDArray[np.float32]
-    """What values may be off by rounding; (0, 0, 0) but for a clipped mean, and so are the variances."""
-    variances: NDArray[np.float32]
-
-    @classmethod
-    def of(cls, band: Window, parts: Sequence[Part], combine: str, *, weighted: bool) -> _Stack:
-        """What some parts have in a band."""
-        inside = [(k, part, part.window & band) for k, part in enumerate(parts) if part.window & band]
-        shape = (len(inside), *band.shape)
-        own = weighted and any(part.weight is not None or part.factor != 1.0 for _, part, _ in inside)
-        clipped = combine == "clip"
-        known = clipped and any(part.variance is not None for _, part, _ in inside)
-        values, areas = np.full(shape, np.nan), np.zeros(shape)
-        shares = np.zeros(shape) if own else areas
-        rounding = np.zeros(shape, np.float32) if clipped else _NO_PLANES
-        variances = np.zeros(shape, np.float32) if known else _NO_PLANES
-        for k, (_, part, w) in enumerate(inside):
-            mine, here = w.relative_to(part.window).slices, w.relative_to(band).slices
-            flux, divisor, covered = part.flux[mine], part.divisor[mine], part.area[mine]
-            stack.values(flux, divisor, covered, part.plane, w.y0, w.x0, part.least(combine), values[k][here])
-            areas[k][here] = covered
-            if own:
-                np.multiply(divisor, part.factor, out=shares[k][here], dtype=np.float64)
-            if clipped:
-                np.divide(np.abs(flux) * np.float32(_ROUNDING), divisor, out=rounding[k][here], where=divisor > 0.0)
-            if known and part.variance is not None:
-                variances[k][here] = part.variance[mine]
-        return cls([number for number, _, _ in inside], values, areas, shares, rounding, variances)
-
-    def clip(self, clip: tuple[float, float] | None) -> NDArray[np.int32]:
-        """Make NaN of what is rejected, in place, and count it."""
-        assert clip is not None
-        rejected = np.zeros(self.values.shape[1:], np.int32)
-        tables = clip_limits(len(self.values), clip, known=len(self.variances) > 0)
-        reject(self.values, self.rounding, self.variances, *tables, rejected)
-        return rejected

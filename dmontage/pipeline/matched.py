@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import cached_property
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -31,11 +32,18 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from dmontage.background import Solution
+
 __all__ = ["Matched"]
 
 
 class Matched(Stages):
     """A mosaic's stages, and what its corrections can be asked for."""
+
+    @cached_property
+    def _over(self) -> dict[tuple[bytes, bytes], tuple[Any, NDArray[np.float64]]]:
+        """What corrections do to the background over some cells of the mosaic, by the cells' edges."""
+        return {}
 
     def corrections(self) -> Any:
         """The corrections of all images, to be subtracted, as an astropy table: planes on the sky, with errors.
@@ -111,6 +119,16 @@ class Matched(Stages):
         with self._locked(), self.summary.timed("medians"):
             tasks = [([pairs[i] for i in batch], self.plan.corrected_by) for batch in self.plan.pair_batches]
             return tuple(chain.from_iterable(self._run("medians", medians_left, tasks)))
+
+    def _solved(self) -> Solution:
+        """The solution, found if need be; InputError where no background is matched."""
+        if not self.plan.is_matched:
+            raise InputError(f"background {self.plan.background!r} matches nothing here, so nothing is known of errors")
+        with self._locked():
+            self._solve()
+            self._rectify()
+        assert self.solution is not None
+        return self.solution
 
     def _background_over(self, cells: Cells) -> tuple[Any, NDArray[np.float64]]:
         """Mean corrections over cells as functions of the images' parameters, and their covered pixels; kept."""

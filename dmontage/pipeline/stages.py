@@ -75,8 +75,6 @@ class Stages:
         self._outcome = outcome({}, ())
         self._corrected = False
         self._match = Match(plan)
-        self._over: dict[tuple[bytes, bytes], tuple[Any, NDArray[np.float64]]] = {}
-        """What corrections do to the background over some cells of the mosaic, by the cells' edges."""
 
     @property
     def grid(self) -> Grid:
@@ -253,16 +251,6 @@ class Stages:
             summary.matching_warnings = (
                 f"the relaxation has not converged after {solution.steps} steps: the corrections still move",
             )
-
-    def _solved(self) -> Solution:
-        """The solution, found if need be; InputError where no background is matched."""
-        if not self.plan.is_matched:
-            raise InputError(f"background {self.plan.background!r} matches nothing here, so nothing is known of errors")
-        with self._locked():
-            self._solve()
-            self._rectify()
-        assert self.solution is not None
-        return self.solution
 
     def _chunk(self, window: Window, rows: Sequence[int], planes: NDArray[np.float64] | None = None) -> Chunk:
         """What a task needs to make a part of the product; ``planes`` (of the store's rows) go into its digest."""

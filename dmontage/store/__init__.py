@@ -21,7 +21,8 @@ whole.
 """
 
 from dmontage.store.arrays import DamagedError
+from dmontage.store.lock import InUseError
 from dmontage.store.projected import Mark
-from dmontage.store.run import FORMAT, InUseError, Store
+from dmontage.store.run import FORMAT, Store
 
 __all__ = ["FORMAT", "DamagedError", "InUseError", "Mark", "Store"]

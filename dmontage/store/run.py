@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
-import os
 import shutil
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,6 +14,7 @@ import zarr
 from dmontage.aside import name_aside
 from dmontage.errors import InputError
 from dmontage.store.files import Files
+from dmontage.store.lock import InUseError, locked
 from dmontage.store.product import Product
 from dmontage.store.projected import Projected
 from dmontage.store.rows import RowTable, merged, write_rows
@@ -25,16 +24,12 @@ from dmontage.window import Window
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-__all__ = ["FORMAT", "InUseError", "Store"]
+__all__ = ["FORMAT", "Store"]
 
 FORMAT = 5
 """Version of the layout."""
 
 _CURRENT = "current.json"
-
-
-class InUseError(InputError):
-    """Another driver holds a run's lock."""
 
 
 _open: WeakValueDictionary[str, Store] = WeakValueDictionary()
@@ -201,7 +196,7 @@ class Store:
         InUseError
             If another run holds it, or has removed the store.
         """
-        with _locked(Path(self.path)):
+        with locked(Path(self.path)):
             yield
 
     @staticmethod
@@ -219,7 +214,7 @@ class Store:
         version = _attributes_at(place)["dmontage_format"]
         if not (isinstance(version, int) and version <= FORMAT):
             raise InputError(f"{path} has store format {version}, this version knows {FORMAT}; remove it by hand")
-        with _locked(place):
+        with locked(place):
             # Aside first: killed half-way, it leaves no folder in the place that is neither a run nor free.
             aside = name_aside(place)
             place.rename(aside)
@@ -246,23 +241,3 @@ def _difference(old: dict[str, Any], new: dict[str, Any]) -> str:
     """In what two runs differ, for people."""
     names = [name for name in new if name not in ("digest",) and old.get(name) != new[name]]
     return "another " + ", ".join(names) if names else "other parameters"
-
-
-@contextmanager
-def _locked(place: Path) -> Iterator[None]:
-    """The lock of the run at a place."""
-    name = place / "driver.lock"
-    try:
-        file = name.open("w")
-    except FileNotFoundError as error:
-        raise InUseError(f"{place} was removed by another run; run again") from error
-    except OSError as error:
-        raise InputError(f"cannot write to the store {place}: {error.strerror}; choose another --workdir") from error
-    with file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise InUseError(f"{place} is in use by another run; wait for it, or choose another --workdir") from error
-        if not (name.exists() and os.path.samestat(os.fstat(file.fileno()), name.stat())):
-            raise InUseError(f"{place} was removed by another run; run again")
-        yield

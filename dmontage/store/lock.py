@@ -1,0 +1,48 @@
+"""Lock: one driver at a time writes to a run (level 3)."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from dmontage.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+__all__ = ["InUseError", "locked"]
+
+
+class InUseError(InputError):
+    """Another driver holds a run's lock."""
+
+
+@contextmanager
+def locked(place: Path) -> Iterator[None]:
+    """Hold the lock of the run at a place; the kernel frees it when this process ends.
+
+    Raises
+    ------
+    InUseError
+        If another run holds it, or has removed the store.
+    InputError
+        If nothing can be written there.
+    """
+    name = place / "driver.lock"
+    try:
+        file = name.open("w")
+    except FileNotFoundError as error:
+        raise InUseError(f"{place} was removed by another run; run again") from error
+    except OSError as error:
+        raise InputError(f"cannot write to the store {place}: {error.strerror}; choose another --workdir") from error
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise InUseError(f"{place} is in use by another run; wait for it, or choose another --workdir") from error
+        if not (name.exists() and os.path.samestat(os.fstat(file.fileno()), name.stat())):
+            raise InUseError(f"{place} was removed by another run; run again")
+        yield
