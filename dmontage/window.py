@@ -6,7 +6,8 @@ covers the plane from ``x0 - 0.5`` to ``x1 - 0.5``.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 __all__ = ["Window"]
@@ -95,3 +96,13 @@ class Window:
         for iy in range(self.y0 // by, (self.y1 - 1) // by + 1):
             for ix in range(self.x0 // bx, (self.x1 - 1) // bx + 1):
                 yield (iy, ix), self & Window(iy * by, (iy + 1) * by, ix * bx, (ix + 1) * bx)
+
+    def reached_blocks(
+        self, block: tuple[int, int], windows: Iterable[Window]
+    ) -> tuple[tuple[Window, tuple[int, ...]], ...]:
+        """The `blocks`, each with the numbers of the windows that reach it."""
+        reached: dict[tuple[int, int], list[int]] = defaultdict(list)
+        for number, window in enumerate(windows):
+            for index, _ in (window & self).blocks(block):
+                reached[index].append(number)
+        return tuple((window, tuple(reached[index])) for index, window in self.blocks(block))

@@ -239,7 +239,7 @@ def test_the_time_goes_by_what_is_to_be_done(images: Images, survey: Survey) -> 
     plan = make_plan(images, survey.grid, workers=1)
     stages = estimate(plan)
     assert list(stages) == ["scan", "project", "fit", "solve", "coadd", "write"] and min(stages.values()) > 0
-    twice = estimate(plan, 2 * REFERENCE)
+    twice = estimate(replace(plan, per_pixel=2 * REFERENCE))
     assert all(twice[name] == pytest.approx(2 * stages[name]) for name in stages if name != "write")
     pixels = sum(image.grid.window.size for image in plan.images)
     assert stages["project"] == pytest.approx(REFERENCE * pixels)

@@ -143,13 +143,13 @@ def test_tables_come_back(tmp_path: Path) -> None:
 
 def test_the_product_comes_back(tmp_path: Path) -> None:
     store = create(tmp_path / "run.zarr")
-    store.product.lay_out(("mean", "area"), WHOLE.shape, (64, 64), {})
+    store.product.lay_out(("mean", "area"), WHOLE.shape, (64, 64))
     with pytest.raises(DamagedError, match="has lost a chunk of the mosaic"):  # nothing was written yet
         store.product.read("area", WHOLE)
     for k, (_, chunk) in enumerate(WHOLE.blocks((64, 64))):
         assert not store.product.done(chunk, MARK)
         store.product.write(chunk, draw(chunk, k), MARK)
-    store.product.lay_out(("mean", "area"), WHOLE.shape, (64, 64), {})  # the same again: nothing is lost
+    store.product.lay_out(("mean", "area"), WHOLE.shape, (64, 64))  # the same again: nothing is lost
     for k, (_, chunk) in enumerate(WHOLE.blocks((64, 64))):
         assert store.product.done(chunk, MARK) and not store.product.done(chunk, "cd" * 32)
         np.testing.assert_array_equal(store.product.read("mean", chunk), draw(chunk, k)[0])
@@ -157,13 +157,13 @@ def test_the_product_comes_back(tmp_path: Path) -> None:
     across = Window(50, 90, 30, 119)
     whole = by_zarr(tmp_path / "run.zarr", "mosaic/area")
     np.testing.assert_array_equal(store.product.read("area", across), whole[across.slices])
-    store.product.lay_out(("mean", "area", "variance"), WHOLE.shape, (64, 64), {})
+    store.product.lay_out(("mean", "area", "variance"), WHOLE.shape, (64, 64))
     assert not any(store.product.done(chunk, MARK) for _, chunk in WHOLE.blocks((64, 64)))
 
 
 def test_a_damaged_chunk_of_the_product_is_made_again(tmp_path: Path) -> None:
     store = create(tmp_path / "run.zarr")
-    store.product.lay_out(("mean", "area"), WHOLE.shape, (64, 64), {})
+    store.product.lay_out(("mean", "area"), WHOLE.shape, (64, 64))
     (first, *_), chunks = zip(*WHOLE.blocks((64, 64)), strict=True)
     for chunk in chunks:
         store.product.write(chunk, draw(chunk), MARK)
@@ -189,7 +189,7 @@ def test_a_mark_says_what_a_row_was_made_from(tmp_path: Path) -> None:
 def test_the_mark_is_written_last(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A row or a chunk of which any write fails is not done, and leaves no half of a file."""
     store = create(tmp_path / "run.zarr")
-    store.product.lay_out(("mean", "area"), WHOLE.shape, (64, 64), {})
+    store.product.lay_out(("mean", "area"), WHOLE.shape, (64, 64))
     chunk, plain = Window(0, 64, 0, 64), Files._write
     for n in range(3):
         written: list[str] = []

@@ -9,7 +9,6 @@ import numpy as np
 
 from dmontage.graph.combine import Part, coadd
 from dmontage.graph.units import flux_of
-from dmontage.grid import Grid
 from dmontage.planner.combining import STACKED
 from dmontage.planner.task_memory import BAND, HELD
 from dmontage.store import Store
@@ -128,9 +127,8 @@ def product(store: Store, layout: Layout, chunk: Chunk, how: How, rows: Rows | N
     if depth <= HELD or how.combine in STACKED:
         parts, bands = list(parts), list(window.bands(BAND))
     plain = not chunk.factors and rows.names == ("flux", "area")
-    run = store.attributes
-    per_pixel = run["unit"] == "flux_per_pixel" and how.combine != "count"
-    grid = Grid(run["grid"], (run["shape"][0], run["shape"][1]))
+    per_pixel = store.attributes["unit"] == "flux_per_pixel" and how.combine != "count"
+    grid = store.grid
     out = np.empty((len(how.layers), *window.shape), np.float32)
     for band in bands:
         inside = parts if band is window else [part.within(band) for part in parts if part.window & band]

@@ -18,10 +18,16 @@ if TYPE_CHECKING:
 
     from dmontage.window import Window
 
-__all__ = ["MEDIAN_AREA", "Part", "coadd", "contributors"]
+__all__ = ["MEDIAN_AREA", "Part", "coadd", "contributors", "least_area"]
 
 MEDIAN_AREA = 0.5
 """A contributor to a median, or to any other combine but the sums, covers more than this part of its nominal area."""
+
+
+def least_area(combine: str, nominal: float) -> float:
+    """Area above which an image contributes to a pixel, of its nominal one."""
+    return 0.0 if combine in TAKES_ALL else MEDIAN_AREA * nominal
+
 
 _TAKEN = {"first": stack.FIRST, "min": stack.MIN, "max": stack.MAX}
 
@@ -58,7 +64,7 @@ class Part(NamedTuple):
 
     def least(self, combine: str) -> float:
         """Area above which it contributes."""
-        return 0.0 if combine in TAKES_ALL else MEDIAN_AREA * self.nominal
+        return least_area(combine, self.nominal)
 
 
 def coadd(

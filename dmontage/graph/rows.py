@@ -139,8 +139,7 @@ class Run(NamedTuple):
     def of(cls, store: Store) -> Run:
         """As a store has it."""
         run = store.attributes
-        grid = Grid(run["grid"], (run["shape"][0], run["shape"][1]))
-        return cls(grid, run["unit"], Drop(**run["drop"]), Quality(**run["quality"]), run["inverse_variance"])
+        return cls(store.grid, run["unit"], Drop(**run["drop"]), Quality(**run["quality"]), run["inverse_variance"])
 
 
 def row_sums(row: Footprint, beside: Companions, run: Run) -> tuple[dict[str, NDArray[np.float64]], Mark]:

@@ -15,8 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from dmontage.errors import InputError
-from dmontage.graph.combine import MEDIAN_AREA
-from dmontage.planner.combining import TAKES_ALL
+from dmontage.graph.combine import least_area
 from dmontage.store import Store
 from dmontage.window import Window
 
@@ -131,7 +130,7 @@ def _weights(
     names = [name for name in ("weight", "area") if name in store.projected.names]
     *weights, area = (values.astype(np.float64) for values in store.projected.read(row, origin, common, names))
     weight = weights[0] if weights else area
-    used = (area > (0.0 if how.combine in TAKES_ALL else MEDIAN_AREA * nominal)) & (weight > 0)
+    used = (area > least_area(how.combine, nominal)) & (weight > 0)
     if how.weights == "none":
         return used.astype(np.float64)
     return np.where(used, np.ldexp(factor, store.projected.exponent(row)) * weight, 0.0)

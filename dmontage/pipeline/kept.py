@@ -6,10 +6,9 @@
 from __future__ import annotations
 
 import os
-from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -83,7 +82,7 @@ def status(path: str | Path) -> Status:
     return Status(
         path=os.fspath(path),
         version=run["version"],
-        grid=_grid(store),
+        grid=store.grid,
         images=len(rows),
         projected=sum(map(store.projected.is_marked, rows)),
         others=sum(map(store.projected.is_marked, set(range(len(store.rows))).difference(rows))),
@@ -155,25 +154,16 @@ def _made_chunks(store: Store) -> tuple[list[Chunk], How]:
     cut = store.product.about.get("chunk")
     if cut is None:
         return [], how
-    windows, reached = store.rows.windows(), defaultdict(list)
-    factors: dict[int, float] = dict(zip(current["rows"], current["factors"], strict=False))
-    grid = _grid(store)
-    for row in current["rows"]:
-        for index, _ in (windows[row] & grid.window).blocks(tuple(cut)):
-            reached[index].append(row)
+    windows, rows, factors = store.rows.windows(), current["rows"], current["factors"]
     chunks = []
-    for index, window in grid.window.blocks(tuple(cut)):
-        rows = tuple(row for row in reached[index] if store.projected.is_marked(row))
+    for window, reached in store.grid.window.reached_blocks(tuple(cut), (windows[row] for row in rows)):
         if store.product.is_marked(window):
-            chunks.append(Chunk(window, rows, tuple(factors[row] for row in rows) if factors else ()))
+            used = [k for k in reached if store.projected.is_marked(rows[k])]
+            weights = tuple(factors[k] for k in used) if factors else ()
+            chunks.append(Chunk(window, tuple(rows[k] for k in used), weights))
     return chunks, how
 
 
 def grid_of(path: str | Path) -> Grid:
     """The grid of a run: for another one that is to take up its images; InputError if there is no run."""
-    return _grid(Store.open(path))
-
-
-def _grid(store: Store) -> Grid:
-    run: dict[str, Any] = store.attributes
-    return Grid(run["grid"], (run["shape"][0], run["shape"][1]))
+    return Store.open(path).grid

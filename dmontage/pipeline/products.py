@@ -33,7 +33,7 @@ _BAND = 64
 
 def with_ending(path: Path, ending: str) -> Path:
     """``x.fits`` as ``x_ending.fits``."""
-    return path.with_name(f"{path.name.removesuffix(path.suffix)}{ending}{path.suffix}")
+    return path.with_stem(f"{path.stem}{ending}")
 
 
 def product_paths(path: Path, plan: MosaicPlan, tiles: Sequence[Tile] = ()) -> list[Path]:
@@ -63,7 +63,29 @@ def check_apart(products: Sequence[Path], plans: Iterable[MosaicPlan]) -> None:
         seen[place] = "another product of this run"
 
 
-class _Layer:
+class _Together:
+    """Several contexts as one: all are entered or none, and each is left."""
+
+    def __init__(self, each: Sequence[Any]) -> None:
+        self._each = each
+        self._stack = ExitStack()
+
+    def __enter__(self) -> Self:
+        with ExitStack() as stack:
+            for one in self._each:
+                stack.enter_context(one)
+            self._stack = stack.pop_all()
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        self._stack.__exit__(*error)
+
+    def close(self) -> None:
+        """Put all files in their places."""
+        self._stack.close()
+
+
+class _Layer(_Together):
     """The files of one layer, one for each tile: used as a `FitsWriter` of the whole."""
 
     def __init__(
@@ -78,17 +100,7 @@ class _Layer:
         for k, tile in enumerate(tiles):
             for index, _ in tile.window.blocks((self._side, self._side)):
                 self._at[index].append(k)
-        self._stack = ExitStack()
-
-    def __enter__(self) -> Self:
-        with ExitStack() as stack:
-            for _, writer in self._tiles:
-                stack.enter_context(writer)
-            self._stack = stack.pop_all()
-        return self
-
-    def __exit__(self, *error: Any) -> None:
-        self._stack.__exit__(*error)
+        super().__init__([writer for _, writer in self._tiles])
 
     def write(self, window: Window, values: NDArray[Any]) -> None:
         """Write a window's pixels into all tiles that it reaches."""
@@ -100,7 +112,7 @@ class _Layer:
                 writer.write(part.relative_to(tile), values[part.relative_to(window).slices])
 
 
-class Products:
+class Products(_Together):
     """The files of a mosaic while they are written, a window at a time; each is renamed when all are whole."""
 
     def __init__(self, path: Path, plan: MosaicPlan, summary: Summary, tiles: Sequence[Tile]) -> None:
@@ -109,23 +121,9 @@ class Products:
         # Sources have a pass of their own.
         made = zip(zip(*paths, strict=True), layer_cards(plan, summary), strict=False)
         self._writers = [_Layer(mine, plan, tiles, cards) for mine, cards in made]
-        self._stack = ExitStack()
+        super().__init__(self._writers)
         self.any_covered = False
         """True when a pixel has a value."""
-
-    def __enter__(self) -> Self:
-        with ExitStack() as stack:
-            for writer in self._writers:
-                stack.enter_context(writer)
-            self._stack = stack.pop_all()
-        return self
-
-    def __exit__(self, *error: Any) -> None:
-        self._stack.__exit__(*error)
-
-    def close(self) -> None:
-        """Put all files in their places."""
-        self._stack.close()
 
     def write(self, window: Window, layers: Sequence[NDArray[np.float32]]) -> None:
         """Write one chunk of all layers, as the store has them; the area becomes steradian.

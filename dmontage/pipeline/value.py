@@ -22,6 +22,7 @@ from dmontage.window import Window
 
 if TYPE_CHECKING:
     import tempfile
+    from collections.abc import Iterator
     from typing import Self
 
     from numpy.typing import NDArray
@@ -98,8 +99,7 @@ class Mosaic(Matched):
         parts = tiles_of(plan.grid.shape, tiles, overlap)
         check_products(product_paths(path, plan, parts), [plan])
         with self._locked():
-            self._project(range(len(plan.rows)))
-            self._rectify()
+            self._prepare()
             with Products(path, plan, self.summary, parts) as products:
                 self._coadd(products.write)
                 with self.summary.timed("write"):
@@ -108,10 +108,7 @@ class Mosaic(Matched):
                 self.summary.warnings += ("all pixels of the mosaic are blank",)
             if "sources" in plan.also:
                 with self.summary.timed("sources"):
-                    chunks = self._reaches()
-                    sets, numbers = find_sets(plan, chunks, self._run)
-                    numbered = number_chunks(plan, chunks, numbers, self._run)
-                    write_sources(plan, self.summary, path, parts, sets, numbered)
+                    write_sources(plan, self.summary, path, parts, *self._find_sources())
         self.summary.bytes_out = plan.bytes_out * sum(part.window.size for part in parts) // plan.grid.window.size
         return self
 
@@ -119,28 +116,30 @@ class Mosaic(Matched):
         """Which images have a part in each pixel's value, in memory; they need not have been asked for."""
         plane = np.zeros(self.grid.shape, np.int32)
         with self._locked():
-            self._project(range(len(self.plan.rows)))
-            self._rectify()
+            self._prepare()
             with self.summary.timed("sources"):
-                chunks = self._reaches()
-                sets, numbers = find_sets(self.plan, chunks, self._run)
-                for window, values in number_chunks(self.plan, chunks, numbers, self._run):
-                    plane[window.slices] = values
+                sets, chunks = self._find_sources()
+                for window, numbers in chunks:
+                    plane[window.slices] = numbers
         names = [image.name for image in self.plan.images]
         return Sources(plane, tuple(tuple(names[image] for image in each) for each in sets))
 
     def stream(self, take: Sink) -> None:
         """Hand the layers of all chunks to ``take`` (window, layers), in any order and from any thread."""
         with self._locked():
-            self._project(range(len(self.plan.rows)))
-            self._rectify()
+            self._prepare()
             self._coadd(take)
+
+    def _prepare(self) -> None:
+        """Project all images, and find the corrections."""
+        self._project(range(len(self.plan.rows)))
+        self._rectify()
 
     def _coadd(self, take: Sink) -> None:
         """Make the chunks that the store does not have, and hand the layers of all of them to ``take``."""
         plan, store, summary = self.plan, self._open(), self.summary
         with summary.timed("coadd"):
-            store.product.lay_out(plan.layers, plan.grid.shape, plan.chunk, {})
+            store.product.lay_out(plan.layers, plan.grid.shape, plan.chunk)
             planes = store.tables.planes(plan.corrected_by, len(store.rows))
             chunks = [self._chunk(window, rows, planes) for window, rows in plan.chunks]
             missing = {k for k, chunk in enumerate(chunks) if not store.product.done(chunk.window, chunk.digest)}
@@ -152,11 +151,13 @@ class Mosaic(Matched):
                 if sink is None or k not in missing:
                     take(chunk.window, [store.product.read(name, chunk.window) for name in store.product.layers])
 
-    def _reaches(self) -> list[Reach]:
-        """The plan's chunks with the images that reach them."""
+    def _find_sources(self) -> tuple[list[tuple[int, ...]], Iterator[tuple[Window, NDArray[np.int32]]]]:
+        """The sets of images that made pixels, and windows with the numbers of their pixels' sets."""
         image_of = dict(zip(self._numbers, self.plan.image_of, strict=True))
         chunks = [self._chunk(window, rows) for window, rows in self.plan.chunks]
-        return [Reach(chunk, tuple(image_of[row] for row in chunk.rows)) for chunk in chunks]
+        reaches = [Reach(chunk, tuple(image_of[row] for row in chunk.rows)) for chunk in chunks]
+        sets, numbers = find_sets(self.plan, reaches, self._run)
+        return sets, number_chunks(self.plan, reaches, numbers, self._run)
 
     def _layer(self, name: str) -> Any:
         """One of the plan's layers as a lazy array."""

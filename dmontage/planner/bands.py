@@ -51,7 +51,7 @@ class BandPlans(Mapping[str, "MosaicPlan"]):
     def __str__(self) -> str:
         plans = self.plans.values()
         lines = [str(plan).partition("\n") for plan in plans]
-        each = ((p.n_images, sum(estimate(p, p.per_pixel).values()), p.bytes_in, p.bytes_out) for p in plans)
+        each = ((p.n_images, sum(estimate(p).values()), p.bytes_in, p.bytes_out) for p in plans)
         n_images, seconds, n_in, n_out = map(sum, zip(*each, strict=True))
         return "\n".join(
             [

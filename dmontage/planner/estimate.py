@@ -30,21 +30,15 @@ _SHARED = 0.77
 """Exponent of the workers: two are worth 1.7, since they share memory and caches."""
 
 
-def estimate(plan: MosaicPlan, per_pixel: float = REFERENCE) -> dict[str, float]:
-    """Seconds of each stage, "scan", "project", "fit", "solve", "coadd" and "write", of a run with nothing done yet.
-
-    Parameters
-    ----------
-    per_pixel
-        Seconds of one core for projecting a pixel, on this machine.
-    """
+def estimate(plan: MosaicPlan) -> dict[str, float]:
+    """Seconds of each stage, "scan", "project", "fit", "solve", "coadd" and "write", of a run with nothing done yet."""
     kinds = ["sky" if row.method == "sky" else "listed" if plan.listed(i) else "plane"
              for i, row in enumerate(plan.rows)]  # fmt: skip
     project = sum(_NS[kind] * row.image.grid.window.size for kind, row in zip(kinds, plan.rows, strict=True))
     pairs = plan.pairs if plan.is_matched else ()
     values = sum((row.window & plan.grid.window).size for row in plan.rows)
     coadd = _NS["coadd"] * plan.grid.window.size + _NS.get(plan.combine, _NS["add"]) * values
-    speed, workers = per_pixel / REFERENCE, plan.memory.workers**_SHARED
+    speed, workers = plan.per_pixel / REFERENCE, plan.memory.workers**_SHARED
     return {
         "scan": speed * _IMAGE * len(plan.rows),
         "project": speed * project * 1e-9 / workers,

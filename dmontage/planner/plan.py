@@ -87,9 +87,8 @@ class MosaicPlan:
     @cached_property
     def memory(self) -> Memory:
         """How the run is kept to its memory; InputError where it cannot be."""
-        sums = 4 * len(self.sums) * sum(row.window.size for row in self.rows)
         workers = self.workers or processors()
-        return decide_memory(self.memory_limit, workers, len(self.rows), sums, partial(bytes_task, self))
+        return decide_memory(self.memory_limit, workers, len(self.rows), self.bytes_rows, partial(bytes_task, self))
 
     @property
     def chunk(self) -> tuple[int, int]:
@@ -107,11 +106,7 @@ class MosaicPlan:
 
     def chunks_of(self, cut: tuple[int, int]) -> tuple[tuple[Window, tuple[int, ...]], ...]:
         """The same for chunks of some shape."""
-        rows: dict[tuple[int, int], list[int]] = defaultdict(list)
-        for i, row in enumerate(self.rows):
-            for index, _ in (row.window & self.grid.window).blocks(cut):
-                rows[index].append(i)
-        return tuple((window, tuple(rows[index])) for index, window in self.grid.window.blocks(cut))
+        return self.grid.window.reached_blocks(cut, (row.window for row in self.rows))
 
     @cached_property
     def reaches_beyond(self) -> bool:
@@ -275,8 +270,12 @@ class MosaicPlan:
     @property
     def bytes_store(self) -> int:
         """Bytes of the store at most (it is compressed)."""
-        sums = 2 + self.has_weight + self.has_variance
-        return sums * 4 * sum(row.window.size for row in self.rows) + self.bytes_out
+        return self.bytes_rows + self.bytes_out
+
+    @property
+    def bytes_rows(self) -> int:
+        """Bytes of all projected images, decoded."""
+        return 4 * len(self.sums) * sum(row.window.size for row in self.rows)
 
     @property
     def read_amplification(self) -> float:

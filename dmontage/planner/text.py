@@ -86,7 +86,7 @@ def _footprints_line(plan: MosaicPlan) -> str:
 
 def _time_line(plan: MosaicPlan) -> str:
     """About how long it takes, and by what measure."""
-    stages = estimate(plan, plan.per_pixel)
+    stages = estimate(plan)
     parts = ", ".join(f"{stage} {seconds:.2g}" for stage, seconds in stages.items() if seconds >= 0.005)
     by = "another machine's speed (--calibrate)" if plan.per_pixel == REFERENCE else "this machine's speed"
     return f"time        about {sum(stages.values()):.2g} s by {by}: {parts}"

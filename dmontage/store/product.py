@@ -5,8 +5,8 @@
     mosaic/mean, area[, variance, ...]   (y, x)          NaN (and area 0) where nothing falls
     mosaic/mark                          (iy, ix, 32)    written last: digest of what a chunk was made from
 
-Its attributes tell the layers and what the whole was last made from. Another set of layers, or of chunks, takes the
-place of the old one.
+Its attributes, written last, tell the layers and the shape of the chunks. Another set of layers, or of chunks, takes
+the place of the old one.
 """
 
 from __future__ import annotations
@@ -58,25 +58,23 @@ class Product:
         """What was noted with it."""
         return dict(json.loads(self._files.get(f"{_PLACE}/zarr.json") or b"{}").get("attributes", {}))
 
-    def lay_out(
-        self, layers: Sequence[str], shape: tuple[int, int], chunk: tuple[int, int], about: dict[str, Any]
-    ) -> None:
+    def lay_out(self, layers: Sequence[str], shape: tuple[int, int], chunk: tuple[int, int]) -> None:
         """Make room for a product; what is there is kept if it is the same layers and chunks."""
-        about = {"layers": list(layers), "chunk": list(chunk), **about}
-        old = self.about
-        if any(old.get(name) != about[name] for name in ("layers", "chunk")):
-            shutil.rmtree(Path(self._files.root, _PLACE), ignore_errors=True)
-            n_y, n_x = (-(-side // cut) for side, cut in zip(shape, chunk, strict=True))
-            for name in layers:
-                Array.create(self._files, f"{_PLACE}/{name}", shape, chunk, np.float32, np.nan)
-            Array.create(self._files, f"{_PLACE}/mark", (n_y, n_x, _BYTES), (1, 1, _BYTES), np.uint8)
-        if old != about:
-            try:
-                zarr.open_group(f"{self._files.root}/{_PLACE}", mode="a", zarr_format=3).attrs.put(about)
-            except OSError as error:
-                raise InputError(f"cannot write to the store {self._files.root}: {error.strerror or error}") from error
         self.__dict__.pop("layers", None)
         self.__dict__.pop("_arrays", None)
+        about: dict[str, Any] = {"layers": list(layers), "chunk": list(chunk)}
+        if self.about == about:
+            return
+        self._files.remove(f"{_PLACE}/zarr.json")  # first: of a run that is killed meanwhile no half product is left
+        shutil.rmtree(Path(self._files.root, _PLACE), ignore_errors=True)
+        n_y, n_x = (-(-side // cut) for side, cut in zip(shape, chunk, strict=True))
+        for name in layers:
+            Array.create(self._files, f"{_PLACE}/{name}", shape, chunk, np.float32, np.nan)
+        Array.create(self._files, f"{_PLACE}/mark", (n_y, n_x, _BYTES), (1, 1, _BYTES), np.uint8)
+        try:
+            zarr.open_group(f"{self._files.root}/{_PLACE}", mode="a", zarr_format=3).attrs.put(about)
+        except OSError as error:
+            raise InputError(f"cannot write to the store {self._files.root}: {error.strerror or error}") from error
 
     def done(self, window: Window, digest: str) -> bool:
         """Whether a chunk was made from just that."""
@@ -99,9 +97,9 @@ class Product:
         """Store one chunk of the product, all `layers` of it, then what it was made from."""
         index = self._index(window)
         for name, values in zip(self.layers, layers, strict=True):
-            array = self._arrays[name]
-            whole = np.full(array.chunks, np.nan, np.float32) if values.shape != array.chunks else values
-            if whole is not values:
+            array, whole = self._arrays[name], values
+            if values.shape != array.chunks:
+                whole = np.full(array.chunks, np.nan, np.float32)
                 whole[: values.shape[0], : values.shape[1]] = values
             array.write(index, whole.astype(np.float32, copy=False))
         mark = np.frombuffer(bytes.fromhex(digest), np.uint8)

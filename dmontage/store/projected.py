@@ -76,14 +76,12 @@ class Projected:
 
     def grow(self, windows: Sequence[Window]) -> None:
         """Make room for all of these rows; chunks keep their shape, so what is there stays."""
+        sides = [window.shape for window in windows]
         for name, array in list(self._arrays.items()):
-            sides = [window.shape for window in windows]
-            more = (
-                (len(windows), *(max(s) for s in zip(array.shape[1:], *sides, strict=True)))
-                if name != "mark"
-                else (len(windows), _MARK.size)
-            )
-            self._arrays[name] = array.resized(more)
+            rest = array.shape[1:]
+            if name != "mark":
+                rest = tuple(map(max, zip(rest, *sides, strict=True)))
+            self._arrays[name] = array.resized((len(windows), *rest))
 
     def write(self, row: int, sums: Sequence[NDArray[Any]], digest: str, mark: Mark = _PLAIN) -> None:
         """Store a projected image, finite everywhere, then the digest of what it was made from."""

@@ -13,6 +13,7 @@ import zarr
 
 from dmontage.aside import name_aside
 from dmontage.errors import InputError
+from dmontage.grid import Grid
 from dmontage.store.files import Files
 from dmontage.store.lock import InUseError, locked
 from dmontage.store.product import Product
@@ -187,15 +188,15 @@ class Store:
         """What the run is."""
         return self._attributes
 
+    @property
+    def grid(self) -> Grid:
+        """Where its mosaic lies."""
+        ny, nx = self._attributes["shape"]
+        return Grid(self._attributes["grid"], (ny, nx))
+
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Keep other drivers out while something is written; the kernel frees the lock when this process ends.
-
-        Raises
-        ------
-        InUseError
-            If another run holds it, or has removed the store.
-        """
+        """Keep other drivers out while something is written; see `dmontage.store.lock.locked`."""
         with locked(Path(self.path)):
             yield
 
