@@ -81,13 +81,11 @@ def plan_command(inputs: tuple[Path, ...], strict: bool, **chosen: Any) -> None:
 
 @main.command()
 @options.inputs
-@click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="Mosaic to write (FITS).")
+@options.output
 @options.grid
 @options.how
 @options.strict
-@click.option(
-    "--workdir", type=click.Path(path_type=Path), help="Store of the run, kept: the same command again reuses it."
-)
+@options.workdir
 @click.option("--png", type=click.Path(path_type=Path), help="Picture to write.")
 @click.option(
     "--report",
@@ -98,9 +96,7 @@ def plan_command(inputs: tuple[Path, ...], strict: bool, **chosen: Any) -> None:
 @click.option(
     "--write-corrections", type=click.Path(path_type=Path), help="Table of the images' corrections to write (ECSV)."
 )
-@click.option(
-    "--scheduler", default="threads", show_default=True, help="'threads', or a dask scheduler: tcp://HOST:PORT."
-)
+@options.scheduler
 @options.tiles
 @options.bands
 def mosaic(
@@ -131,16 +127,12 @@ def mosaic(
 
 @main.command()
 @options.inputs
-@click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="Mosaic to write (FITS).")
+@options.output
 @click.option("--header", type=click.Path(path_type=Path), help="Template (.hdr) of the grid.  [default: all images]")
 @options.aligned
 @options.strict
-@click.option(
-    "--workdir", type=click.Path(path_type=Path), help="Store of the run, kept: the same command again reuses it."
-)
-@click.option(
-    "--scheduler", default="threads", show_default=True, help="'threads', or a dask scheduler: tcp://HOST:PORT."
-)
+@options.workdir
+@options.scheduler
 def coadd(
     inputs: tuple[Path, ...],
     header: Path | None,

@@ -16,7 +16,10 @@ if TYPE_CHECKING:
     from dmontage.grid import Grid
     from dmontage.model import Images
 
-__all__ = ["aligned", "bands", "grid", "group_by", "how", "inputs", "make_grid", "strict", "take_grid", "tiles"]
+__all__ = [
+    "aligned", "bands", "grid", "group_by", "how", "inputs", "make_grid", "output", "scheduler", "strict", "take_grid",
+    "tiles", "workdir",
+]  # fmt: skip
 
 
 def options(*each: Callable[..., Any]) -> Callable[..., Any]:
@@ -33,6 +36,13 @@ def options(*each: Callable[..., Any]) -> Callable[..., Any]:
 inputs = click.argument("inputs", nargs=-1, required=True, type=click.Path(path_type=Path))
 strict = click.option(
     "--strict", is_flag=True, help="Stop at the first file that cannot be used, instead of skipping it."
+)
+output = click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="Mosaic to write (FITS).")
+workdir = click.option(
+    "--workdir", type=click.Path(path_type=Path), help="Store of the run, kept: the same command again reuses it."
+)
+scheduler = click.option(
+    "--scheduler", default="threads", show_default=True, help="'threads', or a dask scheduler: tcp://HOST:PORT."
 )
 grid = options(
     click.option("--header", type=click.Path(path_type=Path),
