@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from fractions import Fraction
+from functools import cache
 from itertools import pairwise
 from typing import Any
 
@@ -168,6 +169,19 @@ def project_sky_naive(values: Floats, corners_in: Floats, corners_out: Floats) -
 # -- stacks ------------------------------------------------------------------------------------------------------------
 
 
+@cache
+def middle_variance(part: float) -> float:
+    """Variance of a part of a Gaussian about its middle."""
+    edge = stats.norm.ppf((1 + part) / 2)
+    return float(stats.truncnorm.var(-edge, edge)) if part < 1 else 1.0
+
+
+@cache
+def as_rare(k: float, freedom: int) -> float:
+    """What Student's t exceeds as rarely as a Gaussian does k σ."""
+    return float(stats.t.isf(stats.norm.sf(k), freedom))
+
+
 def kept_naive(values: Floats, clip: tuple[float, float], variances: Floats | None = None) -> NDArray[np.bool_]:
     """Which of some values a clipped mean keeps: from the median outward, each judged by those inside of it."""
     n = len(values)
@@ -183,12 +197,9 @@ def kept_naive(values: Floats, clip: tuple[float, float], variances: Floats | No
         m = len(core)
         limit = clip[1] if values[k] > np.median(values) else clip[0]
         if variances is None:
-            part = (m + 1) / n
-            edge = stats.norm.ppf((1 + part) / 2)
-            trimmed = stats.truncnorm.var(-edge, edge) if part < 1 else 1.0
             off = values[k] - values[core].mean()
-            scale = np.sqrt(np.var(values[core], ddof=1) / trimmed * (1 + 1 / m))
-            limit = stats.t.isf(stats.norm.sf(limit), m - 1) if m > 2 or scale > 0 else np.inf
+            scale = np.sqrt(np.var(values[core], ddof=1) / middle_variance((m + 1) / n) * (1 + 1 / m))
+            limit = as_rare(limit, m - 1) if m > 2 or scale > 0 else np.inf
         else:
             off = values[k] - np.average(values[core], weights=1 / variances[core])
             scale = np.sqrt(variances[k] + 1 / (1 / variances[core]).sum())
