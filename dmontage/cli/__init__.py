@@ -1,6 +1,7 @@
 """The command line: one command per stage and one for all (level 7). It computes nothing itself.
 
-What a command needs is imported when it runs, so that ``--help`` answers at once.
+What a command needs is imported when it runs, so that ``--help`` answers at once. `commands` and `kept` are the
+commands, `options` what they share, `run` goes from a plan to all the files that are wished.
 """
 
 from dmontage.cli import kept

@@ -1,4 +1,4 @@
-"""What reading and scanning share: silence, the block size, an error's first line."""
+"""What reading and scanning share: silence, numbers of the standard, an error's first line."""
 
 from __future__ import annotations
 
@@ -7,10 +7,13 @@ import warnings
 
 from astropy.utils.exceptions import AstropyWarning
 
-__all__ = ["BLOCK", "first_line", "quiet"]
+__all__ = ["BITPIX", "BLOCK", "first_line", "quiet"]
 
 BLOCK = 2880
 """Bytes of a FITS block."""
+
+BITPIX = (8, 16, 32, 64, -32, -64)
+"""Bits of a pixel, negative for floats."""
 
 
 class _Quiet:

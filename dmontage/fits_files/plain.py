@@ -11,7 +11,7 @@ import math
 import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from dmontage.fits_files.common import BLOCK
+from dmontage.fits_files.common import BITPIX, BLOCK
 from dmontage.headers import needs_tables
 
 if TYPE_CHECKING:
@@ -103,6 +103,6 @@ def _shape(header: dict[str, Any]) -> tuple[int, ...] | None:
     names = ["SIMPLE", "BITPIX", "NAXIS", *(f"NAXIS{i}" for i in range(1, n + 1))]
     sides = [header.get(name) for name in names[3:]]
     whole = all(type(side) is int and side > 0 for side in sides)
-    if [*header][: len(names)] != names or header["BITPIX"] not in (8, 16, 32, 64, -32, -64) or not whole:
+    if [*header][: len(names)] != names or header["BITPIX"] not in BITPIX or not whole:
         return None
     return tuple(int(side) for side in reversed(sides) if side is not None)

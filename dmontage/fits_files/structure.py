@@ -14,7 +14,7 @@ import re
 from typing import TYPE_CHECKING, BinaryIO
 
 from dmontage.errors import InputError
-from dmontage.fits_files.common import BLOCK
+from dmontage.fits_files.common import BITPIX, BLOCK
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -30,7 +30,6 @@ _GZIP_RATIO = 1032
 _TILE_RATIO = 20_000
 """What tile compression makes of a byte at the very most (HCOMPRESS and PLIO of blank images)."""
 
-_BITPIX = (8, 16, 32, 64, -32, -64)
 _MAX_AXES = 64
 """As many as an array of numpy has."""
 _MAX_FIELDS = 999
@@ -148,8 +147,8 @@ def _data_bytes(cards: dict[bytes, bytes]) -> int:
     if not cards.get(b"XTENSION", b"'").startswith(b"'"):
         raise InputError(f"XTENSION = {_shown(cards, b'XTENSION')} must be text")
     bits = _whole(cards, b"BITPIX")
-    if bits not in _BITPIX:
-        raise InputError(f"BITPIX = {bits} must be one of {', '.join(map(str, _BITPIX))}")
+    if bits not in BITPIX:
+        raise InputError(f"BITPIX = {bits} must be one of {', '.join(map(str, BITPIX))}")
     sides = [_whole(cards, b"NAXIS%d" % i, 0) for i in range(1, _whole(cards, b"NAXIS", 0, _MAX_AXES) + 1)]
     extra, groups = (_whole(cards, key, low, default=low) for key, low in ((b"PCOUNT", 0), (b"GCOUNT", 1)))
     n_bytes = abs(bits) // 8 * groups * (extra + math.prod(sides)) if sides else 0
@@ -165,8 +164,8 @@ def _data_bytes(cards: dict[bytes, bytes]) -> int:
 def _check_tiles(cards: dict[bytes, bytes], n_bytes: int) -> None:
     """Refuse a compressed image whose sides are not those of its tiles, or which no compression makes of its bytes."""
     bits = _whole(cards, b"ZBITPIX")
-    if bits not in _BITPIX:
-        raise InputError(f"ZBITPIX = {bits} must be one of {', '.join(map(str, _BITPIX))}")
+    if bits not in BITPIX:
+        raise InputError(f"ZBITPIX = {bits} must be one of {', '.join(map(str, BITPIX))}")
     sides = [_whole(cards, b"ZNAXIS%d" % i, 1) for i in range(1, _whole(cards, b"ZNAXIS", 1, _MAX_AXES) + 1)]
     steps = [_whole(cards, b"ZTILE%d" % i, 1, default=1 if i > 1 else side) for i, side in enumerate(sides, 1)]
     tiles = math.prod(-(-side // step) for side, step in zip(sides, steps, strict=True))

@@ -1,18 +1,20 @@
 """The pipeline: scan, plan, project, fit, solve, coadd, write (level 5).
 
 `mosaic` decides everything and computes nothing; a `Mosaic` is a value with a store behind it. Its stages run
-when pixels are first asked for. Images that the store holds are not projected again, nor overlaps fitted; solve and
-coadd run anew.
+when pixels are first asked for, and only for what the store has not: rows, fits of overlaps, corrections and chunks are
+each taken from there where they were made from the same.
 
-- `api` is what a user calls, `value` what is given: over `stages`, which run once each; `aligned` is for
-  images on one grid
+- `api` is what a user calls, over `planning`, which makes a plan of what is asked for; `aligned` is for images on one
+  grid
+- `value` is what is given, and `cutout` parts of it: over `matched`, what is known of the backgrounds, and `stages`,
+  which run once each
 - `bands` are mosaics of several wavelengths on one grid, `cube` one file of them; `tiles` are parts of a mosaic that
   have files of their own
 - `match` and `overlap_geometry` are between rows of the store and images of the solve; `corrections` are their tables
 - `prediction` says before, and `uncertainty` after, how well the background is known
 - `pixel_check` reads a row of each image, on request, for a plan's warnings
-- `outcome`, `summary`, `products`, `sources`, `compiling` tell and write what was done, `kept` what a store has of it;
-  `image` is the projection of one image
+- `outcome`, `summary`, `compiling` tell what was or will be done, `products`, `cards` and `sources` write it, `kept`
+  tells and checks what a store or a product has of it; `image` is the projection of one image
 """
 
 from typing import TYPE_CHECKING, Any

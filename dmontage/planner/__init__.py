@@ -3,6 +3,10 @@
 Pure: images and a grid in, a `MosaicPlan` out. It knows each image's windows on the mosaic grid and the kernel that its
 error bound allows, which pairs overlap, how tasks are batched, what is read and written, and refuses what cannot be.
 Windows of rows and pairs are in the grid's pixels, and may lie beyond its edge; chunks never do.
+
+`make` decides, `plan` is what was decided; `rows`, `margin`, `photometry` and `combining` are parts of it. `memory`, by
+`task_memory`, tells how a run keeps to its limit, `estimate` how long it takes, `suspects` which inputs look wrong,
+`bands` are several plans on one grid, `text` says it all.
 """
 
 from dmontage.planner.bands import BandPlans, band_ending
