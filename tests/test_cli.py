@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import click
 import numpy as np
 import pytest
 from astropy.io import fits
@@ -21,6 +22,9 @@ from surveys import Survey, damage, make_survey, write_image
 import dmontage as dm
 from dmontage.cli import main
 from dmontage.grid import Grid
+from dmontage.model import KERNELS, SOLVERS
+from dmontage.planner import BACKGROUNDS, COMBINES, METHODS, UNITS
+from dmontage.planner.combining import WEIGHTS
 
 
 @pytest.fixture(scope="module")
@@ -61,6 +65,18 @@ def test_header_makes_a_template_that_gives_the_grid_back(tmp_path: Path, survey
     grid = Grid.from_header(tmp_path / "b.hdr")
     assert grid.shape == (120, 150)
     assert np.degrees(grid.scale) * 3600 == pytest.approx(2.0, rel=1e-6)  # that of the finest image
+
+
+@pytest.mark.parametrize("command", ["mosaic", "plan", "coadd"])
+def test_the_words_of_options_are_those_of_the_package(command: str) -> None:
+    """They stand twice, since to ask the package for them would cost ``--help`` a second."""
+    words = {"background": BACKGROUNDS, "method": METHODS, "unit": UNITS, "combine": COMBINES, "weights": WEIGHTS,
+             "kernel": KERNELS, "solver": SOLVERS}  # fmt: skip
+    options = {option.name: option.type for option in main.commands[command].params}
+    assert {"background", "combine", "weights", "unit", "solver"} <= options.keys()
+    for name in words.keys() & options.keys():
+        kind = options[name]
+        assert isinstance(kind, click.Choice) and sorted(kind.choices) == sorted(words[name]), name
 
 
 def test_plan_tells_suspicious_inputs(tmp_path: Path, survey: Survey) -> None:
