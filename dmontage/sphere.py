@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from astropy.coordinates import BaseCoordinateFrame
     from numpy.typing import NDArray
 
-__all__ = ["lengths", "lonlat", "quad_angles", "rotate_frame", "unit_vectors"]
+__all__ = ["lengths", "longest_step", "lonlat", "quad_angles", "rotate_frame", "unit_vectors"]
 
 
 def unit_vectors(lon: NDArray[np.float64], lat: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -28,6 +28,11 @@ def unit_vectors(lon: NDArray[np.float64], lat: NDArray[np.float64]) -> NDArray[
 def lengths(vectors: NDArray[np.float64], axis: int = -1) -> NDArray[np.float64]:
     """Lengths of vectors along an axis: numpy's norm in a third of its time, which counts where there are few."""
     return np.asarray(np.sqrt((vectors * vectors).sum(axis=axis)))
+
+
+def longest_step(mesh: NDArray[np.float64]) -> float:
+    """Longest distance between neighbours of a mesh (n, m, 3)."""
+    return max(float(lengths(steps).max()) for steps in (mesh[1:] - mesh[:-1], mesh[:, 1:] - mesh[:, :-1]))
 
 
 def lonlat(vectors: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

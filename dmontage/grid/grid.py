@@ -19,7 +19,7 @@ from dmontage.grid.recipes import ZENITHAL, common_frame, fitted_cards, frame_na
 from dmontage.grid.sources import described
 from dmontage.grid.ways import frame_of_grid, pixel_of, sky_of
 from dmontage.headers import angle, build_wcs, card_text, cards_text, checked_shape, table_cards
-from dmontage.sphere import lengths, rotate_frame, unit_vectors
+from dmontage.sphere import longest_step, rotate_frame, unit_vectors
 from dmontage.window import Window
 
 if TYPE_CHECKING:
@@ -302,7 +302,7 @@ class Grid:
 
     def _is_far_from_poles(self, mesh: NDArray[np.float64], frame: BaseCoordinateFrame) -> bool:
         """True where no pole of a frame is near any point of a mesh (n, m, 3) over the grid."""
-        gap = max(float(lengths(steps).max()) for steps in (mesh[1:] - mesh[:-1], mesh[:, 1:] - mesh[:, :-1]))
+        gap = longest_step(mesh)
         poles = rotate_frame(np.array([[0.0, 0.0, 1.0], [0.0, 0.0, -1.0]]), frame, self.frame)
         return 2.0 - 2.0 * float((mesh @ poles.T).max()) > (3.0 * gap) ** 2
 

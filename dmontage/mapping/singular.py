@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from astropy.wcs import Prjprm
 
-from dmontage.sphere import lengths, unit_vectors
+from dmontage.sphere import lengths, longest_step, unit_vectors
 
 if TYPE_CHECKING:
     from astropy.wcs import WCS
@@ -65,7 +65,7 @@ def is_clear(mesh: NDArray[np.float64], places: NDArray[np.float64] | None) -> b
     """Whether a window is clear of places (n, 3), given unit vectors (k, l, 3) of a mesh over it."""
     if places is None or not np.isfinite(mesh).all():
         return False
-    gap = max(float(lengths(steps).max()) for steps in (mesh[1:] - mesh[:-1], mesh[:, 1:] - mesh[:, :-1]))
+    gap = longest_step(mesh)
     # The farthest point of a cell is 0.71 of its side from a corner; what lies beyond is the bulge.
     reach = 1.5 * gap + 0.5 * np.radians(_STEP)
     middle = mesh[mesh.shape[0] // 2, mesh.shape[1] // 2]
