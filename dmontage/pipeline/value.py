@@ -44,7 +44,7 @@ class Mosaic(Matched):
 
     @property
     def data(self) -> Any:
-        """Lazy dask array (ny, nx) of values. With background matching, the first use runs all but the coadd."""
+        """Lazy dask array (ny, nx) of values. The first use matches the backgrounds, unless the store has that."""
         return self._layer("mean")
 
     @property

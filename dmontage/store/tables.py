@@ -3,7 +3,8 @@
 ::
 
     pairs/fits           (pair, number)   appended, a chunk at a time, as fits are done; all models share them
-    corrections/NAME     (row, 5)         level, slope_x, slope_y, x0, y0 by the way of matching that the name tells
+    corrections/NAME     (image, 6)       row, level, slope_x, slope_y, x0, y0 by the way of matching that NAME tells,
+                                          for the rows that were matched; its attributes tell what there is to say of it
 """
 
 from __future__ import annotations
