@@ -11,10 +11,10 @@ tells of its pixels.
 from dmontage.fits_files.band_table import band_table
 from dmontage.fits_files.blank import only_value
 from dmontage.fits_files.one import one_image, one_in_memory
-from dmontage.fits_files.reader import pixels, read
+from dmontage.fits_files.reader import pixels, product_digests, read
 from dmontage.fits_files.scanner import SUFFIXES, scan
 from dmontage.fits_files.source_table import source_table
-from dmontage.fits_files.writer import FitsWriter, check_writable, product_digests
+from dmontage.fits_files.writer import FitsWriter, check_writable
 
 __all__ = [
     "SUFFIXES",

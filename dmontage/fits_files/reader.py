@@ -10,6 +10,7 @@ from astropy.io import fits
 
 from dmontage.errors import ChangedError, InputError
 from dmontage.fits_files.common import first_line, quiet
+from dmontage.fits_files.digest import cube_digest, digest_of
 from dmontage.grid import Grid
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from dmontage.model import ImageRef
     from dmontage.window import Window
 
-__all__ = ["in_memory", "pixels", "read", "read_map", "read_mask"]
+__all__ = ["in_memory", "pixels", "product_digests", "read", "read_map", "read_mask"]
 
 
 def read(ref: ImageRef, window: Window | None = None) -> NDArray[Any]:
@@ -110,6 +111,26 @@ def pixels(path: str | Path) -> NDArray[Any]:
     """The pixels of a product that `FitsWriter` wrote, big-endian and mapped, not loaded."""
     with fits.open(path, memmap=True) as hdus:
         return np.asarray(hdus[0].data)
+
+
+def product_digests(path: str | Path) -> tuple[str, str]:
+    """The digest of a product's pixels by its header, and that which they have.
+
+    Raises
+    ------
+    InputError
+        If it is no product.
+    """
+    try:
+        with fits.open(path, memmap=True) as hdus:
+            told, pixels = hdus[0].header.get("DATAHASH"), hdus[0].data
+            if not isinstance(told, str) or pixels is None or pixels.ndim not in (2, 3):
+                raise InputError(f"{path}: its header has no DATAHASH: dmontage did not write it")
+            return told, digest_of(pixels) if pixels.ndim == 2 else cube_digest(map(digest_of, pixels))
+    except (OSError, TypeError, ValueError) as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(f"{path}: cannot be read: {first_line(error)}") from error
 
 
 def _as_image(data: NDArray[Any], header: fits.Header) -> NDArray[Any]:

@@ -12,8 +12,8 @@ from astropy.io import fits
 
 from dmontage.aside import name_aside
 from dmontage.errors import InputError
-from dmontage.fits_files.common import BLOCK, first_line
-from dmontage.fits_files.digest import DIGEST_BLOCK, block_digests, cube_digest, digest_of, image_digest
+from dmontage.fits_files.common import BLOCK
+from dmontage.fits_files.digest import DIGEST_BLOCK, block_digests, cube_digest, image_digest
 from dmontage.headers import table_hdus
 from dmontage.window import Window
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from dmontage.grid import Grid
 
-__all__ = ["FitsWriter", "check_writable", "product_digests"]
+__all__ = ["FitsWriter", "check_writable"]
 
 
 def check_writable(path: str | Path, suffixes: tuple[str, ...] | None = (".fits", ".fit", ".fts")) -> None:
@@ -156,26 +156,6 @@ class FitsWriter:
         if self._is_open:
             self._partial.unlink(missing_ok=True)
             self._is_open = False
-
-
-def product_digests(path: str | Path) -> tuple[str, str]:
-    """The digest of a product's pixels by its header, and that which they have.
-
-    Raises
-    ------
-    InputError
-        If it is no product.
-    """
-    try:
-        with fits.open(path, memmap=True) as hdus:
-            told, pixels = hdus[0].header.get("DATAHASH"), hdus[0].data
-            if not isinstance(told, str) or pixels is None or pixels.ndim not in (2, 3):
-                raise InputError(f"{path}: its header has no DATAHASH: dmontage did not write it")
-            return told, digest_of(pixels) if pixels.ndim == 2 else cube_digest(map(digest_of, pixels))
-    except (OSError, TypeError, ValueError) as error:
-        if isinstance(error, InputError):
-            raise
-        raise InputError(f"{path}: cannot be read: {first_line(error)}") from error
 
 
 def _write_at(file: int, data: memoryview, offset: int) -> None:
