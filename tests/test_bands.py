@@ -125,6 +125,14 @@ def test_a_cube_has_the_bands_as_planes(raw: Path, tmp_path: Path) -> None:
     assert verify(tmp_path / "m.fits").wrong
 
 
+def test_a_cube_of_counts_has_no_unit(raw: Path, tmp_path: Path) -> None:
+    options: dict[str, Any] = {"background": "none", "combine": "count", "zero_point": "MAGZP", "zero_point_out": 25}
+    dm.mosaics(raw, group_by="FILTER", **options).write_cube(tmp_path / "m.fits")
+    with fits.open(tmp_path / "m.fits") as hdus:
+        assert not {"BUNIT", "MAGZP"} & set(hdus[0].header)
+        assert hdus["BANDS"].data["BUNIT"].tolist() == ["", ""] and np.isnan(hdus["BANDS"].data["MAGZP"]).all()
+
+
 def test_a_cube_on_a_grid_of_a_cd_matrix(raw: Path, tmp_path: Path) -> None:
     header = image_header(shape=(64, 64))
     for key in ("CDELT1", "CDELT2", "CROTA2"):
