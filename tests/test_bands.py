@@ -125,6 +125,14 @@ def test_a_cube_has_the_bands_as_planes(raw: Path, tmp_path: Path) -> None:
     assert verify(tmp_path / "m.fits").wrong
 
 
+def test_a_cube_of_counts_has_no_unit(raw: Path, tmp_path: Path) -> None:
+    options: dict[str, Any] = {"background": "none", "combine": "count", "zero_point": "MAGZP", "zero_point_out": 25}
+    dm.mosaics(raw, group_by="FILTER", **options).write_cube(tmp_path / "m.fits")
+    with fits.open(tmp_path / "m.fits") as hdus:
+        assert not {"BUNIT", "MAGZP"} & set(hdus[0].header)
+        assert hdus["BANDS"].data["BUNIT"].tolist() == ["", ""] and np.isnan(hdus["BANDS"].data["MAGZP"]).all()
+
+
 def test_a_cube_on_a_grid_of_a_cd_matrix(raw: Path, tmp_path: Path) -> None:
     header = image_header(shape=(64, 64))
     for key in ("CDELT1", "CDELT2", "CROTA2"):
@@ -165,6 +173,32 @@ def test_words_of_headers(tmp_path: Path) -> None:
     dm.mosaics(tmp_path / "raw", group_by="CTYPE1", **options).write(tmp_path / "b.fits")
     header = fits.getheader(tmp_path / "b_RA---TAN.fits")
     assert header["BAND"] == "RA---TAN" and len(list(header["CTYPE1*"])) == 1
+
+
+def test_long_numbers_are_bands_of_their_own(tmp_path: Path) -> None:
+    """Visits are numbered by the second, times are told to the millisecond."""
+    for k, value in enumerate((20150101123456, 20150101123457, 20150101123457.0, 57023.514537037, 57023.5145370372)):
+        write_image(tmp_path / f"{k}.fits", np.ones((20, 20), np.float32), VISIT=value)
+    plans = dm.plan(tmp_path, group_by="VISIT", background="none")
+    assert {name: plan.n_images for name, plan in plans.items()} == {
+        "20150101123456": 1, "20150101123457": 2, "57023.514537037": 1, "57023.5145370372": 1
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("keyword", "value", "word"),
+    [("BSCALE", 2.0, "2"), ("EQUINOX", 1975.0, "1975"), ("CROTA2", 30.0, "30"), ("PV1_3", 180.0, "180")],
+)
+def test_a_keyword_with_a_meaning_becomes_band(tmp_path: Path, keyword: str, value: float, word: str) -> None:
+    """Text under it would make the mosaic unreadable, or turn it."""
+    path = write_image(tmp_path / "raw/a.fits", np.ones((20, 20), np.float32))
+    with fits.open(path, mode="update") as hdus:
+        hdus[0].header[keyword] = value
+    grid = Grid.fit(dm.scan(tmp_path / "raw"), None, "SIN", "galactic")
+    dm.mosaics(tmp_path / "raw", grid, group_by=keyword, background="none").write(tmp_path / "m.fits")
+    header = fits.getheader(tmp_path / f"m_{word}.fits")
+    assert header["BAND"] == word and keyword not in header
+    assert np.isfinite(fits.getdata(tmp_path / f"m_{word}.fits")).any()
 
 
 def test_a_band_beside_the_grid_is_left_out(raw: Path) -> None:

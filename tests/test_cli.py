@@ -448,6 +448,11 @@ def test_numbers_that_are_none_are_refused(survey: Survey, option: str, value: s
     assert f"{value} must be a number above 0" in call("plan", survey.folder, option, value, code=1).stderr
 
 
+@pytest.mark.parametrize("value", ["inf", "nan", "8 parsec", "much"])
+def test_a_memory_limit_that_is_none_is_refused(survey: Survey, value: str) -> None:
+    assert "is no number of bytes" in call("plan", survey.folder, "--memory-limit", value, code=2).stderr
+
+
 def test_the_grid_is_fitted_to_the_images_that_count(tmp_path: Path, survey: Survey) -> None:
     """Here as in the library: an image without its weights does not shape it, nor does a cube."""
     for path in survey.paths[:2]:

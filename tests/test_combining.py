@@ -152,6 +152,17 @@ def test_sources_tell_the_images_of_each_pixel(tmp_path: Path, monkeypatch: pyte
     np.testing.assert_array_equal(fits.getdata(tmp_path / "m_depth.fits"), made.compute().depth)
 
 
+def test_sources_of_files_with_any_name(tmp_path: Path) -> None:
+    """FITS has ASCII alone: other letters are escaped, and the index tells the image still."""
+    names = ["b.fits", "bild_\xfc\u03b1.fits"]
+    for name in names:
+        write_image(tmp_path / "raw" / name, np.ones(SHAPE, np.float32))
+    made = dm.mosaic(tmp_path / "raw", GRID, background="none", also="sources").write(tmp_path / "m.fits")
+    assert made.sources().sets == (tuple(names),)
+    table = fits.getdata(tmp_path / "m_sources.fits", "SOURCES")
+    assert table["IMAGE"].tolist() == ["b.fits", r"bild_\xfc\u03b1.fits"] and table["INDEX"].tolist() == [0, 1]
+
+
 @pytest.mark.parametrize("combine", ["mean", "median", "first"])
 def test_sources_of_matched_images(tmp_path: Path, combine: str) -> None:
     """As many as the depth, of overlapping turned images; pixels of none have number 0."""

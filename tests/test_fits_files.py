@@ -246,6 +246,26 @@ def test_a_bad_file_is_skipped_with_its_reason(
         scan(tmp_path, strict=True)
 
 
+def test_a_gz_file_of_several_members(tmp_path: Path, values: NDArray[np.float32]) -> None:
+    """Its last bytes tell the length of the last member alone, which may be a whole number of blocks."""
+    data = write_image(tmp_path / "a.fits", values).read_bytes()
+    for k, at in enumerate((2880, 5760, 7000, len(data))):
+        (tmp_path / f"b{k}.fits.gz").write_bytes(gzip.compress(data[:at]) + gzip.compress(data[at:]))
+    images = scan(tmp_path)
+    assert len(images) == 5 and not images.skipped
+    for ref in images:
+        np.testing.assert_array_equal(read(ref), values)
+
+
+def test_an_image_behind_random_groups(tmp_path: Path, values: NDArray[np.float32]) -> None:
+    """NAXIS1 is 0 there, and no factor of the size."""
+    groups = fits.GroupData(np.ones((900, 1, 3), np.float32), parnames=["u"], pardata=[np.arange(900.0)], bitpix=-32)
+    fits.HDUList([fits.GroupsHDU(groups), fits.ImageHDU(values, image_header())]).writeto(tmp_path / "a.fits")
+    images = scan(tmp_path)
+    assert [ref.name for ref in images] == ["a.fits[1]"]
+    np.testing.assert_array_equal(read(images[0]), values)
+
+
 @pytest.mark.parametrize("length", [10, 500, 3000, -5])
 def test_a_truncated_gz_file_is_skipped(tmp_path: Path, values: NDArray[np.float32], length: int) -> None:
     noisy = np.random.default_rng(0).normal(size=SHAPE).astype(np.float32)

@@ -110,6 +110,19 @@ def test_what_is_given_up_first() -> None:
         decide_memory(320_000_000, 4, 10, 10**9, task)
 
 
+def test_any_number_of_workers_is_weighed_at_once() -> None:
+    """The size of a task is asked for once a chunk's side: it takes all images to tell."""
+    asked: list[int] = []
+
+    def task(side: int) -> int:
+        asked.append(side)
+        return 100 * side**2
+
+    least = decide_memory(340_000_000, 100_000, 10, 10**9, task)
+    assert least.workers > 1 and least.base + least.workers * least.task <= least.limit
+    assert sorted(asked) == sorted(CHUNKS)
+
+
 def test_the_plan_promises(tmp_path: Path) -> None:
     """Both numbers in the refusal; fewer workers before it; all in the printed plan."""
     survey = make_survey(tmp_path / "raw")

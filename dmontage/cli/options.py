@@ -179,7 +179,7 @@ def _bytes(text: str | None) -> int | None:
     try:
         size = Quantity(text)
         return int(size.value if size.unit == "" else size.to_value("byte"))
-    except (ValueError, TypeError, UnitsError) as error:
+    except (ValueError, TypeError, OverflowError, UnitsError) as error:
         raise click.BadParameter(f"{text!r} is no number of bytes: '8 GB', '500 MiB'") from error
 
 

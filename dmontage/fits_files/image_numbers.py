@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from numbers import Real
+from numbers import Integral, Real
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -106,7 +106,8 @@ class ImageNumbers:
         if isinstance(value, bool):
             word = str(value)
         elif isinstance(value, Real) and math.isfinite(float(value)):
-            word = f"{float(value):.12g}"
+            exact = int(value) if isinstance(value, Integral) else float(value)  # all digits: visits are numbered so
+            word = str(int(exact)) if exact == int(exact) else repr(exact)
         if not word:
             raise InputError(f"has no {kind.what}: its {place} is {value!r}, not {kind.meaning}")
         if not (word.isascii() and word.isprintable() and len(word) <= _LONGEST):

@@ -21,14 +21,15 @@ def source_table(sets: Sequence[Sequence[int]], names: Sequence[str]) -> Any:
     sets
         Numbers of the images in sets 1, 2, ...
     names
-        Of the images.
+        Of the images; letters beyond ASCII, which FITS has not, are escaped as in Python.
     """
     number = np.repeat(np.arange(1, len(sets) + 1), [len(each) for each in sets]).astype(np.int32)
     index = np.array([image for each in sets for image in each], np.int32)
-    width = max(map(len, names), default=1)
+    plain = [name.encode("ascii", "backslashreplace").decode() for name in names]
+    width = max(map(len, plain), default=1)
     columns = [
         fits.Column("NUMBER", "J", array=number),
         fits.Column("INDEX", "J", array=index),
-        fits.Column("IMAGE", f"{width}A", array=np.array(names, f"U{width}")[index]),
+        fits.Column("IMAGE", f"{width}A", array=np.array(plain, f"U{width}")[index]),
     ]
     return fits.BinTableHDU.from_columns(columns, name="SOURCES")

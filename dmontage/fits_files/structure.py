@@ -11,6 +11,7 @@ import gzip
 import math
 import os
 import re
+from contextlib import suppress
 from typing import TYPE_CHECKING, BinaryIO
 
 from dmontage.errors import InputError
@@ -35,7 +36,7 @@ _MAX_AXES = 64
 _MAX_FIELDS = 999
 
 _KEYS = frozenset(
-    b"SIMPLE XTENSION BITPIX NAXIS PCOUNT GCOUNT BSCALE BZERO BLANK TFIELDS ZIMAGE ZBITPIX ZNAXIS".split()
+    b"SIMPLE XTENSION BITPIX NAXIS GROUPS PCOUNT GCOUNT BSCALE BZERO BLANK TFIELDS ZIMAGE ZBITPIX ZNAXIS".split()
 )  # fmt: skip
 _AXIS = re.compile(rb"Z?NAXIS\d+|ZTILE\d+")
 _WHOLE = re.compile(rb"[+-]?\d{1,30}")
@@ -61,9 +62,14 @@ def hdu_starts(path: Path, size: int) -> list[int]:
         file.seek(-4, os.SEEK_END)
         told = int.from_bytes(file.read(4), "little")
     limit = _GZIP_RATIO * size
-    with gzip.open(path) as stream:
-        # Its last bytes tell the length, modulo 2³²; where they cannot be true all claims are looked for.
-        return _walk(stream, told if told % BLOCK == 0 and size // 2 <= told <= limit else None, limit)  # type: ignore[arg-type]
+    with gzip.open(path) as packed:
+        stream: BinaryIO = packed  # type: ignore[assignment]
+        # Its last bytes tell the length, modulo 2³², of its last member, mostly the only one; where they cannot be
+        # true, or too little is there by them, all claims are looked for.
+        if told % BLOCK == 0 and size // 2 <= told <= limit:
+            with suppress(InputError):
+                return _walk(stream, told, limit)
+        return _walk(stream, None, limit)
 
 
 def _walk(stream: BinaryIO, n_bytes: int | None, limit: int) -> list[int]:
@@ -150,6 +156,8 @@ def _data_bytes(cards: dict[bytes, bytes]) -> int:
     if bits not in BITPIX:
         raise InputError(f"BITPIX = {bits} must be one of {', '.join(map(str, BITPIX))}")
     sides = [_whole(cards, b"NAXIS%d" % i, 0) for i in range(1, _whole(cards, b"NAXIS", 0, _MAX_AXES) + 1)]
+    if cards.get(b"GROUPS") == b"T" and sides[:1] == [0]:  # random groups
+        del sides[0]
     extra, groups = (_whole(cards, key, low, default=low) for key, low in ((b"PCOUNT", 0), (b"GCOUNT", 1)))
     n_bytes = abs(bits) // 8 * groups * (extra + math.prod(sides)) if sides else 0
     _whole(cards, b"TFIELDS", 0, _MAX_FIELDS, default=0)

@@ -16,7 +16,7 @@ from dmontage.headers.iraf import settled_iraf
 if TYPE_CHECKING:
     from dmontage.headers.text import Cards
 
-__all__ = ["checked_cards"]
+__all__ = ["checked_cards", "is_wcs_card"]
 
 _WCS_CARD = re.compile(
     r"(CTYPE|CUNIT|CRVAL|CRPIX|CDELT|CROTA)[12]|(CD|PC)[12]_[12]|PC00[12]00[12]|(PV|PS)[12]_\d{1,2}|LONPOLE|LATPOLE"
@@ -41,6 +41,11 @@ _SEQUENT = ("TPD", "TPV", "SIP", "WAT-TNX", "WAT-ZPX")
 _MAX_SIP_ORDER = 9
 _MAX_SHEAR = 1e6
 """Longest to shortest axis of a pixel; slits of spectrographs reach 1e3."""
+
+
+def is_wcs_card(key: str) -> bool:
+    """True for a keyword that the gate takes for part of a WCS, where it has any value."""
+    return _WCS_CARD.fullmatch(key) is not None
 
 
 def checked_cards(header: Cards, tables: bytes = b"") -> dict[str, Any]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from astropy.units import Unit
 
 from dmontage._version import __version__
+from dmontage.headers import is_wcs_card
 
 if TYPE_CHECKING:
     from dmontage.pipeline.summary import Summary
@@ -21,9 +22,9 @@ __all__ = ["layer_cards", "provenance", "tile_cards"]
 _OWN = {
     "SIMPLE", "BITPIX", "EXTEND", "BUNIT", "MAGZP", "CONTENT", "NOISECOR", "CREATOR", "NIMAGES", "NSKIPPED", "BACKGRND",
     "COMBINE", "CLIPLOW", "CLIPHIGH", "WEIGHTS", "PIXUNIT", "PROJECT", "DROPKERN", "PIXFRAC", "PROJTOL", "PROJERR",
-    "TILEROW", "TILECOL", "DATAHASH",
+    "TILEROW", "TILECOL", "DATAHASH", "XTENSION", "BSCALE", "BZERO", "BLANK", "PCOUNT", "GCOUNT", "GROUPS",
 }  # fmt: skip
-"""Keywords of a product beside those of its grid."""
+"""Keywords of a product beside those of its grid, and others that no text may stand under."""
 
 _ROOM = 60
 """Characters of a card's keyword and value."""
@@ -86,7 +87,8 @@ def _band_cards(plan: MosaicPlan) -> list[Card]:
         return []
     keyword, name = plan.band
     keyword = keyword.strip().upper()
-    if not keyword or keyword in _OWN or keyword in plan.grid.to_header() or len(keyword) + len(name) > _ROOM:
+    taken = keyword in _OWN or is_wcs_card(keyword) or keyword in plan.grid.to_header()
+    if not keyword or taken or len(keyword) + len(name) > _ROOM:
         keyword = "BAND"
     if len(keyword) > 8 or " " in keyword:
         return [(f"HIERARCH {keyword}", name, "")]

@@ -8,6 +8,7 @@ for the stages to come. Only what cannot be kept to at all is refused.
 from __future__ import annotations
 
 import os
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -82,6 +83,7 @@ def decide_memory(
     """
     limit = default_limit() if limit is None else limit
     base = _BASE + _PER_ROW * n_rows
+    bytes_task = cache(bytes_task)  # it looks at all rows
     for n in range(max(workers, 1), 0, -1):
         for chunk in CHUNKS:
             task = int(_SPREAD * bytes_task(chunk))
