@@ -56,7 +56,10 @@ class Product:
     @property
     def about(self) -> dict[str, Any]:
         """What was noted with it."""
-        return dict(json.loads(self._files.get(f"{_PLACE}/zarr.json") or b"{}").get("attributes", {}))
+        try:
+            return dict(json.loads(self._files.get(f"{_PLACE}/zarr.json") or b"{}").get("attributes", {}))
+        except ValueError:  # as good as none: it is laid out again
+            return {}
 
     def lay_out(
         self, layers: Sequence[str], shape: tuple[int, int], chunk: tuple[int, int], about: dict[str, Any]
@@ -64,8 +67,11 @@ class Product:
         """Make room for a product; what is there is kept if it is the same layers and chunks."""
         about = {"layers": list(layers), "chunk": list(chunk), **about}
         old = self.about
-        if any(old.get(name) != about[name] for name in ("layers", "chunk")):
+        if any(old.get(name) != about[name] for name in ("layers", "chunk")) or not self._is_laid_out(layers):
+            # What tells of it goes first: killed half-way through the rest, it is no product that is taken up.
+            self._files.remove(f"{_PLACE}/zarr.json")
             shutil.rmtree(Path(self._files.root, _PLACE), ignore_errors=True)
+            old = {}
             n_y, n_x = (-(-side // cut) for side, cut in zip(shape, chunk, strict=True))
             for name in layers:
                 Array.create(self._files, f"{_PLACE}/{name}", shape, chunk, np.float32, np.nan)
@@ -78,6 +84,13 @@ class Product:
         self.__dict__.pop("layers", None)
         self.__dict__.pop("_arrays", None)
 
+    def _is_laid_out(self, layers: Sequence[str]) -> bool:
+        """Whether all arrays can be told by what lies there."""
+        try:
+            return all(Array.open(self._files, f"{_PLACE}/{name}") for name in (*layers, "mark"))
+        except DamagedError:
+            return False
+
     def done(self, window: Window, digest: str) -> bool:
         """Whether a chunk was made from just that."""
         try:
@@ -86,18 +99,13 @@ class Product:
             return False
         return mark is not None and mark.tobytes() == bytes.fromhex(digest)
 
-    def is_marked(self, window: Window) -> bool:
-        """Whether a chunk was made, from whatever."""
-        return self._arrays["mark"].has((*self._index(window), 0))
-
-    @property
-    def n_made(self) -> int:
-        """Chunks that were made, from whatever."""
-        return sum(1 for _ in self._files.keys(f"{_PLACE}/mark", "c."))
-
     def write(self, window: Window, layers: Sequence[NDArray[Any]], digest: str) -> None:
-        """Store one chunk of the product, all `layers` of it, then what it was made from."""
+        """Store one chunk of the product, all `layers` of it, then what it was made from.
+
+        What it was made from before is forgotten first: killed half-way, it is neither.
+        """
         index = self._index(window)
+        self._arrays["mark"].remove((*index, 0))
         for name, values in zip(self.layers, layers, strict=True):
             array = self._arrays[name]
             whole = np.full(array.chunks, np.nan, np.float32) if values.shape != array.chunks else values
