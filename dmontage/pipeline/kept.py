@@ -47,7 +47,7 @@ class Status:
     combine: str
     chunks: int
     made: int
-    """Chunks of the mosaic that are made, of this mosaic or of an earlier one."""
+    """Chunks of the mosaic that are made of just what was last asked for."""
     running: bool
     """True while a driver is at work."""
     bytes: int
@@ -78,7 +78,7 @@ def status(path: str | Path) -> Status:
         If there is no run.
     """
     store = Store.open(path)
-    current, about = store.current, store.product.about
+    current = store.current
     rows, run = current["rows"], store.attributes
     return Status(
         path=os.fspath(path),
@@ -92,7 +92,7 @@ def status(path: str | Path) -> Status:
         solved=store.tables.planes_told(current["how"]["corrected_by"]) is not None,
         combine=current["how"]["combine"],
         chunks=current["chunks"],
-        made=store.product.n_made if about else 0,
+        made=len(_made_chunks(store)[0]),
         running=store.in_use,
         bytes=sum(entry.stat().st_size for entry in Path(path).rglob("*") if entry.is_file()),
     )
@@ -151,7 +151,7 @@ def _verify_run(store: Store, sample: int, seed: int, progress: Callable[[int, i
 def _made_chunks(store: Store) -> tuple[list[Chunk], How]:
     """Chunks that were made of the mosaic last asked for."""
     current = store.current
-    how = How(**current["how"])
+    how = How(**current["how"])._replace(layers=store.product.layers)
     cut = store.product.about.get("chunk")
     if cut is None:
         return [], how
@@ -161,11 +161,20 @@ def _made_chunks(store: Store) -> tuple[list[Chunk], How]:
     for row in current["rows"]:
         for index, _ in (windows[row] & grid.window).blocks(tuple(cut)):
             reached[index].append(row)
+    if how.corrected_by != "none" and store.tables.planes_told(how.corrected_by) is None:
+        return [], how
+    planes, tables = store.tables.planes(how.corrected_by, len(store.rows)), store.rows.tables(current["rows"])
+    digests = {row: table["digest"] for row, table in zip(current["rows"], tables, strict=True)}
+    there = set(filter(store.projected.is_marked, current["rows"]))
     chunks = []
     for index, window in grid.window.blocks(tuple(cut)):
-        rows = tuple(row for row in reached[index] if store.projected.is_marked(row))
-        if store.product.is_marked(window):
-            chunks.append(Chunk(window, rows, tuple(factors[row] for row in rows) if factors else ()))
+        # Made of all rows, or without those whose images could not be read.
+        for rows in (reached[index], [row for row in reached[index] if row in there]):
+            chunk = Chunk(window, tuple(rows), tuple(factors[row] for row in rows) if factors else ())
+            chunk = chunk.marked(how, [digests[row] for row in rows], planes)
+            if store.product.done(window, chunk.digest):
+                chunks.append(chunk)
+                break
     return chunks, how
 
 
