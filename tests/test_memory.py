@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import subprocess
 import sys
+import tracemalloc
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,6 +18,9 @@ from surveys import field_grid, image_header, make_survey
 
 import dmontage as dm
 from dmontage.errors import InputError
+from dmontage.graph.coadd import Chunk, How
+from dmontage.graph.shares import Cells, share_sums
+from dmontage.graph.sources import Reach, source_sets
 from dmontage.planner.memory import CHUNKS, _cgroup_limits, chunk_shape, decide_memory
 
 _RUN = """
@@ -91,6 +96,30 @@ def test_chunks_are_as_wide_as_they_may_be() -> None:
             ny, nx = chunk_shape(side, shape)
             assert ny % 64 == nx % 64 == 0 and 0.3 * side**2 <= ny * nx <= 1.1 * side**2
             assert nx - 64 < shape[1] or nx == 64
+
+
+@pytest.mark.parametrize("combine", ["mean", "median", "first"])
+def test_what_each_image_has_in_a_stack_is_never_held_for_all(tmp_path: Path, combine: str) -> None:
+    """Sources and shares of 60 images on one chunk: a few arrays of its size at once."""
+    write_images(tmp_path / "raw", 60, 256, 4.0)
+    made = dm.mosaic(tmp_path / "raw", field_grid(256), tmp_path / "run.zarr", background="none", combine=combine)
+    made.write(tmp_path / "m.fits")
+    plan, path = made.plan, str(tmp_path / "run.zarr")
+    del made  # and the rows that it has in memory
+    gc.collect()
+    (window, rows), how = plan.chunks[0], How.of(plan)
+    chunk = Chunk(window, rows, ())
+    cells = Cells(np.array([0, 128, 256]), np.array([0, 256]))
+    for task in (
+        lambda: share_sums(path, [chunk], how, cells),
+        lambda: source_sets(path, [Reach(chunk, rows)], how),
+    ):
+        task()
+        tracemalloc.start()
+        task()
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        assert peak < 14 * 8 * window.size < 60 * 4 * window.size
 
 
 def test_what_is_given_up_first() -> None:

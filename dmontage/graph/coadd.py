@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import math
+from dataclasses import astuple
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
@@ -57,6 +60,14 @@ class Chunk(NamedTuple):
     """Their images' weights; empty where all weigh the same."""
     digest: str = ""
     """Of all that it is made from."""
+
+    def marked(self, how: How, row_digests: Sequence[str], planes: NDArray[np.float64]) -> Self:
+        """The chunk with its digest, from those of its rows and the corrections of all of the store's."""
+        made_from = [
+            how.combine, how.clip, how.weights, how.sub_out, list(astuple(self.window)), self.factors,
+            [(row, digest, planes[row].tolist()) for row, digest in zip(self.rows, row_digests, strict=True)],
+        ]  # fmt: skip
+        return self._replace(digest=hashlib.sha256(json.dumps(made_from).encode()).hexdigest())
 
 
 def coadd_chunk(store_path: str, chunk: Chunk, how: How, *_: object) -> NDArray[np.float32]:

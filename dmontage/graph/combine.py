@@ -120,10 +120,11 @@ def coadd(
 
 
 def contributors(
-    window: Window, parts: Sequence[Part], combine: str, clip: tuple[float, float] | None = None
+    window: Window, parts: Iterable[Part], combine: str, clip: tuple[float, float] | None = None
 ) -> Iterator[tuple[int, Window, NDArray[np.bool_]]]:
     """Which parts have a share in which pixels: number of the part, a window of the mosaic, and its pixels in there."""
     if combine == "clip":
+        parts = list(parts)  # of the others one is held at a time
         for band in window.bands(BAND):
             stacked = Stack.of(band, parts, combine, weighted=False)
             stacked.clip(clip)

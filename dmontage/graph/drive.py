@@ -9,13 +9,15 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from contextlib import contextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from dask import config, threaded
 from dask.base import compute, tokenize
 from dask.callbacks import Callback
 from dask.delayed import delayed
+from dask.system import CPU_COUNT
 
 from dmontage.errors import InputError
 
@@ -130,10 +132,17 @@ def run(
             progress(done, len(calls))
 
     tasks = [delayed(c.function, pure=True, traverse=False)(*c.arguments, dask_key_name=c.key) for c in calls]
-    # Told by its name, "threads" would make dask import distributed, which takes longer than a small mosaic.
-    scheduler = config.get("scheduler", None) or threaded.get
-    with Callback(posttask=after):
-        return list(compute(*tasks, scheduler=scheduler, optimize_graph=False, num_workers=workers))
+    scheduler = config.get("scheduler", None)
+    with ExitStack() as stack:
+        more: dict[str, Any] = {"num_workers": workers}
+        if scheduler in (None, "threads", "threading"):
+            # Told by its name, "threads" would make dask import distributed, which takes longer than a small mosaic.
+            # Threads of its own: never more than the plan has memory for, and none is at work any more when a run that
+            # failed gives back its lock.
+            scheduler = threaded.get
+            more["pool"] = stack.enter_context(ThreadPoolExecutor(workers or config.get("num_workers", CPU_COUNT)))
+        stack.enter_context(Callback(posttask=after))
+        return list(compute(*tasks, scheduler=scheduler, optimize_graph=False, **more))
 
 
 def _on_cluster(

@@ -12,17 +12,21 @@ from dmontage.errors import InputError
 from dmontage.graph.coadd import Chunk, How, coadd_chunk
 from dmontage.graph.drive import name_of
 from dmontage.graph.rows import project_rows
+from dmontage.store import Store
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from numpy.typing import NDArray
 
     from dmontage.planner import MosaicPlan
 
 __all__ = ["lazy_mosaic"]
 
 
-def project_row(store_path: str, row: int, strict: bool) -> None:
+def project_row(store_path: str, laid_out: str | None, row: int, strict: bool) -> None:
     """Task: project one image for the chunks that need it; a damaged one is told of, or stops a strict run."""
+    Store.open(store_path, laid_out)
     for receipt in project_rows(store_path, (row,)):
         if "error" in receipt:
             if strict:
@@ -30,8 +34,14 @@ def project_row(store_path: str, row: int, strict: bool) -> None:
             warnings.warn(f"left out: {receipt['error']}", stacklevel=2)
 
 
+def make_chunk(store_path: str, laid_out: str | None, chunk: Chunk, how: How, *_: object) -> NDArray[np.float32]:
+    """Task: as `coadd_chunk`, of that store only: another one at its place has other images behind the numbers."""
+    Store.open(store_path, laid_out)
+    return coadd_chunk(store_path, chunk, how)
+
+
 def lazy_mosaic(
-    store_path: str, plan: MosaicPlan, numbers: Sequence[int], *, projected: bool, strict: bool
+    store: Store, plan: MosaicPlan, numbers: Sequence[int], *, projected: bool, strict: bool
 ) -> tuple[Any, ...]:
     """The layers of a plan's mosaic as dask arrays (ny, nx) in its chunks.
 
@@ -48,20 +58,20 @@ def lazy_mosaic(
     """
     import dask.array as da  # 0.4 s, which a run that only writes files does not need
 
-    run = name_of(plan.input_digest, store_path, strict)
+    run = name_of(plan.input_digest, store.path, store.laid_out, strict)
     rows = {
         i: delayed(project_row, pure=True, traverse=False)(
-            store_path, numbers[i], strict, dask_key_name=f"dmontage-row-{run}-{i}"
+            store.path, store.laid_out, numbers[i], strict, dask_key_name=f"dmontage-row-{run}-{i}"
         )
         for i in range(0 if projected else len(plan.rows))
     }
     how = How.of(plan)
-    name = f"dmontage-coadd-{name_of(run, how, plan.factors)}"
+    name = f"dmontage-coadd-{name_of(run, how, plan.factors, plan.chunk)}"
     n_layers = len(plan.layers)
     blocks: list[list[Any]] = []
     for k, (chunk, mine) in enumerate(plan.chunks):
-        task = delayed(coadd_chunk, pure=True)(
-            store_path, Chunk(chunk, tuple(numbers[i] for i in mine), plan.factors_of(mine)), how,
+        task = delayed(make_chunk, pure=True)(
+            store.path, store.laid_out, Chunk(chunk, tuple(numbers[i] for i in mine), plan.factors_of(mine)), how,
             *(rows[i] for i in mine if i in rows),
             dask_key_name=f"{name}-{k}",
         )  # fmt: skip

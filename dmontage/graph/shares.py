@@ -20,7 +20,7 @@ from dmontage.store import Store
 from dmontage.window import Window
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from numpy.typing import NDArray
 
@@ -97,19 +97,13 @@ def share_sums(store_path: str, parts: Sequence[Chunk], how: How, cells: Cells) 
     windows, nominal = store.rows.windows(), store.rows.nominal()
     middle_x, middle_y = cells.middles
     out = []
-    for window, rows, factors, _ in parts:
-        weights, total = [], np.zeros(window.shape)
-        for row, factor in zip(rows, factors or (1.0,) * len(rows), strict=True):
-            if common := windows[row] & window:
-                weight = _weights(store, row, windows[row], window, factor, how, float(nominal[row]))
-                so_far = total[common.relative_to(window).slices]
-                if how.combine == "first":
-                    weight[so_far > 0] = 0.0
-                so_far += weight
-                weights.append((row, weight))
-        for row, weight in weights:
-            common = windows[row] & window
-            whole = total[common.relative_to(window).slices]
+    for part in parts:
+        # Read twice, for the total and for what each is of it: the weights of a deep stack are never held.
+        total = np.zeros(part.window.shape)
+        for _, common, weight in _each(store, windows, nominal, part, how):
+            total[common.relative_to(part.window).slices] += weight
+        for row, common, weight in _each(store, windows, nominal, part, how):
+            whole = total[common.relative_to(part.window).slices]
             share = np.divide(weight, whole, out=np.zeros_like(weight), where=whole > 0)
             y, x = (np.arange(a, b, dtype=np.float64) for a, b in ((common.y0, common.y1), (common.x0, common.x1)))
             level, by_y, by_x = (
@@ -120,6 +114,21 @@ def share_sums(store_path: str, parts: Sequence[Chunk], how: How, cells: Cells) 
             moments = by_y[j, i] - size * middle_y[j], by_x[j, i] - size * middle_x[i]
             out.append(np.stack([j, i, np.full(j.size, row), size, *moments], axis=1))
     return np.concatenate([np.zeros((0, 6)), *out])
+
+
+def _each(
+    store: Store, windows: Sequence[Window], nominal: NDArray[np.float64], part: Chunk, how: How
+) -> Iterator[tuple[int, Window, NDArray[np.float64]]]:
+    """The rows that reach a part: number, common window, and what they weigh there."""
+    so_far = np.zeros(part.window.shape)
+    for row, factor in zip(part.rows, part.factors or (1.0,) * len(part.rows), strict=True):
+        if common := windows[row] & part.window:
+            weight = _weights(store, row, windows[row], part.window, factor, how, float(nominal[row]))
+            if how.combine == "first":
+                at = common.relative_to(part.window).slices
+                weight[so_far[at] > 0] = 0.0
+                so_far[at] += weight
+            yield row, common, weight
 
 
 def _weights(

@@ -55,7 +55,7 @@ def _labelled(store_path: str, reach: Reach, how: How) -> tuple[NDArray[np.int32
     store = Store.open(store_path)
     layout, chunk = Layout.of(store, how.corrected_by), reach.chunk
     images = [k for k, row in zip(reach.images, chunk.rows, strict=True) if layout.windows[row] & chunk.window]
-    found = contributors(chunk.window, list(parts_of(store.projected, layout, chunk)), how.combine, how.clip)
+    found = contributors(chunk.window, parts_of(store.projected, layout, chunk), how.combine, how.clip)
     labels, sets = _label(chunk.window, ((images[k], window, used) for k, window, used in found))
     present = np.unique(labels)
     names = sorted(sets[label] for label in present if label)

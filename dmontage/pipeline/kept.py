@@ -46,7 +46,7 @@ class Status:
     combine: str
     chunks: int
     made: int
-    """Chunks of the mosaic that are made, of this mosaic or of an earlier one."""
+    """Chunks of the mosaic that are made of just what was last asked for."""
     running: bool
     """True while a driver is at work."""
     bytes: int
@@ -77,7 +77,7 @@ def status(path: str | Path) -> Status:
         If there is no run.
     """
     store = Store.open(path)
-    current, about = store.current, store.product.about
+    current = store.current
     rows, run = current["rows"], store.attributes
     return Status(
         path=os.fspath(path),
@@ -91,7 +91,7 @@ def status(path: str | Path) -> Status:
         solved=store.tables.planes_told(current["how"]["corrected_by"]) is not None,
         combine=current["how"]["combine"],
         chunks=current["chunks"],
-        made=store.product.n_made if about else 0,
+        made=len(_made_chunks(store)[0]),
         running=store.in_use,
         bytes=sum(entry.stat().st_size for entry in Path(path).rglob("*") if entry.is_file()),
     )
@@ -150,17 +150,26 @@ def _verify_run(store: Store, sample: int, seed: int, progress: Callable[[int, i
 def _made_chunks(store: Store) -> tuple[list[Chunk], How]:
     """Chunks that were made of the mosaic last asked for."""
     current = store.current
-    how = How(**current["how"])
+    how = How(**current["how"])._replace(layers=store.product.layers)
     cut = store.product.about.get("chunk")
     if cut is None:
         return [], how
     windows, rows, factors = store.rows.windows(), current["rows"], current["factors"]
+    if how.corrected_by != "none" and store.tables.planes_told(how.corrected_by) is None:
+        return [], how
+    planes = store.tables.planes(how.corrected_by, len(store.rows))
+    digests = [table["digest"] for table in store.rows.tables(rows)]
+    there = set(filter(store.projected.is_marked, rows))
     chunks = []
     for window, reached in store.grid.window.reached_blocks(tuple(cut), (windows[row] for row in rows)):
-        if store.product.is_marked(window):
-            used = [k for k in reached if store.projected.is_marked(rows[k])]
+        # Made of all rows, or without those whose images could not be read.
+        for used in (list(reached), [k for k in reached if rows[k] in there]):
             weights = tuple(factors[k] for k in used) if factors else ()
-            chunks.append(Chunk(window, tuple(rows[k] for k in used), weights))
+            chunk = Chunk(window, tuple(rows[k] for k in used), weights)
+            chunk = chunk.marked(how, [digests[k] for k in used], planes)
+            if store.product.done(window, chunk.digest):
+                chunks.append(chunk)
+                break
     return chunks, how
 
 

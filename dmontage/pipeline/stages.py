@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import tempfile
 from contextlib import contextmanager, suppress
-from dataclasses import astuple, replace
+from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -119,7 +117,7 @@ class Stages:
             path = self._place or Path(cast("Any", self._temporary).name) / "run.zarr"
             self._store, self._numbers = create_store(path, self.plan)
             if in_process():
-                self._store.projected.cache.room = self.plan.memory.cache
+                self._store.projected.cache.allow(self.plan.memory.cache)
                 self._store.projected.volatile = self._temporary is not None
         return self._store
 
@@ -179,13 +177,21 @@ class Stages:
             return
         store = self._open()
         told = store.tables.planes_told(name)
-        if told is not None:
+        if told is not None and told.get("failed"):
+            self._project(range(len(self.plan.rows)))  # what could not be read then may be there now
+        if told is not None and told.get("rows") == list(self._numbers) and told.get("failed") == self._failed:
             self.summary.recall(told)
         else:
             planes = self._given() if self.plan.background == "given" else self._match.row_planes(self._solve())
             rows = np.array(self._numbers, np.float64)[:, None]
-            store.tables.write_planes(name, np.hstack([rows, planes]), self.summary.on_matching())
+            about = self.summary.on_matching() | {"rows": list(self._numbers), "failed": self._failed}
+            store.tables.write_planes(name, np.hstack([rows, planes]), about)
         self._corrected = True
+
+    @property
+    def _failed(self) -> list[int]:
+        """Numbers in the store of rows whose images could not be read, so far."""
+        return sorted(self._numbers[row] for row, receipt in self._receipts.items() if "error" in receipt)
 
     def _given(self) -> NDArray[np.float64]:
         """The rows' planes from corrections that the user has."""
@@ -259,8 +265,4 @@ class Stages:
         chunk = Chunk(window, self._stored(used), plan.factors_of(used))
         if planes is None:
             return chunk
-        made_from = [
-            plan.combine, plan.clip, plan.weights, plan.sub_out, list(astuple(window)), chunk.factors,
-            [(plan.row_digests[row], planes[self._numbers[row]].tolist()) for row in used],
-        ]  # fmt: skip
-        return chunk._replace(digest=hashlib.sha256(json.dumps(made_from).encode()).hexdigest())
+        return chunk.marked(self._how, [plan.row_digests[row] for row in used], planes)

@@ -167,11 +167,12 @@ class Mosaic(Matched):
 
     def _lazy(self) -> tuple[Any, ...]:
         with self._locked() as store:
+            store.projected.settle()
             self._rectify()
         if self._temporary is not None and self._temporary not in _kept:
             _kept.append(self._temporary)
         projected = len(self._receipts) == len(self.plan.rows)
-        return lazy_mosaic(store.path, self.plan, self._numbers, projected=projected, strict=self._strict)
+        return lazy_mosaic(store, self.plan, self._numbers, projected=projected, strict=self._strict)
 
     def _pixels(self, window: Window) -> Pixels:
         """The pixels of a window, in memory."""

@@ -6,7 +6,7 @@ import hashlib
 import json
 import math
 from collections import defaultdict
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -204,7 +204,9 @@ class MosaicPlan:
         """A name of the corrections: the same for the same images, matched in the same way; "none" without any."""
         if self.background == "none":
             return "none"
-        made_from = f"{self.input_digest}|{self.matching!r}"
+        # Images by number: a path that is relative to where the user is now names another image elsewhere.
+        matching = replace(self.matching, anchors=(), locked=())
+        made_from = f"{self.input_digest}|{matching!r}|{self.anchors}|{self.locked}"
         return f"{self.background}-{hashlib.sha256(made_from.encode()).hexdigest()[:32]}"
 
     @property

@@ -25,6 +25,11 @@ class RowCache:
         self._lock = threading.Lock()
         self._rows: dict[int, dict[str, NDArray[Any]]] = {}
 
+    def allow(self, total: int) -> None:
+        """Bytes for all that it keeps, with what is in already."""
+        with self._lock:
+            self.room = total - sum(values.nbytes for _, _, values in self.kept())
+
     def get(self, row: int) -> Mapping[str, NDArray[Any]]:
         """What is kept of a row, by name; nothing where nothing is."""
         return self._rows.get(row, {})
@@ -41,6 +46,10 @@ class RowCache:
             values.flags.writeable = False
             self._rows[row] = {**kept, name: values}
             return True
+
+    def kept(self) -> list[tuple[int, str, NDArray[Any]]]:
+        """All that is in: row, name, array."""
+        return [(row, name, values) for row, named in list(self._rows.items()) for name, values in named.items()]
 
     def forget(self, row: int) -> None:
         """Drop a row."""

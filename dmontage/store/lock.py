@@ -13,11 +13,16 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-__all__ = ["InUseError", "locked"]
+__all__ = ["InUseError", "gone", "locked"]
 
 
 class InUseError(InputError):
     """Another driver holds a run's lock."""
+
+
+def gone(place: str | Path) -> InUseError:
+    """The error that a run is not there any more."""
+    return InUseError(f"{place} was removed by another run; run again")
 
 
 @contextmanager
@@ -35,7 +40,7 @@ def locked(place: Path) -> Iterator[None]:
     try:
         file = name.open("w")
     except FileNotFoundError as error:
-        raise InUseError(f"{place} was removed by another run; run again") from error
+        raise gone(place) from error
     except OSError as error:
         raise InputError(f"cannot write to the store {place}: {error.strerror}; choose another --workdir") from error
     with file:
@@ -44,5 +49,5 @@ def locked(place: Path) -> Iterator[None]:
         except OSError as error:
             raise InUseError(f"{place} is in use by another run; wait for it, or choose another --workdir") from error
         if not (name.exists() and os.path.samestat(os.fstat(file.fileno()), name.stat())):
-            raise InUseError(f"{place} was removed by another run; run again")
+            raise gone(place)
         yield

@@ -56,14 +56,17 @@ class Product:
     @property
     def about(self) -> dict[str, Any]:
         """What was noted with it."""
-        return dict(json.loads(self._files.get(f"{_PLACE}/zarr.json") or b"{}").get("attributes", {}))
+        try:
+            return dict(json.loads(self._files.get(f"{_PLACE}/zarr.json") or b"{}").get("attributes", {}))
+        except ValueError:  # as good as none: it is laid out again
+            return {}
 
     def lay_out(self, layers: Sequence[str], shape: tuple[int, int], chunk: tuple[int, int]) -> None:
         """Make room for a product; what is there is kept if it is the same layers and chunks."""
         self.__dict__.pop("layers", None)
         self.__dict__.pop("_arrays", None)
         about: dict[str, Any] = {"layers": list(layers), "chunk": list(chunk)}
-        if self.about == about:
+        if self.about == about and self._is_laid_out(layers):
             return
         self._files.remove(f"{_PLACE}/zarr.json")  # first: of a run that is killed meanwhile no half product is left
         shutil.rmtree(Path(self._files.root, _PLACE), ignore_errors=True)
@@ -76,6 +79,13 @@ class Product:
         except OSError as error:
             raise InputError(f"cannot write to the store {self._files.root}: {error.strerror or error}") from error
 
+    def _is_laid_out(self, layers: Sequence[str]) -> bool:
+        """Whether all arrays can be told by what lies there."""
+        try:
+            return all(Array.open(self._files, f"{_PLACE}/{name}") for name in (*layers, "mark"))
+        except DamagedError:
+            return False
+
     def done(self, window: Window, digest: str) -> bool:
         """Whether a chunk was made from just that."""
         try:
@@ -84,18 +94,13 @@ class Product:
             return False
         return mark is not None and mark.tobytes() == bytes.fromhex(digest)
 
-    def is_marked(self, window: Window) -> bool:
-        """Whether a chunk was made, from whatever."""
-        return self._arrays["mark"].has((*self._index(window), 0))
-
-    @property
-    def n_made(self) -> int:
-        """Chunks that were made, from whatever."""
-        return sum(1 for _ in self._files.keys(f"{_PLACE}/mark", "c."))
-
     def write(self, window: Window, layers: Sequence[NDArray[Any]], digest: str) -> None:
-        """Store one chunk of the product, all `layers` of it, then what it was made from."""
+        """Store one chunk of the product, all `layers` of it, then what it was made from.
+
+        What it was made from before is forgotten first: killed half-way, it is neither.
+        """
         index = self._index(window)
+        self._arrays["mark"].remove((*index, 0))
         for name, values in zip(self.layers, layers, strict=True):
             array, whole = self._arrays[name], values
             if values.shape != array.chunks:

@@ -91,13 +91,17 @@ class Projected:
             _, cy, cx = array.chunks
             whole = np.zeros((-(-ny // cy) * cy, -(-nx // cx) * cx), np.float32)
             whole[:ny, :nx] = values
-            if self.cache.offer(row, name, whole) and self.volatile:
-                continue
-            for iy in range(whole.shape[0] // cy):
-                for ix in range(whole.shape[1] // cx):
-                    array.write((row, iy, ix), whole[None, iy * cy : (iy + 1) * cy, ix * cx : (ix + 1) * cx])
+            if not (self.cache.offer(row, name, whole) and self.volatile):
+                _write_chunks(array, row, whole)
         packed = np.frombuffer(_MARK.pack(bytes.fromhex(digest), *mark), np.uint8)
         self._arrays["mark"].write((row, 0), packed[None])
+
+    def settle(self) -> None:
+        """Write what is in memory alone, and all from now on: what is lazy may be asked for when this store is gone."""
+        if self.volatile:
+            for row, name, whole in self.cache.kept():
+                _write_chunks(self._arrays[name], row, whole)
+        self.volatile = False
 
     def done(self, row: int, digest: str) -> Mark | None:
         """The mark of a row that was made from just that; None where it was not."""
@@ -174,3 +178,11 @@ class Projected:
         return DamagedError(
             f"row {row} of {self._files.root} is damaged: {why}; the same command again makes that row anew"
         )
+
+
+def _write_chunks(array: Array, row: int, whole: NDArray[np.float32]) -> None:
+    """Write a row, padded to whole chunks."""
+    _, cy, cx = array.chunks
+    for iy in range(whole.shape[0] // cy):
+        for ix in range(whole.shape[1] // cx):
+            array.write((row, iy, ix), whole[None, iy * cy : (iy + 1) * cy, ix * cx : (ix + 1) * cx])

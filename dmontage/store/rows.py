@@ -43,42 +43,67 @@ class RowTable:
 
     def tables(self, rows: Sequence[int]) -> list[dict[str, Any]]:
         """What some rows are, as JSON values."""
-        chunks: dict[int, NDArray[Any] | None] = {}
+        chunks: dict[int, NDArray[Any]] = {}
         out = []
         for row in rows:
             k, line = divmod(row, _ROWS_PER_CHUNK)
             if k not in chunks:
-                chunks[k] = self._lines.read((k, 0))
+                chunks[k] = self._chunk(k)
             lines = chunks[k]
-            if lines is None:
-                raise DamagedError(
-                    f"{self._place} of {self._files.root} has lost a chunk; remove the store and run again"
-                )
             out.append(json.loads(bytes(lines[line]).rstrip(b"\0")))
         return out
 
+    def _chunk(self, k: int) -> NDArray[Any]:
+        try:
+            lines = self._lines.read((k, 0))
+        except DamagedError as error:
+            raise DamagedError(f"{error.args[0]}; remove the store and run again") from error
+        if lines is None:
+            raise DamagedError(f"{self._place} of {self._files.root} has lost a chunk; remove the store and run again")
+        return lines
+
     def windows(self) -> list[Window]:
         """The rows' windows on the mosaic grid."""
-        numbers = Array.open(self._files, f"{self._place}/window").read_all()
-        return [Window(*each) for each in numbers.tolist()]
+        return [Window(*each) for each in self._numbers("window").tolist()]
 
     def nominal(self) -> NDArray[np.float64]:
         """The rows' nominal areas."""
-        return Array.open(self._files, f"{self._place}/nominal").read_all()
+        return self._numbers("nominal")
+
+    @property
+    def is_whole(self) -> bool:
+        """False where the numbers must be written anew."""
+        try:
+            return len(self.windows()) == len(self.nominal()) == len(self)
+        except DamagedError:
+            return False
+
+    def _numbers(self, name: str) -> NDArray[Any]:
+        try:
+            return Array.open(self._files, f"{self._place}/{name}").read_all()
+        except DamagedError as error:
+            raise DamagedError(f"{error.args[0]}; the same command again makes it anew") from error
 
 
 def merged(old: list[dict[str, Any]], wanted: Sequence[dict[str, Any]]) -> tuple[list[dict[str, Any]], tuple[int, ...]]:
     """The table with what it lacks of some rows, told apart by their "digest", and the numbers of these.
 
-    A known row takes over what does not count for its digest: the same file may lie elsewhere now.
+    A known row takes over what does not count for its digest: the same file may lie elsewhere now. Files that are there
+    both are two, though all but their pixels be the same.
     """
+    asked = {(table["digest"], table["path"]) for table in wanted}
+    at: dict[tuple[str, str], int] = {}
     known: dict[str, list[int]] = defaultdict(list)
     for number, table in enumerate(old):
+        at[table["digest"], table["path"]] = number
         known[table["digest"]].append(number)
     rows, numbers = list(old), []
     for table in wanted:
-        mine = known[table["digest"]]
-        number = mine.pop(0) if mine else len(rows)
+        key = table["digest"], table["path"]
+        if key not in at:
+            free = (n for n in known[table["digest"]] if (key[0], rows[n]["path"]) not in asked)
+            at[key] = next((n for n in free if not Path(rows[n]["path"]).exists()), len(rows))
+        number = at[key]
         rows[number : number + 1] = [table]
         numbers.append(number)
     return rows, tuple(numbers)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import uuid
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,8 +15,9 @@ import zarr
 from dmontage.aside import name_aside
 from dmontage.errors import InputError
 from dmontage.grid import Grid
+from dmontage.store.arrays import DamagedError
 from dmontage.store.files import Files
-from dmontage.store.lock import InUseError, locked
+from dmontage.store.lock import InUseError, gone, locked
 from dmontage.store.product import Product
 from dmontage.store.projected import Projected
 from dmontage.store.rows import RowTable, merged, write_rows
@@ -84,17 +86,18 @@ class Store:
         place = Path(path)
         if not place.exists() or (place.is_dir() and not any(place.iterdir())):
             cls._lay_out(place, attributes, rows, sums, current or {})
-        store = cls.open(path)
-        if store.attributes["digest"] != attributes["digest"]:
+        found = cls.open(path).attributes
+        if any(found.get(name) != value for name, value in json.loads(json.dumps(attributes)).items()):
             raise InputError(
-                f"{path} holds another run: {_difference(store.attributes, attributes)}; choose another --workdir, "
+                f"{path} holds another run: {_difference(found, attributes)}; choose another --workdir, "
                 f"remove it, or keep its grid (--header {path})"
             )
-        with store.locked():
+        with locked(place):
+            store = cls.open(path, found.get("laid_out"))  # as it is now: another driver may have had it meanwhile
             store._files.sweep()
             numbers = store._take(rows)
             document = _as_current(current or {}, numbers)
-            if store._files.get(_CURRENT) != document:
+            if store._files.get(_CURRENT) != document:  # or damaged
                 store._files.put(_CURRENT, document)
             return store, numbers
 
@@ -109,7 +112,13 @@ class Store:
     ) -> None:
         # Laid out aside: a run that was killed meanwhile leaves no folder that is none.
         partial = name_aside(place)
-        about = {**attributes, "sums": list(sums), "rows": 0, "dmontage_format": FORMAT}
+        about = {
+            **attributes,
+            "sums": list(sums),
+            "rows": 0,
+            "dmontage_format": FORMAT,
+            "laid_out": uuid.uuid4().hex,  # tells it from the next one at this place
+        }
         try:
             zarr.create_group(str(partial), zarr_format=3, attributes=about)
             files = Files(partial)
@@ -126,7 +135,7 @@ class Store:
         """Numbers of some rows; those that are not there are appended."""
         old = self.rows.tables(range(len(self.rows)))
         rows, numbers = merged(old, wanted)
-        if rows != old:
+        if rows != old or not self.rows.is_whole:
             last = int(self._attributes["rows"])
             write_rows(self._files, last + 1, rows)
             self.projected.grow([Window(*row["window"]) for row in rows])
@@ -143,13 +152,20 @@ class Store:
         self._attributes = document["attributes"]
 
     @classmethod
-    def open(cls, path: str | Path) -> Store:
+    def open(cls, path: str | Path, laid_out: str | None = None) -> Store:
         """Open an existing run, or share it with who has it open in this process.
+
+        Parameters
+        ----------
+        laid_out
+            Which one it must be: `laid_out` of the store when it was opened first. Any, if None.
 
         Raises
         ------
         InputError
             Where there is none, or one of another format.
+        InUseError
+            Where another one has taken its place.
         """
         key = str(Path(path).absolute())
         attributes = _attributes_at(key)
@@ -158,6 +174,8 @@ class Store:
             raise InputError(
                 f"{path} has store format {version}, this one reads {FORMAT}; remove it, or choose another --workdir"
             )
+        if laid_out not in (None, attributes.get("laid_out")):
+            raise gone(path)
         store = _open.get(key)
         if store is None or store._attributes != attributes:
             store = _open[key] = cls(key, attributes)
@@ -172,7 +190,12 @@ class Store:
     @property
     def current(self) -> dict[str, Any]:
         """The mosaic that was last asked for: the numbers of its "rows", in order, and what its driver noted."""
-        return dict(json.loads(self._files.get(_CURRENT) or b"{}"))
+        try:
+            return dict(json.loads(self._files.get(_CURRENT) or b""))
+        except ValueError as error:
+            raise DamagedError(
+                f"{_CURRENT} of {self.path} is damaged: the next run with this --workdir writes it anew"
+            ) from error
 
     @property
     def in_use(self) -> bool:
@@ -182,6 +205,11 @@ class Store:
                 return False
         except InUseError:
             return True
+
+    @property
+    def laid_out(self) -> str | None:
+        """Tells this store from one that takes its place: rows are known by their numbers."""
+        return self._attributes.get("laid_out")
 
     @property
     def attributes(self) -> dict[str, Any]:
@@ -198,6 +226,7 @@ class Store:
     def locked(self) -> Iterator[None]:
         """Keep other drivers out while something is written; see `dmontage.store.lock.locked`."""
         with locked(Path(self.path)):
+            Store.open(self.path, self.laid_out)
             yield
 
     @staticmethod

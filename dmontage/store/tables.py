@@ -88,11 +88,11 @@ class Tables:
         return out
 
     def planes_told(self, name: str) -> dict[str, Any] | None:
-        """What was noted with corrections; None where there are none."""
-        place = f"corrections/{name}"
-        if not self._files.has(f"{place}/zarr.json"):
+        """What was noted with corrections; None where there are none that can be read."""
+        try:
+            array = Array.open(self._files, f"corrections/{name}")
+        except DamagedError:  # or none
             return None
-        array = Array.open(self._files, place)
         return dict(array.attributes["about"] or {}) if array.has((0, 0)) or not array.shape[0] else None
 
     def _forget(self, name: str, why: str) -> DamagedError:
