@@ -67,7 +67,7 @@ class Store:
         attributes
             What the run is, as JSON values; its "digest" tells runs apart.
         rows
-            One JSON-able table per row, with its "digest", its "window" and its "nominal" area.
+            One JSON-able table per row, with its "digest", "path", "window" and "nominal" area.
         sums
             What a row holds: "flux", "area"[, "weight"][, "variance"].
         current

@@ -82,7 +82,9 @@ def test_the_task_fits_what_the_body_fits(tmp_path: Path, weighted: bool, pixfra
     """With weights, which change no value, and with drops whose mean coverage is 0.49: C7."""
     path = str(tmp_path / "run.zarr")
     mean = pixfrac**2
-    tables = [{"window": [w.y0, w.y1, w.x0, w.x1], "nominal": 1.0, "digest": f"{w}"} for w in WINDOWS]
+    tables = [
+        {"path": f"{w}.fits", "window": [w.y0, w.y1, w.x0, w.x1], "nominal": 1.0, "digest": f"{w}"} for w in WINDOWS
+    ]
     run = {"digest": "x", "shape": [100, 120], "drop": {"pixfrac": pixfrac, "kernel": "square"}}
     store, _ = Store.create(path, run, tables, ["flux", "area", *["weight"] * weighted])
     rows = []
