@@ -17,6 +17,9 @@ HELD = 16
 """Depth of a chunk up to which its images are held together, so that it can be combined in bands; more are added one by
 one."""
 
+_CLIP = 32_000_000
+"""What clipping takes besides its stack: scipy's special functions, and tables of their values."""
+
 _LISTED = 2**19
 """Input pixels whose overlaps are listed at once, about."""
 
@@ -65,4 +68,6 @@ def _bytes_chunk(plan: MosaicPlan, side: int) -> int:
         n += 8 * (2 + plan.has_weight + (plan.combine == "clip")) * depth * min(BAND, shape[0]) * shape[1]
     if plan.stacked or held <= HELD * size:
         n += 4 * n_sums * held
+    if plan.combine == "clip":
+        n += _CLIP
     return n
