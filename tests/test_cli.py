@@ -568,4 +568,7 @@ def test_a_run_goes_on_with_more_images_on_its_grid(tmp_path: Path, survey: Surv
     data[-3000] ^= 1
     out.write_bytes(data)
     assert "is not what its images give" in call("verify", out, code=1).stderr
-    assert "is no dmontage run" in call("status", some, code=1).stderr
+    assert "is no dmontage run; name another --workdir" in call("status", some, code=1).stderr
+    assert "there is no " in call("status", tmp_path / "nothing.zarr", code=1).stderr
+    other = call("mosaic", some, "-o", out, "--workdir", store, "--header", store, "--pixfrac", "0.8", code=1).stderr
+    assert "another drop; choose another --workdir, remove it\n" in other, "that and nothing else"

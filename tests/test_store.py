@@ -218,7 +218,7 @@ def test_the_same_run_is_taken_up_and_no_other(tmp_path: Path) -> None:
     path = tmp_path / "run.zarr"
     create(path).projected.write(0, draw(WINDOWS[0]), MARK)
     assert create(path).projected.done(0, MARK) == Mark()
-    with pytest.raises(InputError, match=r"holds another run: other parameters; choose another --workdir"):
+    with pytest.raises(InputError, match=r"holds another run: other parameters; choose another --workdir, remove it$"):
         create(path, digest="two")
     with pytest.raises(InputError, match=r"holds another run: another grid, unit"):
         Store.create(path, {"digest": "two", "grid": "x", "unit": "y"}, tables(), ["flux", "area"])

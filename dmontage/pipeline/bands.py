@@ -76,6 +76,8 @@ class Bands(Mapping[str, Mosaic]):
         return self
 
     def __getitem__(self, name: str) -> Mosaic:
+        if name not in self.mosaics:
+            raise KeyError(f"there is no band {name!r} by {self.plan.group_by}; there are {', '.join(self)}")
         return self.mosaics[name]
 
     def __iter__(self) -> Iterator[str]:

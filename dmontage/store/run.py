@@ -87,11 +87,9 @@ class Store:
         if not place.exists() or (place.is_dir() and not any(place.iterdir())):
             cls._lay_out(place, attributes, rows, sums, current or {})
         found = cls.open(path).attributes
-        if any(found.get(name) != value for name, value in json.loads(json.dumps(attributes)).items()):
-            raise InputError(
-                f"{path} holds another run: {_difference(found, attributes)}; choose another --workdir, "
-                f"remove it, or keep its grid (--header {path})"
-            )
+        wanted = json.loads(json.dumps(attributes))  # as they come back
+        if any(found.get(name) != value for name, value in wanted.items()):
+            raise InputError(f"{path} holds another run: {_difference(path, found, wanted)}")
         with locked(place):
             store = cls.open(path, found.get("laid_out"))  # as it is now: another driver may have had it meanwhile
             store._files.sweep()
@@ -258,16 +256,22 @@ def _attributes_at(path: str | Path) -> dict[str, Any]:
         attributes = dict(document["attributes"])
         if document["zarr_format"] == 3 and document["node_type"] == "group" and "dmontage_format" in attributes:
             return attributes
+    except FileNotFoundError as error:
+        if not Path(path).exists():
+            raise InputError(f"there is no {path}; name the --workdir of a run") from error
+        raise InputError(f"{path} is no dmontage run; name another --workdir") from error
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{path} is no dmontage run; choose another --workdir, or remove it") from error
-    raise InputError(f"{path} is no dmontage run; choose another --workdir, or remove it")
+        raise InputError(f"{path} is no dmontage run; name another --workdir") from error
+    raise InputError(f"{path} is no dmontage run; name another --workdir")
 
 
 def _as_current(current: dict[str, Any], numbers: Sequence[int]) -> bytes:
     return json.dumps({**current, "rows": list(numbers)}).encode()
 
 
-def _difference(old: dict[str, Any], new: dict[str, Any]) -> str:
-    """In what two runs differ, for people."""
-    names = [name for name in new if name not in ("digest",) and old.get(name) != new[name]]
-    return "another " + ", ".join(names) if names else "other parameters"
+def _difference(path: str | Path, old: dict[str, Any], new: dict[str, Any]) -> str:
+    """In what two runs differ, for people, and the way out."""
+    names = [name for name in new if name != "digest" and old.get(name) != new[name]]
+    keep = f", or keep its grid (--header {path})" if {"grid", "shape"} & set(names) else ""
+    found = "another " + ", ".join(names) if names else "other parameters"
+    return f"{found}; choose another --workdir, remove it{keep}"
