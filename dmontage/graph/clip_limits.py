@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 __all__ = ["clip_limits"]
 
 
+_ROWS = 64
+
+
 def clip_limits(n: int, clip: tuple[float, float], *, known: bool) -> tuple[Floats, Floats, Floats]:
     """Limits below and above, and widths, of cores of up to ``n`` values, as `dmontage.kernels.clip.reject` takes them.
 
@@ -46,9 +49,17 @@ def _limits(size: int, k: float, known: bool) -> Floats:
 @lru_cache(maxsize=8)
 def _widths(size: int) -> Floats:
     """(1 + 1/m) / ((m - 1) T) of a core of m among n, at [n, m]; 0 where there is none."""
+    widths = np.empty((size, size))
+    for first in range(0, size, _ROWS):  # else some ten tables would be in memory at once
+        n = np.arange(first, min(first + _ROWS, size))
+        widths[n] = _widths_of(n[:, None], np.arange(size)[None, :])
+    return widths
+
+
+def _widths_of(n: NDArray[np.int64], m: NDArray[np.int64]) -> Floats:
+    """Some rows of the table."""
     from scipy.special import expm1, ndtri
 
-    n, m = np.arange(size)[:, None], np.arange(size)[None, :]
     inside = (m >= 2) & (m < n)
     n, m = np.where(inside, n, 3), np.where(inside, m, 2)
     part = (m + 1) / n

@@ -18,7 +18,7 @@ HELD = 16
 one."""
 
 _CLIP = 32_000_000
-"""What clipping takes besides its stack: scipy's special functions, and tables of their values."""
+"""What clipping takes besides its stack and its table: scipy's special functions."""
 
 _LISTED = 2**19
 """Input pixels whose overlaps are listed at once, about."""
@@ -63,11 +63,11 @@ def _bytes_chunk(plan: MosaicPlan, side: int) -> int:
     n = 8 * n_sums * largest + 8 * size * (8 + len(plan.layers))
     chunks = plan.chunks_of(shape)
     held = max(sum((plan.rows[row].window & window).size for row in rows) for window, rows in chunks)
+    depth = max(len(rows) for _, rows in chunks)
     if plan.stacked:
-        depth = max(len(rows) for _, rows in chunks)
         n += 8 * (2 + plan.has_weight + (plan.combine == "clip")) * depth * min(BAND, shape[0]) * shape[1]
     if plan.stacked or held <= HELD * size:
         n += 4 * n_sums * held
     if plan.combine == "clip":
-        n += _CLIP
+        n += _CLIP + 8 * 4 ** depth.bit_length()  # with its table of depth by depth
     return n
