@@ -31,7 +31,7 @@ _RECORD = re.compile(r"\w[\w.]*: +[-+.\d]")
 """Text of which astropy makes a number under a longer keyword."""
 _BEFORE = re.compile(rb"SIMPLE  = +T *(?:/[ -~]*)?")
 _STRANGE = re.compile(rb"[^ -~]")
-_OTHER = ("GROUPS", "PCOUNT", "GCOUNT", "XTENSION", "ZIMAGE", "BLOCKED")
+_OTHER = ("GROUPS", "PCOUNT", "GCOUNT", "XTENSION", "ZIMAGE", "TFIELDS", "BLOCKED")
 """Keywords by which an HDU is something else, or of another size."""
 
 

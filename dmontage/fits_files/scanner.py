@@ -124,8 +124,8 @@ def _scan_file(path: Path, *, named: bool) -> tuple[list[ImageRef], list[str]]:
     left: list[str] = []
     try:
         stat = path.stat()
-        starts = hdu_starts(path, stat.st_size)
         plain = plain_image(path, stat.st_size)
+        starts = [0] if plain else hdu_starts(path, stat.st_size)  # a plain file's structure is looked at already
         with quiet, nullcontext([plain]) if plain else fits.open(path, memmap=False, lazy_load_hdus=True) as hdus:
             for index, hdu in _each(hdus, starts):
                 reason = _not_an_image(hdu, named=named)
