@@ -17,6 +17,7 @@ from dmontage.pipeline.tiles import tiles_of
 from dmontage.pipeline.value import Mosaic
 from dmontage.planner import BandPlans, band_ending
 from dmontage.planner.bands import check_endings
+from dmontage.planner.names import finder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -145,12 +146,9 @@ def plan_bands(
 
 def _of_band(matching: Matching, mine: list[ImageRef], images: Images) -> Matching:
     """The matching of some images: of anchors and locks, those that name no image of other bands alone."""
+    in_band, in_any = finder(mine), finder(images)
 
     def named(names: tuple[str, ...]) -> tuple[str, ...]:
-        return tuple(name for name in names if _names(name, mine) or not _names(name, images))
+        return tuple(name for name in names if in_band(name) or not in_any(name))
 
     return replace(matching, anchors=named(matching.anchors), locked=named(matching.locked))
-
-
-def _names(name: str, images: list[ImageRef] | Images) -> bool:
-    return any(name in (image.name, image.path) or str(Path(name).resolve()) == image.path for image in images)

@@ -6,7 +6,7 @@ Windows of rows and pairs are in the grid's pixels, and may lie beyond its edge;
 
 `make` decides, `plan` is what was decided; `rows`, `margin`, `photometry` and `combining` are parts of it. `memory`, by
 `task_memory`, tells how a run keeps to its limit, `estimate` how long it takes, `suspects` which inputs look wrong,
-`bands` are several plans on one grid, `text` says it all.
+`bands` are several plans on one grid, `names` are images as users call them, `text` says it all.
 """
 
 from dmontage.planner.bands import BandPlans, band_ending

@@ -5,10 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections import defaultdict
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property, partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,6 +19,7 @@ from dmontage.noise import correlation_factor
 from dmontage.planner.combining import STACKED
 from dmontage.planner.estimate import REFERENCE
 from dmontage.planner.memory import Memory, chunk_shape, decide_memory, processors
+from dmontage.planner.names import finder
 from dmontage.planner.rows import row_digest
 from dmontage.planner.task_memory import bytes_task
 from dmontage.planner.text import plan_text
@@ -232,13 +231,10 @@ class MosaicPlan:
 
     def _numbers(self, option: str, names: Sequence[str]) -> tuple[int, ...]:
         """Images by name, or by path; InputError for one that is none of the plan's, or several."""
-        known: dict[str, set[int]] = defaultdict(set)
-        for k, image in enumerate(self.images):
-            known[image.path].add(k)
-            known[image.name].add(k)
+        find = finder(self.images)
         found: list[int] = []
         for name in names:
-            mine = known.get(name) or known.get(str(Path(name).resolve()), set())
+            mine = find(name)
             if not mine:
                 some = f"{self.n_images} images on the grid: {self.images[0].name}, ..."
                 raise InputError(f"{option} {name!r} is none of the {some}")
