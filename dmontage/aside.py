@@ -14,22 +14,22 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-__all__ = ["aside", "name_aside"]
+__all__ = ["aside", "name_aside", "sweep_aside"]
 
 _SUFFIX = ".partial"
 
 
 def name_aside(path: Path) -> Path:
-    """A hidden name beside ``path`` that is this process's own; what processes of this machine left there goes.
+    """A hidden name beside ``path`` that is this process's own: it tells machine and process."""
+    return path.with_name(f".{path.name}.{socket.gethostname()}-{os.getpid()}{_SUFFIX}")
 
-    It tells machine and process, so that only what nobody writes any more is taken away.
-    """
-    host = socket.gethostname()
-    for old in path.parent.glob(f".{path.name}.{host}-*{_SUFFIX}"):
+
+def sweep_aside(folder: Path) -> None:
+    """Take away what processes of this machine that are no more left in a folder under such names."""
+    for old in folder.glob(f".*.{socket.gethostname()}-*{_SUFFIX}"):
         pid = old.name.removesuffix(_SUFFIX).rpartition("-")[2]
         if pid.isdigit() and int(pid) != os.getpid() and not _lives(int(pid)):
             shutil.rmtree(old, ignore_errors=True) if old.is_dir() else old.unlink(missing_ok=True)
-    return path.with_name(f".{path.name}.{host}-{os.getpid()}{_SUFFIX}")
 
 
 def _lives(pid: int) -> bool:
@@ -51,6 +51,7 @@ def aside(path: Path) -> Iterator[Path]:
     InputError
         Where it cannot be written.
     """
+    sweep_aside(path.parent)
     part = name_aside(path)
     try:
         yield part

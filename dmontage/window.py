@@ -10,7 +10,10 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-__all__ = ["Window"]
+__all__ = ["LATTICE", "Window"]
+
+LATTICE = 64
+"""Pixels of a side of the blocks that products are digested by; chunks and tiles of a mosaic are multiples of it."""
 
 
 @dataclass(frozen=True, slots=True, order=True)

@@ -28,8 +28,8 @@ def tables(windows: tuple[Window, ...] = WINDOWS) -> list[dict[str, Any]]:
 
 
 def create(path: Path, digest: str = "one", windows: tuple[Window, ...] = WINDOWS, *more: str) -> Store:
-    run = {"digest": digest, "shape": [100, 120]}
-    return Store.create(path, run, tables(windows), ["flux", "area", *more])[0]
+    run = {"digest": digest, "shape": [100, 120], "sums": ["flux", "area", *more]}
+    return Store.create(path, run, tables(windows))[0]
 
 
 def draw(w: Window, seed: int = 0) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
@@ -99,7 +99,7 @@ def test_images_come_and_go(tmp_path: Path) -> None:
     create(path).projected.write(1, draw(WINDOWS[1]), MARK)
     larger = Window(0, 90, 10, 110)
     wanted = tables((WINDOWS[1], larger, WINDOWS[2]))
-    store, numbers = Store.create(path, {"digest": "one"}, wanted, ["flux", "area"])
+    store, numbers = Store.create(path, {"digest": "one"}, wanted)
     assert numbers == (1, 3, 2)
     store.projected.write(3, draw(larger, 3), MARK)
     for row, window, seed in ((1, WINDOWS[1], 0), (3, larger, 3)):
@@ -107,11 +107,11 @@ def test_images_come_and_go(tmp_path: Path) -> None:
     assert [table["path"] for table in store.rows.tables((1, 3, 2))] == ["image0.fits", "image1.fits", "image2.fits"]
     assert store.rows.windows() == [*WINDOWS, larger]
     assert [p.name for p in (path / "rows").iterdir()] == ["1"]
-    assert Store.create(path, {"digest": "one"}, wanted, ["flux", "area"])[1] == numbers
+    assert Store.create(path, {"digest": "one"}, wanted)[1] == numbers
     assert [p.name for p in (path / "rows").iterdir()] == ["1"], "nothing new, nothing written"
     twins = tables((WINDOWS[0], WINDOWS[0]))
-    assert Store.create(path, {"digest": "one"}, twins, ["flux", "area"])[1] == (0, 4)
-    assert Store.create(path, {"digest": "one"}, twins, ["flux", "area"])[1] == (0, 4)
+    assert Store.create(path, {"digest": "one"}, twins)[1] == (0, 4)
+    assert Store.create(path, {"digest": "one"}, twins)[1] == (0, 4)
 
 
 def test_many_rows(tmp_path: Path) -> None:
@@ -221,7 +221,7 @@ def test_the_same_run_is_taken_up_and_no_other(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"holds another run: other parameters; choose another --workdir, remove it$"):
         create(path, digest="two")
     with pytest.raises(InputError, match=r"holds another run: another grid, unit"):
-        Store.create(path, {"digest": "two", "grid": "x", "unit": "y"}, tables(), ["flux", "area"])
+        Store.create(path, {"digest": "two", "grid": "x", "unit": "y"}, tables())
     assert create(path).projected.done(0, MARK) == Mark()
 
 

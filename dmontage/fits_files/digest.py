@@ -12,30 +12,27 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from dmontage.window import Window
+from dmontage.window import LATTICE, Window
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
     from numpy.typing import NDArray
 
-__all__ = ["DIGEST_BLOCK", "block_digests", "cube_digest", "digest_of", "image_digest"]
-
-DIGEST_BLOCK = 64
-"""Side of a block; chunks are multiples of it."""
+__all__ = ["block_digests", "cube_digest", "digest_of", "image_digest"]
 
 
 def block_digests(window: Window, data: NDArray[Any]) -> Iterator[tuple[tuple[int, int], bytes]]:
     """The digests of the blocks of a window, by their place on the lattice; ``data`` its pixels, big-endian."""
     ny, nx = window.shape
-    if ny % DIGEST_BLOCK or nx % DIGEST_BLOCK:
-        for index, block in window.blocks((DIGEST_BLOCK, DIGEST_BLOCK)):
+    if ny % LATTICE or nx % LATTICE:
+        for index, block in window.blocks((LATTICE, LATTICE)):
             part = data[block.relative_to(window).slices]
             yield index, hashlib.sha256(np.ascontiguousarray(part).data).digest()
         return
     # Whole blocks are put in order at once: half as long as cutting them out one by one.
-    n_y, n_x, y, x = ny // DIGEST_BLOCK, nx // DIGEST_BLOCK, window.y0 // DIGEST_BLOCK, window.x0 // DIGEST_BLOCK
-    cut = data.reshape(n_y, DIGEST_BLOCK, n_x, DIGEST_BLOCK).swapaxes(1, 2).reshape(n_y * n_x, -1)
+    n_y, n_x, y, x = ny // LATTICE, nx // LATTICE, window.y0 // LATTICE, window.x0 // LATTICE
+    cut = data.reshape(n_y, LATTICE, n_x, LATTICE).swapaxes(1, 2).reshape(n_y * n_x, -1)
     for k, block_data in enumerate(cut):
         yield (y + k // n_x, x + k % n_x), hashlib.sha256(block_data.data).digest()
 
@@ -43,7 +40,7 @@ def block_digests(window: Window, data: NDArray[Any]) -> Iterator[tuple[tuple[in
 def image_digest(blocks: Mapping[tuple[int, int], bytes], shape: tuple[int, int]) -> str:
     """The digest of an image (ny, nx) whose blocks are all there; ValueError where one is not."""
     whole = hashlib.sha256()
-    n_y, n_x = (-(-side // DIGEST_BLOCK) for side in shape)
+    n_y, n_x = (-(-side // LATTICE) for side in shape)
     for index in product(range(n_y), range(n_x)):
         if index not in blocks:
             raise ValueError(f"block {index} of an image of shape {shape} was never written")
@@ -64,6 +61,6 @@ def digest_of(pixels: NDArray[Any]) -> str:
     ny, nx = pixels.shape
     blocks: dict[tuple[int, int], bytes] = {}
     dtype = ">i4" if pixels.dtype.kind == "i" else ">f4"
-    for band in Window(0, ny, 0, nx).bands(8 * DIGEST_BLOCK):
+    for band in Window(0, ny, 0, nx).bands(8 * LATTICE):
         blocks.update(block_digests(band, np.asarray(pixels[band.slices], dtype)))
     return image_digest(blocks, (ny, nx))

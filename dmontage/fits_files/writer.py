@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import numpy as np
 from astropy.io import fits
 
-from dmontage.aside import name_aside
+from dmontage.aside import name_aside, sweep_aside
 from dmontage.errors import InputError
 from dmontage.fits_files.common import BLOCK
-from dmontage.fits_files.digest import DIGEST_BLOCK, block_digests, cube_digest, image_digest
+from dmontage.fits_files.digest import block_digests, cube_digest, image_digest
 from dmontage.headers import table_hdus
-from dmontage.window import Window
+from dmontage.window import LATTICE, Window
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -31,6 +31,7 @@ __all__ = ["FitsWriter", "check_writable"]
 
 def check_writable(path: str | Path, suffixes: tuple[str, ...] | None = (".fits", ".fit", ".fts")) -> None:
     """Raise InputError, before any work is done, if a product cannot be written to ``path``; None allows any suffix."""
+    sweep_aside(Path(path).parent)  # once a run, not for each of thousands of tiles
     probe = name_aside(Path(path))
     if Path(path).is_dir():
         raise InputError(f"cannot write {path}: it is a folder; name a file")
@@ -106,12 +107,12 @@ class FitsWriter:
         return self
 
     def write(self, window: Window, values: NDArray[Any], plane: int = 0) -> None:
-        """Write the pixels of a window, whose edges lie on the lattice of `DIGEST_BLOCK` or are those of the image."""
+        """Write the pixels of a window, whose edges lie on the lattice of `LATTICE` or are those of the image."""
         if not self._is_open or window.shape != values.shape or window not in Window.of_shape(self._shape):
             raise ValueError(f"{values.shape} pixels for {window} do not belong into an image of {self._shape}")
         ends = zip((window.y1, window.x1), self._shape, strict=True)
-        if window.y0 % DIGEST_BLOCK or window.x0 % DIGEST_BLOCK or any(e % DIGEST_BLOCK and e != n for e, n in ends):
-            raise ValueError(f"{window} is not on the lattice of {DIGEST_BLOCK} pixels")
+        if window.y0 % LATTICE or window.x0 % LATTICE or any(e % LATTICE and e != n for e, n in ends):
+            raise ValueError(f"{window} is not on the lattice of {LATTICE} pixels")
         data, (ny, nx) = values.astype(self._dtype), self._shape
         self._blocks[plane].update(block_digests(window, data))
         width = 4 * (data.size if window.shape[1] == nx else window.shape[1])

@@ -101,7 +101,7 @@ def coadd_chunks(store_path: str, chunks: Sequence[Chunk], how: How, sink: Sink 
 class Layout(NamedTuple):
     """Where the rows lie and what is taken from them: read once a task, not once a chunk."""
 
-    windows: list[Window]
+    windows: Sequence[Window]
     planes: NDArray[np.float64]
     nominal: list[float]
 

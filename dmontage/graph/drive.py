@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     Progress = Callable[[int, int], None]
 
-__all__ = ["Call", "active_client", "configured_workers", "connected", "in_process", "name_of", "run"]
+__all__ = ["Call", "active_client", "connected", "in_process", "name_of", "run"]
 
 
 _WAIT = 60
@@ -88,11 +88,6 @@ def in_process() -> bool:
     return active_client() is None and config.get("scheduler", None) not in ("processes", "multiprocessing")
 
 
-def configured_workers() -> int | None:
-    """Threads that dask is told to use; None where it is not."""
-    return config.get("num_workers", None)  # type: ignore[no-any-return]
-
-
 def name_of(*parts: Any) -> str:
     """A name that is the same for the same parts, in every process."""
     return str(tokenize(*parts))
@@ -114,7 +109,8 @@ def run(
     collect
         Called with each result as soon as it is there, in the calling thread: what it keeps outlives the rest.
     workers
-        Threads at most; what dask says, or the processors of this machine, if None. A cluster has its own.
+        At once at most; fewer where dask is told so (``num_workers``). As many as dask is told, or as there are
+        processors, if None. A cluster has its own.
     """
     if not calls:
         return []
@@ -132,7 +128,8 @@ def run(
             progress(done, len(calls))
 
     tasks = [delayed(c.function, pure=True, traverse=False)(*c.arguments, dask_key_name=c.key) for c in calls]
-    scheduler = config.get("scheduler", None)
+    scheduler, told = config.get("scheduler", None), config.get("num_workers", None)
+    workers = min(filter(None, (workers, told)), default=CPU_COUNT)
     with ExitStack() as stack:
         more: dict[str, Any] = {"num_workers": workers}
         if scheduler in (None, "threads", "threading"):
@@ -140,7 +137,7 @@ def run(
             # Threads of its own: never more than the plan has memory for, and none is at work any more when a run that
             # failed gives back its lock.
             scheduler = threaded.get
-            more["pool"] = stack.enter_context(ThreadPoolExecutor(workers or config.get("num_workers", CPU_COUNT)))
+            more["pool"] = stack.enter_context(ThreadPoolExecutor(workers))
         stack.enter_context(Callback(posttask=after))
         return list(compute(*tasks, scheduler=scheduler, optimize_graph=False, **more))
 

@@ -58,7 +58,7 @@ def create_store(path: str | Path, plan: MosaicPlan) -> tuple[Store, tuple[int, 
         row_table(row, beside) | {"nominal": nominal, "digest": digest}
         for row, beside, nominal, digest in zip(plan.rows, plan.companions, plan.nominal, plan.row_digests, strict=True)
     ]
-    return Store.create(path, {**plan.run, "digest": plan.digest}, rows, plan.sums, current)
+    return Store.create(path, {**plan.run, "digest": plan.digest}, rows, current)
 
 
 def row_table(row: Footprint, beside: Companions = _ALONE) -> dict[str, Any]:

@@ -56,7 +56,7 @@ def verify_chunk(store_path: str, chunk: Chunk, how: How) -> list[str]:
     try:
         layers = product(store, Layout.of(store, how.corrected_by), chunk, how, anew)
         for name, values in zip(store.product.layers, layers, strict=True):
-            if not _same(values.astype(np.float32), store.product.read(name, chunk.window)):
+            if not _same(values, store.product.read(name, chunk.window)):
                 anew.wrong.append(f"chunk {chunk.window}: its {name} would be another now")
     except InputError as error:  # an image that has gone or changed, a store that is damaged
         anew.wrong.append(f"chunk {chunk.window} cannot be made again: {error}")

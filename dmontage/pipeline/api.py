@@ -63,9 +63,8 @@ def mosaic(
     Returns
     -------
     Mosaic
-        With ``data``, ``area``, ``variance`` where the images have variances, and what ``also`` names as lazy
-        arrays, cutouts, and
-        ``write`` for FITS files.
+        With ``data``, ``area``, ``variance`` where the images have variances, and what ``also`` names as lazy arrays,
+        cutouts, and ``write`` for FITS files.
 
     Raises
     ------

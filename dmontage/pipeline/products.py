@@ -13,6 +13,7 @@ from dmontage.errors import InputError
 from dmontage.fits_files import FitsWriter, check_writable, source_table
 from dmontage.pipeline.cards import layer_cards, provenance, tile_cards
 from dmontage.pipeline.tiles import tiles_of
+from dmontage.window import LATTICE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -26,9 +27,6 @@ if TYPE_CHECKING:
     from dmontage.window import Window
 
 __all__ = ["Products", "check_apart", "check_products", "product_paths", "with_ending", "write_sources"]
-
-_BAND = 64
-"""Rows that are written at once; a multiple of the block of the files' digests."""
 
 
 def with_ending(path: Path, ending: str) -> Path:
@@ -131,7 +129,7 @@ class Products(_Together):
         In bands that stay in cache: half the time of whole chunks, for which memory would be had anew each time.
         """
         plan = self._plan
-        for band in window.bands(_BAND):
+        for band in window.bands(LATTICE):
             at = band.relative_to(window).slices
             for name, layer, writer in zip(plan.layers, layers, self._writers, strict=True):
                 values: NDArray[Any] = layer[at]

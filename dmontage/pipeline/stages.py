@@ -13,7 +13,7 @@ import numpy as np
 
 from dmontage.errors import InputError
 from dmontage.graph.coadd import Chunk, How
-from dmontage.graph.drive import Call, active_client, configured_workers, in_process, name_of, run
+from dmontage.graph.drive import Call, active_client, in_process, name_of, run
 from dmontage.graph.overlaps import fit_pairs
 from dmontage.graph.rows import create_store, project_rows
 from dmontage.model import PlaneFit, Skipped
@@ -136,13 +136,17 @@ class Stages:
         """Run one stage's tasks; their names tell the stage, what it works on and the batch, but no ``sink``."""
         path = self._open().path
         run_name = name_of(self.plan.digest, path, arguments)
-        workers = min(self.plan.memory.workers, configured_workers() or self.plan.memory.workers)
         more = () if sink is None else (sink,)
         calls = [
             Call(f"dmontage-{stage}-{run_name}-{k}", function, (path, *args, *more)) for k, args in enumerate(arguments)
         ]
         self._progress(stage, 0, len(calls))
-        return run(calls, lambda done, total: self._progress(stage, done, total), collect=collect, workers=workers)
+        return run(
+            calls,
+            lambda done, total: self._progress(stage, done, total),
+            collect=collect,
+            workers=self.plan.memory.workers,
+        )
 
     def _stored(self, rows: Iterable[int]) -> tuple[int, ...]:
         """Numbers in the store of rows of the plan."""
@@ -219,8 +223,7 @@ class Stages:
             (self._numbers[pair.plus], self._numbers[pair.minus], correlation)
             for pair, correlation in zip(plan.pairs, pair_correlations(plan), strict=True)
         ]
-        damaged = {row for row, receipt in self._receipts.items() if "error" in receipt}
-        passing = {key for key, pair in zip(wanted, plan.pairs, strict=True) if {pair.plus, pair.minus} & damaged}
+        failed = set(self._failed)
         kept = {
             (int(row[0]), int(row[1]), row[-1]): PlaneFit.from_row(row[:-1]) for row in store.tables.fits().tolist()
         }
@@ -231,7 +234,8 @@ class Stages:
         def collect(done: list[tuple[PlaneFit, float]]) -> None:
             new = {(fit.plus, fit.minus, correlation): fit for fit, correlation in done}
             kept.update(new)
-            store.tables.append_fits(np.array([[*f.to_row(), key[-1]] for key, f in new.items() if key not in passing]))
+            lasting = [[*f.to_row(), key[-1]] for key, f in new.items() if not failed & {f.plus, f.minus}]
+            store.tables.append_fits(np.array(lasting))
 
         with self.summary.timed("fit"):
             self._run("fit", fit_pairs, [(batch,) for batch in batches if batch], collect)

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from dmontage.errors import InputError
-from dmontage.fits_files.digest import DIGEST_BLOCK
-from dmontage.window import Window
+from dmontage.window import LATTICE, Window
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -71,9 +70,9 @@ def _tiles(shape: tuple[int, int], number: tuple[int, int], side: int, step: int
 def _on_lattice(name: str, pixels: Any, least: int) -> int:
     """A number of pixels, a multiple of the digests' block."""
     if not isinstance(pixels, (int, np.integer)) or pixels < least:
-        raise InputError(f"{name} {pixels!r} must be a whole number of pixels from {least * DIGEST_BLOCK} up")
-    if pixels % DIGEST_BLOCK:
-        blocks = pixels // DIGEST_BLOCK
-        choice = " or ".join(str(DIGEST_BLOCK * k) for k in (blocks, blocks + 1) if k >= least)
-        raise InputError(f"{name} {pixels} must be a multiple of {DIGEST_BLOCK} pixels: choose {choice}")
+        raise InputError(f"{name} {pixels!r} must be a whole number of pixels from {least * LATTICE} up")
+    if pixels % LATTICE:
+        blocks = pixels // LATTICE
+        choice = " or ".join(str(LATTICE * k) for k in (blocks, blocks + 1) if k >= least)
+        raise InputError(f"{name} {pixels} must be a multiple of {LATTICE} pixels: choose {choice}")
     return int(pixels)

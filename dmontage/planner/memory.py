@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from dmontage.errors import InputError
 from dmontage.planner.text import human
+from dmontage.window import LATTICE
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,11 +22,8 @@ if TYPE_CHECKING:
 __all__ = ["CHUNKS", "Memory", "chunk_shape", "decide_memory", "default_limit", "processors"]
 
 CHUNKS = (1024, 512, 256, 128, 64)
-"""Sides of a mosaic chunk in pixels, the best first: 4 MB of float32, where the codec is fastest. All multiples of the
-block of a product's digest."""
-
-_UNIT = 64
-"""Pixels; the block of a product's digest."""
+"""Sides of a mosaic chunk in pixels, the best first: 4 MB of float32, where the codec is fastest. All are
+multiples of `LATTICE`."""
 
 _BASE = 320_000_000
 """Bytes of a process that holds no image: measured 261 MB, with all of numba, astropy, scipy and dask in it."""
@@ -98,12 +96,12 @@ def decide_memory(
 
 
 def chunk_shape(side: int, shape: tuple[int, int]) -> tuple[int, int]:
-    """Chunks (ny, nx) of a mosaic of ``shape`` with about ``side``² pixels, on the lattice of 64 pixels.
+    """Chunks (ny, nx) of a mosaic of ``shape`` with about ``side``² pixels, on its lattice.
 
     As wide as they may be: FITS is written row by row, and in chunks of 1024 columns a write has 4 kB only, of which
     threads do no more than one at a time.
     """
-    unit = min(_UNIT, side)
+    unit = min(LATTICE, side)
     widest = max(min(8 * side, side**2 // unit), side)
     columns = -(-shape[1] // widest)
     width = _rounded_up(-(-shape[1] // columns), unit)

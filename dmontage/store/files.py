@@ -5,12 +5,8 @@ from __future__ import annotations
 import os
 import threading
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from dmontage.errors import InputError
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 __all__ = ["Files"]
 
@@ -71,14 +67,6 @@ class Files:
     def remove(self, key: str) -> None:
         """Take a key away; nothing where it is not there."""
         Path(self.root, key).unlink(missing_ok=True)
-
-    def keys(self, folder: str, start: str) -> Iterator[str]:
-        """Names of keys in a folder that begin so, in no order."""
-        place = Path(self.root, folder)
-        if place.is_dir():
-            with os.scandir(place) as entries:
-                names = (entry.name for entry in entries)
-                yield from (name for name in names if name.startswith(start) and not name.endswith(_PARTIAL))
 
     def sweep(self) -> None:
         """Take away what killed processes left half-written."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections import defaultdict
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -62,13 +63,25 @@ class RowTable:
             raise DamagedError(f"{self._place} of {self._files.root} has lost a chunk; remove the store and run again")
         return lines
 
-    def windows(self) -> list[Window]:
+    def windows(self) -> Sequence[Window]:
         """The rows' windows on the mosaic grid."""
-        return [Window(*each) for each in self._numbers("window").tolist()]
+        return self._windows
 
     def nominal(self) -> NDArray[np.float64]:
-        """The rows' nominal areas."""
-        return self._numbers("nominal")
+        """The rows' nominal areas; read-only."""
+        return self._nominal
+
+    # Kept: each task asks for those of all rows, and one state of the table never changes.
+
+    @cached_property
+    def _windows(self) -> list[Window]:
+        return [Window(*each) for each in self._numbers("window").tolist()]
+
+    @cached_property
+    def _nominal(self) -> NDArray[np.float64]:
+        nominal = self._numbers("nominal")
+        nominal.flags.writeable = False
+        return nominal
 
     @property
     def is_whole(self) -> bool:

@@ -12,7 +12,7 @@ from weakref import WeakValueDictionary
 
 import zarr
 
-from dmontage.aside import name_aside
+from dmontage.aside import name_aside, sweep_aside
 from dmontage.errors import InputError
 from dmontage.grid import Grid
 from dmontage.store.arrays import DamagedError
@@ -57,7 +57,6 @@ class Store:
         path: str | Path,
         attributes: dict[str, Any],
         rows: Sequence[dict[str, Any]],
-        sums: Sequence[str],
         current: dict[str, Any] | None = None,
     ) -> tuple[Store, tuple[int, ...]]:
         """Lay out a new run, or take up the one that is there when it is the same run.
@@ -65,11 +64,10 @@ class Store:
         Parameters
         ----------
         attributes
-            What the run is, as JSON values; its "digest" tells runs apart.
+            What the run is, as JSON values; its "digest" tells runs apart, its "sums" what a row holds: "flux",
+            "area"[, "weight"][, "variance"].
         rows
             One JSON-able table per row, with its "digest", "path", "window" and "nominal" area.
-        sums
-            What a row holds: "flux", "area"[, "weight"][, "variance"].
         current
             What is asked for now, as JSON values: see `Store.current`.
 
@@ -85,7 +83,7 @@ class Store:
         """
         place = Path(path)
         if not place.exists() or (place.is_dir() and not any(place.iterdir())):
-            cls._lay_out(place, attributes, rows, sums, current or {})
+            cls._lay_out(place, attributes, rows, current or {})
         found = cls.open(path).attributes
         wanted = json.loads(json.dumps(attributes))  # as they come back
         if any(found.get(name) != value for name, value in wanted.items()):
@@ -105,14 +103,13 @@ class Store:
         place: Path,
         attributes: dict[str, Any],
         rows: Sequence[dict[str, Any]],
-        sums: Sequence[str],
         current: dict[str, Any],
     ) -> None:
         # Laid out aside: a run that was killed meanwhile leaves no folder that is none.
+        sweep_aside(place.parent)
         partial = name_aside(place)
         about = {
             **attributes,
-            "sums": list(sums),
             "rows": 0,
             "dmontage_format": FORMAT,
             "laid_out": uuid.uuid4().hex,  # tells it from the next one at this place
@@ -121,7 +118,7 @@ class Store:
             zarr.create_group(str(partial), zarr_format=3, attributes=about)
             files = Files(partial)
             write_rows(files, 0, rows)
-            Projected.lay_out(files, sums, [Window(*row["window"]) for row in rows])
+            Projected.lay_out(files, attributes["sums"], [Window(*row["window"]) for row in rows])
             files.put(_CURRENT, _as_current(current, range(len(rows))))
             partial.rename(place)
         except OSError as error:
@@ -244,6 +241,7 @@ class Store:
             raise InputError(f"{path} has store format {version}, this version knows {FORMAT}; remove it by hand")
         with locked(place):
             # Aside first: killed half-way, it leaves no folder in the place that is neither a run nor free.
+            sweep_aside(place.parent)
             aside = name_aside(place)
             place.rename(aside)
             shutil.rmtree(aside)

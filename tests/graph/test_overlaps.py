@@ -86,7 +86,7 @@ def test_the_task_fits_what_the_body_fits(tmp_path: Path, weighted: bool, pixfra
         {"path": f"{w}.fits", "window": [w.y0, w.y1, w.x0, w.x1], "nominal": 1.0, "digest": f"{w}"} for w in WINDOWS
     ]
     run = {"digest": "x", "shape": [100, 120], "drop": {"pixfrac": pixfrac, "kernel": "square"}}
-    store, _ = Store.create(path, run, tables, ["flux", "area", *["weight"] * weighted])
+    store, _ = Store.create(path, run | {"sums": ["flux", "area", *["weight"] * weighted]}, tables)
     rows = []
     for i in range(3):
         flux, area = row(i, 0.5)
