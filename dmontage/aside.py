@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-__all__ = ["aside", "name_aside", "sweep_aside"]
+__all__ = ["aside", "lives", "name_aside", "sweep_aside"]
 
 _SUFFIX = ".partial"
 
@@ -28,11 +28,12 @@ def sweep_aside(folder: Path) -> None:
     """Take away what processes of this machine that are no more left in a folder under such names."""
     for old in folder.glob(f".*.{socket.gethostname()}-*{_SUFFIX}"):
         pid = old.name.removesuffix(_SUFFIX).rpartition("-")[2]
-        if pid.isdigit() and int(pid) != os.getpid() and not _lives(int(pid)):
+        if pid.isdigit() and int(pid) != os.getpid() and not lives(int(pid)):
             shutil.rmtree(old, ignore_errors=True) if old.is_dir() else old.unlink(missing_ok=True)
 
 
-def _lives(pid: int) -> bool:
+def lives(pid: int) -> bool:
+    """Whether a process of this machine is there."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:

@@ -9,5 +9,9 @@ class ChangedError(InputError):
     """An input is not what it was when the run was planned: no more than that run can be told from it."""
 
 
+class UnreachableError(InputError):
+    """A place cannot be reached: no fault of what lies there, which must not be left out for it."""
+
+
 class OffGridError(InputError):
     """No image reaches the grid."""

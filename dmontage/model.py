@@ -48,8 +48,8 @@ class ImageRef:
     """BUNIT, or nothing."""
     size: int
     """Bytes of the file."""
-    mtime_ns: int
-    """Time of the file's last change, nanoseconds."""
+    stamp: int
+    """Changes with the file: the time of its last change in nanoseconds, or a number that an object's ETag gives."""
     planes: tuple[int, ...] = ()
     """Sizes of a cube's leading axes that are not 1."""
 
@@ -66,7 +66,7 @@ class ImageRef:
     @property
     def digest(self) -> str:
         """Changes with the file, the HDU and the WCS."""
-        text = f"{self.name}|{self.hdu}|{self.size}|{self.mtime_ns}|{self.grid.shape}|{self.grid.header}"
+        text = f"{self.name}|{self.hdu}|{self.size}|{self.stamp}|{self.grid.shape}|{self.grid.header}"
         return hashlib.sha256(text.encode() + self.grid.tables).hexdigest()
 
 

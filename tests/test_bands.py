@@ -233,7 +233,7 @@ def test_an_anchor_counts_in_its_own_band(raw: Path) -> None:
             r"bands .g'. and 'g\*' would both have files that end in '_g_'",
         ),
         ({"group_by": "FILTER", "combine": "best"}, "band J: combine 'best' is not one of"),
-        ({"group_by": "FILTER", "store": "s3://bucket/run.zarr"}, "object stores are not supported"),
+        ({"group_by": "FILTER", "store": "ftp://bucket/run.zarr"}, "ftp:// is no place that can be read"),
         ({"group_by": "FILTER", "strict": True}, r"odd\.fits: has no band"),
     ],
 )

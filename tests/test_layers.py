@@ -13,7 +13,8 @@ import pytest
 PACKAGE = Path(__file__).parent.parent / "dmontage"
 
 LEVELS = {
-    "errors": -1,  # everybody may raise
+    "errors": -2,  # everybody may raise
+    "places": -1,  # everybody may be told a URL
     "aside": 0,
     "window": 0,
     "headers": 0,
@@ -160,6 +161,10 @@ def test_kernels_know_numpy_and_numba_only() -> None:
 
 def test_zarr_lives_in_the_store() -> None:
     assert {top(user) for user in users("zarr") | users("numcodecs") | users("google_crc32c")} <= {"store"}
+
+
+def test_object_stores_live_in_the_places() -> None:
+    assert {top(user) for user in users("obstore")} <= {"places"}
 
 
 def test_dask_lives_in_the_graph() -> None:

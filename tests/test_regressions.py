@@ -309,11 +309,11 @@ def test_what_float32_cannot_hold_is_blank(tmp_path: Path) -> None:
     assert np.isnan(value[5, 6]) and np.nanmax(value) == pytest.approx(1.0)
 
 
-def test_a_url_is_refused_as_a_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_url_of_another_kind_is_refused_as_a_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     survey = make_survey(tmp_path / "raw")
-    with pytest.raises(InputError, match="object stores are not supported yet"):
-        dm.mosaic(survey.folder, survey.grid, store="s3://bucket/run.zarr").compute()
+    with pytest.raises(InputError, match="ftp:// is no place that can be read"):
+        dm.mosaic(survey.folder, survey.grid, store="ftp://bucket/run.zarr").compute()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["raw"]
 
 

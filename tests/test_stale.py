@@ -112,12 +112,12 @@ def test_a_product_half_removed_is_laid_out_again(
     """Other layers take the place of the old ones; the run ends while those are deleted."""
     expected = stored(survey.folder, survey, tmp_path)
 
-    def fail(path: Path, **_: Any) -> None:
-        (Path(path) / "mean/c.1.1").unlink()
+    def fail(files: Files, folder: str) -> None:
+        Path(files.root, folder, "mean/c.1.1").unlink()
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr("dmontage.store.product.shutil.rmtree", fail)
+        patch.setattr(Files, "remove_folder", fail)
         stored(survey.folder, survey, tmp_path, also="depth")
     assert stored(survey.folder, survey, tmp_path) == expected
 

@@ -13,6 +13,7 @@ from dmontage.cli import options
 from dmontage.cli.options import make_grid, take_grid
 from dmontage.cli.run import Wish, picture, run, run_bands, show, tell
 from dmontage.errors import InputError
+from dmontage.places import Place, made_at
 
 if TYPE_CHECKING:
     from dmontage.model import Images
@@ -39,7 +40,7 @@ def main() -> None:
 @main.command("scan")
 @options.inputs
 @options.strict
-def scan_command(inputs: tuple[Path, ...], strict: bool) -> None:
+def scan_command(inputs: tuple[Place, ...], strict: bool) -> None:
     """List the images in files and folders, and what is skipped and why."""
     click.echo(_scan(inputs, strict))
 
@@ -47,8 +48,8 @@ def scan_command(inputs: tuple[Path, ...], strict: bool) -> None:
 @main.command()
 @options.inputs
 @options.grid
-@click.option("-o", "--output", type=click.Path(path_type=Path), help="File to write; standard output if not given.")
-def header(inputs: tuple[Path, ...], output: Path | None, **grid: Any) -> None:
+@click.option("-o", "--output", type=options.PLACE, help="File to write; standard output if not given.")
+def header(inputs: tuple[Place, ...], output: Place | None, **grid: Any) -> None:
     """Print the template of the grid that images fit on, or that is asked for."""
     text = make_grid(_scan(inputs, strict=False), **grid).to_template()
     if output is None:
@@ -57,7 +58,8 @@ def header(inputs: tuple[Path, ...], output: Path | None, **grid: Any) -> None:
         from dmontage.fits_files import check_writable
 
         check_writable(output, suffixes=None)
-        output.write_text(text)
+        with made_at(output) as here:
+            here.write_text(text)
         click.echo(f"wrote       {output}", err=True)
 
 
@@ -68,7 +70,7 @@ def header(inputs: tuple[Path, ...], output: Path | None, **grid: Any) -> None:
 @options.strict
 @click.option("--calibrate", is_flag=True, help="Measure this machine's speed for the estimate of the time.")
 @options.group_by
-def plan_command(inputs: tuple[Path, ...], strict: bool, **chosen: Any) -> None:
+def plan_command(inputs: tuple[Place, ...], strict: bool, **chosen: Any) -> None:
     """Show what a mosaic would take: images, pairs, tasks, memory, bytes, time; and what of the input is suspicious.
 
     Computes nothing; of each image a row is read, to tell those that are blank.
@@ -86,21 +88,19 @@ def plan_command(inputs: tuple[Path, ...], strict: bool, **chosen: Any) -> None:
 @options.how
 @options.strict
 @options.workdir
-@click.option("--png", type=click.Path(path_type=Path), help="Picture to write.")
+@click.option("--png", type=options.PLACE, help="Picture to write.")
 @click.option(
     "--report",
-    type=click.Path(path_type=Path),
+    type=options.PLACE,
     help="Report of what background matching did: STEM.txt, STEM.json and STEM.png.",
     metavar="STEM",
 )
-@click.option(
-    "--write-corrections", type=click.Path(path_type=Path), help="Table of the images' corrections to write (ECSV)."
-)
+@click.option("--write-corrections", type=options.PLACE, help="Table of the images' corrections to write (ECSV).")
 @options.scheduler
 @options.tiles
 @options.bands
 def mosaic(
-    inputs: tuple[Path, ...],
+    inputs: tuple[Place, ...],
     strict: bool,
     scheduler: str,
     group_by: str | None,
@@ -128,14 +128,14 @@ def mosaic(
 @main.command()
 @options.inputs
 @options.output
-@click.option("--header", type=click.Path(path_type=Path), help="Template (.hdr) of the grid.  [default: all images]")
+@click.option("--header", type=options.PLACE, help="Template (.hdr) of the grid.  [default: all images]")
 @options.aligned
 @options.strict
 @options.workdir
 @options.scheduler
 def coadd(
-    inputs: tuple[Path, ...],
-    header: Path | None,
+    inputs: tuple[Place, ...],
+    header: Place | None,
     strict: bool,
     scheduler: str,
     **chosen: Any,
@@ -190,7 +190,7 @@ def demo(out: Path, size: float, seed: int, nebula: float) -> None:
         raise click.ClickException("the mosaic does not meet its limits")
 
 
-def _scan(inputs: tuple[Path, ...], strict: bool) -> Images:
+def _scan(inputs: tuple[Place, ...], strict: bool) -> Images:
     from dmontage.fits_files import scan
 
     return scan(inputs, strict=strict)

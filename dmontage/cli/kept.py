@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import click
 
 from dmontage.cli.commands import main
+from dmontage.cli.options import PLACE
 from dmontage.cli.progress import bars
+from dmontage.places import Place
 
 __all__: list[str] = []
 
 
 @main.command("status")
-@click.argument("store", type=click.Path(path_type=Path))
-def status_command(store: Path) -> None:
+@click.argument("store", type=PLACE)
+def status_command(store: Place) -> None:
     """Tell how far the run in STORE (a --workdir) is."""
     from dmontage.pipeline.kept import status
 
@@ -22,7 +22,7 @@ def status_command(store: Path) -> None:
 
 
 @main.command("verify")
-@click.argument("path", type=click.Path(path_type=Path))
+@click.argument("path", type=PLACE)
 @click.option(
     "--sample",
     type=click.IntRange(min=0),
@@ -31,7 +31,7 @@ def status_command(store: Path) -> None:
     help="Chunks of a run to make again; 0 for all.",
 )
 @click.option("--seed", type=int, default=0, show_default=True, help="Another number, another sample.")
-def verify_command(path: Path, sample: int, seed: int) -> None:
+def verify_command(path: Place, sample: int, seed: int) -> None:
     """Check PATH: a mosaic's pixels against the digest in its header, or a run against its images.
 
     Of a run (a --workdir) a sample of chunks is made again from the images, all but the corrections of the backgrounds,

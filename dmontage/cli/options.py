@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from dmontage.errors import InputError
+from dmontage.places import Place, place
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -17,8 +18,8 @@ if TYPE_CHECKING:
     from dmontage.model import Images
 
 __all__ = [
-    "aligned", "bands", "grid", "group_by", "how", "inputs", "make_grid", "output", "scheduler", "strict", "take_grid",
-    "tiles", "workdir",
+    "PLACE", "aligned", "bands", "grid", "group_by", "how", "inputs", "make_grid", "output", "scheduler", "strict",
+    "take_grid", "tiles", "workdir",
 ]  # fmt: skip
 
 
@@ -33,19 +34,28 @@ def options(*each: Callable[..., Any]) -> Callable[..., Any]:
     return decorate
 
 
-inputs = click.argument("inputs", nargs=-1, required=True, type=click.Path(path_type=Path))
+class _PlaceType(click.Path):
+    """A path, or a URL of an object store."""
+
+    name = "path or url"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        return place(value) if "://" in str(value) else super().convert(value, param, ctx)
+
+
+PLACE = _PlaceType(path_type=Path)
+
+inputs = click.argument("inputs", nargs=-1, required=True, type=PLACE)
 strict = click.option(
     "--strict", is_flag=True, help="Stop at the first file that cannot be used, instead of skipping it."
 )
-output = click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="Mosaic to write (FITS).")
-workdir = click.option(
-    "--workdir", type=click.Path(path_type=Path), help="Store of the run, kept: the same command again reuses it."
-)
+output = click.option("-o", "--output", required=True, type=PLACE, help="Mosaic to write (FITS).")
+workdir = click.option("--workdir", type=PLACE, help="Store of the run, kept: the same command again reuses it.")
 scheduler = click.option(
     "--scheduler", default="threads", show_default=True, help="'threads', or a dask scheduler: tcp://HOST:PORT."
 )
 grid = options(
-    click.option("--header", type=click.Path(path_type=Path),
+    click.option("--header", type=PLACE,
                  help="Template (.hdr) of the output grid, or a --workdir that has it."),
     click.option("--center", help="'05h35m -5d23m', or degrees in the grid's frame: '83.8 -5.4'."),
     click.option("--size", help="'1 deg', or width and height: '1 deg, 30 arcmin'."),
@@ -94,7 +104,7 @@ _combining = options(
     click.option("--lock", multiple=True, metavar="IMAGE", help="Image that is not corrected (again for more)."),
     click.option("--solver", type=click.Choice(["direct", "relaxation"]), default="direct", show_default=True,
                  help="Least squares, or the iteration of the Montage papers."),
-    click.option("--corrections", type=click.Path(path_type=Path), help="Table of corrections to apply, instead of "
+    click.option("--corrections", type=PLACE, help="Table of corrections to apply, instead of "
                  "matching."),
     click.option("--margin", type=click.IntRange(min=0),
                  help="Pixels beyond the grid that fits of overlaps use too.  [default: a quarter of an image]"),
@@ -192,7 +202,7 @@ def take_grid(options: dict[str, Any]) -> Callable[[Images], Grid] | None:
 
 def make_grid(
     images: Images,
-    header: Path | None,
+    header: Place | None,
     center: str | None,
     size: str | None,
     scale: str | None,

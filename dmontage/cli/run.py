@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
+from contextlib import ExitStack
 from dataclasses import dataclass, fields, replace
 from functools import partial
 from pathlib import Path
@@ -12,6 +12,7 @@ import click
 
 from dmontage.cli.progress import bars
 from dmontage.errors import InputError
+from dmontage.places import Place, Url, brought, made_at
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -27,17 +28,17 @@ __all__ = ["Wish", "picture", "run", "run_bands", "show", "tell"]
 class Wish:
     """What a command is to write."""
 
-    output: Path
-    workdir: Path | None = None
-    png: Path | None = None
-    report: Path | None = None
+    output: Place
+    workdir: Place | None = None
+    png: Place | None = None
+    report: Place | None = None
     """Stem of the report's files."""
-    write_corrections: Path | None = None
+    write_corrections: Place | None = None
     tiles: int | None = None
     tile_overlap: int = 0
 
     @property
-    def store(self) -> Path:
+    def store(self) -> Place:
         """Where the run lies: beside the output, unless told otherwise."""
         return self.workdir or self.output.with_name(f"{self.output.name}.run.zarr")
 
@@ -63,19 +64,19 @@ class Wish:
         from dmontage.pipeline.bands import band_path
 
         paths: dict[str, Any] = {f.name: getattr(self, f.name) for f in fields(self)}
-        paths = {key: band_path(path, name) for key, path in paths.items() if isinstance(path, Path)}
+        paths = {key: band_path(path, name) for key, path in paths.items() if isinstance(path, (Path, Url))}
         return replace(self, **paths)
 
-    def beside(self) -> list[Path]:
+    def beside(self) -> list[Place]:
         """Files beside the mosaic's, but for the picture."""
-        paths = [] if self.write_corrections is None else [self.write_corrections]
+        paths: list[Place] = [] if self.write_corrections is None else [self.write_corrections]
         if self.report is not None:
             from dmontage.report import report_paths
 
             paths[:0] = report_paths(self.report)
         return paths
 
-    def products(self, plan: MosaicPlan) -> list[Path]:
+    def products(self, plan: MosaicPlan) -> list[Place]:
         """Files of the mosaic."""
         from dmontage.pipeline import product_paths
         from dmontage.pipeline.tiles import tiles_of
@@ -96,7 +97,8 @@ def run_bands(plans: BandPlans, wish: Wish, *, strict: bool, cube: bool) -> None
 
     wishes = {name: wish.of_band(name) for name in plans}
     _check([(plan, wishes[name]) for name, plan in plans.items()], [wish.output] if cube else [])
-    with cube_writer(wish.output, plans) if cube else nullcontext() as file:
+    with ExitStack() as stack:
+        file = None if not cube else stack.enter_context(cube_writer(stack.enter_context(made_at(wish.output)), plans))
         for k, (name, plan) in enumerate(plans.items()):
             then = None if file is None else partial(add_plane, file, k)
             made = _run(plan, wishes[name], strict=strict, then=then)
@@ -117,7 +119,7 @@ def show(*wishes: Wish) -> None:
             click.echo(f"wrote       {wish.png}")
 
 
-def _check(each: Sequence[tuple[MosaicPlan, Wish]], more: Sequence[Path] = ()) -> None:
+def _check(each: Sequence[tuple[MosaicPlan, Wish]], more: Sequence[Place] = ()) -> None:
     """InputError, before any work, for what cannot be written, or would be one file with another."""
     from dmontage.pipeline.products import check_products
 
@@ -126,7 +128,7 @@ def _check(each: Sequence[tuple[MosaicPlan, Wish]], more: Sequence[Path] = ()) -
         products += wish.products(plan)
         if (wish.report or wish.write_corrections) and not plan.is_matched:
             raise InputError(f"background {plan.background!r} matches nothing: leave out --report, --write-corrections")
-    others = [path for _, wish in each for path in (*filter(None, [wish.png]), *wish.beside())]
+    others = [path for _, wish in each for path in (wish.png, *wish.beside()) if path is not None]
     check_products([*products, *others], [plan for plan, _ in each])
 
 
@@ -148,7 +150,8 @@ def _run(plan: MosaicPlan, wish: Wish, *, strict: bool, then: Callable[[Mosaic],
             if then is not None:
                 then(made)
             if wish.report is not None:
-                background_report(made).write(wish.report)
+                with made_at(wish.report) as stem:
+                    background_report(made).write(stem)
             if wish.write_corrections is not None:
                 made.write_corrections(wish.write_corrections)
         except BaseException:
@@ -176,4 +179,5 @@ def picture(wish: Wish) -> None:
     from dmontage.view.picture import write_png
 
     if wish.png is not None:
-        write_png(wish.png, pixels(wish.output))
+        with brought(wish.output) as mosaic, made_at(wish.png) as here:
+            write_png(here, pixels(mosaic))

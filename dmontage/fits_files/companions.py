@@ -9,18 +9,20 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
+from contextlib import ExitStack
 from itertools import chain
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from astropy.io import fits
 
-from dmontage.errors import InputError
+from dmontage.errors import InputError, UnreachableError
 from dmontage.fits_files.common import first_line, quiet
 from dmontage.fits_files.image_numbers import ImageNumbers
+from dmontage.fits_files.opening import opened
 from dmontage.fits_files.scanner import scan
 from dmontage.fits_files.structure import hdu_starts
 from dmontage.model import Companions, ImageRef, Images, Skipped
+from dmontage.places import MissingError, Url, place
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -110,21 +112,23 @@ def _in_file(
     if kinds:
         yield from ((ref, f"it is a {kinds[0]}, no image") for ref in refs)
         return
-    with quiet:
+    with ExitStack() as stack:
+        stack.enter_context(quiet)
         try:
-            hdus = fits.open(path, memmap=False)
-        except OSError as error:
-            reason = InputError(f"cannot be opened: {error.strerror or first_line(error)}")
+            hdus = stack.enter_context(opened(path))
+        except (OSError, MissingError) as error:
+            reason = InputError(f"cannot be opened: {getattr(error, 'strerror', None) or first_line(error)}")
             yield from ((ref, reason) for ref in refs)
             return
-        with hdus:
-            for ref in refs:
-                try:
-                    yield ref, _of_image(hdus, ref, wanted, numbers)
-                except InputError as error:
-                    yield ref, error
-                except Exception as error:  # damage has many kinds
-                    yield ref, InputError(f"cannot be read: {first_line(error)}")
+        for ref in refs:
+            try:
+                yield ref, _of_image(hdus, ref, wanted, numbers)
+            except UnreachableError:
+                raise
+            except InputError as error:
+                yield ref, error
+            except Exception as error:  # damage has many kinds
+                yield ref, InputError(f"cannot be read: {first_line(error)}")
 
 
 def _of_image(hdus: fits.HDUList, ref: ImageRef, wanted: Wanted, numbers: tuple[ImageNumbers, ...]) -> Companions | str:
@@ -149,7 +153,7 @@ def _of_image(hdus: fits.HDUList, ref: ImageRef, wanted: Wanted, numbers: tuple[
 
 def _area(ref: ImageRef) -> ImageRef | None:
     """The area file of an image, as Montage and this package name it; None where there is none."""
-    path = Path(ref.path)
+    path = place(ref.path)
     ending = f"_area{path.suffix}"
     return _beside(ref, "area file", ending) if path.with_name(path.stem + ending).is_file() else None
 
@@ -164,7 +168,7 @@ def _in_same(hdus: fits.HDUList, ref: ImageRef, kind: str, wanted: Wanted) -> Im
         other = f" of version (EXTVER) {version}" if named else ""
         raise InputError(f"has no {kind}: no HDU named {name.upper()}{other}")
     _check_shape(hdus[same[0]], ref, f"{kind}, HDU {same[0]},")
-    return ImageRef(ref.path, same[0], ref.grid, "", ref.size, ref.mtime_ns)
+    return ImageRef(ref.path, same[0], ref.grid, "", ref.size, ref.stamp)
 
 
 def _is_alone(hdus: fits.HDUList, ref: ImageRef, wanted: Wanted) -> bool:
@@ -174,18 +178,22 @@ def _is_alone(hdus: fits.HDUList, ref: ImageRef, wanted: Wanted) -> bool:
 
 
 def _beside(ref: ImageRef, kind: str, suffix: str) -> ImageRef:
-    image = Path(ref.path)
+    image = place(ref.path)
     end = next((s for s in _SUFFIXES if image.name.lower().endswith(s)), "")
     path = image.with_name(image.name[: len(image.name) - len(end)] + suffix)
     if not path.is_file():
         raise InputError(f"has no {kind}: there is no {path.name} beside it")
+    if isinstance(path, Url):
+        path = path.with_head()
     stat = path.stat()
     try:
         hdu_starts(path, stat.st_size)
+    except UnreachableError:
+        raise
     except InputError as error:
         raise InputError(f"its {kind} {path.name} cannot be opened: {error}") from error
     try:
-        with fits.open(path, memmap=False) as hdus:
+        with opened(path) as hdus:
             flat = [i for i, hdu in enumerate(hdus) if hdu.is_image and len(hdu.shape) >= 2]
             chosen = ref.hdu if ref.hdu in flat else flat[0] if len(flat) == 1 else None
             if chosen is None:

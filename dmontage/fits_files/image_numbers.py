@@ -9,9 +9,10 @@ from numbers import Integral, Real
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from dmontage.errors import InputError
+from dmontage.errors import InputError, UnreachableError
 from dmontage.fits_files.common import first_line, quiet
 from dmontage.model import MAX_ZERO_POINT, ImageRef
+from dmontage.places import brought, place
 
 if TYPE_CHECKING:
     from astropy.io import fits
@@ -161,14 +162,16 @@ def _table(option: str, path: str) -> Table:
     from astropy.io.registry import IORegistryError
     from astropy.table import Table
 
-    if not Path(path).is_file():
+    if not place(path).is_file():
         raise InputError(f"{option}: there is no table {path!r}; give a header keyword, or FILE:COLUMN")
     try:
-        with quiet:
+        with quiet, brought(path) as copy:
             try:
-                table = Table.read(path)
+                table = Table.read(copy)
             except IORegistryError:  # .tbl and .txt are not known by their names
-                table = Table.read(path, format="ascii")
+                table = Table.read(copy, format="ascii")
+    except UnreachableError:
+        raise
     except Exception as error:  # each reader has its own errors
         raise InputError(f"{option}: {path} cannot be read as a table: {first_line(error)}") from error
     table.convert_bytestring_to_unicode()

@@ -9,6 +9,7 @@ from astropy.io import fits
 
 from dmontage.errors import InputError
 from dmontage.fits_files.common import quiet
+from dmontage.fits_files.opening import opened
 from dmontage.fits_files.reader import in_memory
 from dmontage.fits_files.scanner import scan
 
@@ -26,7 +27,7 @@ def one_image(path: str | Path, hdu: int | str | None = None) -> ImageRef:
     found = scan(path)
     number = hdu
     if isinstance(hdu, str):
-        with quiet, fits.open(path, memmap=False) as hdus:
+        with quiet, opened(path) as hdus:
             number = hdus.index_of(hdu) if hdu in hdus else None
     chosen = [ref for ref in found if hdu is None or number == ref.hdu]
     if len(chosen) != 1:

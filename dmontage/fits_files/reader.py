@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from astropy.io import fits
 
-from dmontage.errors import ChangedError, InputError
+from dmontage.errors import ChangedError, InputError, UnreachableError
 from dmontage.fits_files.common import first_line, quiet
 from dmontage.fits_files.digest import cube_digest, digest_of
+from dmontage.fits_files.opening import opened
 from dmontage.grid import Grid
+from dmontage.places import MissingError, Place, Url, brought, place
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -54,30 +57,39 @@ def _section(
     ref: ImageRef, window: Window, convert: Callable[[NDArray[Any], fits.Header], NDArray[Any]]
 ) -> NDArray[Any]:
     """Pixels (*planes, ny, nx) of a window, converted from what astropy makes of them by their header."""
-    _check_unchanged(ref)
+    there = _unchanged(ref, window)
     try:
-        with quiet, fits.open(ref.path, memmap=False) as hdus:
+        with quiet, opened(there) as hdus:
             hdu = hdus[ref.hdu]
             data = np.asarray(hdu.section[(*(slice(None),) * (len(hdu.shape) - 2), *window.slices)])
             if window.y1 == hdu.shape[-2]:
                 _check_stream(hdu)
             return convert(data.reshape(*ref.planes, *window.shape), hdu.header)
+    except (ChangedError, UnreachableError):
+        raise
     except InputError as error:
         raise InputError(f"{ref.path}: {error}") from error
     except Exception as error:  # damage shows as OSError, TypeError, ValueError, zlib.error, EOFError, ...
         raise InputError(f"{ref.path}: HDU {ref.hdu} cannot be read: {first_line(error)}") from error
 
 
-def _check_unchanged(ref: ImageRef) -> None:
-    """Raise ChangedError where a file is not the one that was scanned."""
+def _unchanged(ref: ImageRef, window: Window) -> Path | Url:
+    """Where an image lies, to read a window of it; ChangedError where its file is not the one that was scanned."""
+    there = place(ref.path)
     try:
-        stat = Path(ref.path).stat()
-    except OSError as error:
+        if isinstance(there, Url):
+            # At most 8 bytes a pixel: all of the object at once, where about all is wanted.
+            most = 8 * window.size * math.prod(ref.planes)
+            there = there.with_head(ref.size) if ref.size <= most else there.with_head()
+        stat = there.stat()
+    except (OSError, MissingError) as error:
+        reason = getattr(error, "strerror", None) or "there is no such object"
         raise ChangedError(
-            f"{ref.path}: cannot be read any more: {error.strerror}; put it back, or scan again without it"
+            f"{ref.path}: cannot be read any more: {reason}; put it back, or scan again without it"
         ) from error
-    if (stat.st_size, stat.st_mtime_ns) != (ref.size, ref.mtime_ns):
+    if (stat.st_size, stat.st_mtime_ns) != (ref.size, ref.stamp):
         raise ChangedError(f"{ref.path}: has changed since the scan; scan again")
+    return there
 
 
 def _check_stream(hdu: Any) -> None:
@@ -113,7 +125,7 @@ def pixels(path: str | Path) -> NDArray[Any]:
         return np.asarray(hdus[0].data)
 
 
-def product_digests(path: str | Path) -> tuple[str, str]:
+def product_digests(path: str | Place) -> tuple[str, str]:
     """The digest of a product's pixels by its header, and that which they have.
 
     Raises
@@ -122,7 +134,7 @@ def product_digests(path: str | Path) -> tuple[str, str]:
         If it is no product.
     """
     try:
-        with fits.open(path, memmap=True) as hdus:
+        with brought(path) as copy, fits.open(copy, memmap=True) as hdus:
             told, pixels = hdus[0].header.get("DATAHASH"), hdus[0].data
             if not isinstance(told, str) or pixels is None or pixels.ndim not in (2, 3):
                 raise InputError(f"{path}: its header has no DATAHASH: dmontage did not write it")

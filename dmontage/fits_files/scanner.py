@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 from astropy.io import fits
 
-from dmontage.errors import InputError
+from dmontage.errors import InputError, UnreachableError
 from dmontage.fits_files.common import first_line, quiet
+from dmontage.fits_files.opening import opened
 from dmontage.fits_files.plain import Plain, plain_image
 from dmontage.fits_files.structure import hdu_starts
 from dmontage.grid import Grid
 from dmontage.model import ImageRef, Images, Skipped
+from dmontage.places import Url, place, with_heads
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -33,14 +35,16 @@ _NOT_IMAGES = re.compile(
 _NO_FILE = "not a file to read from: a pipe, socket, device, or a link that leads nowhere"
 
 
-def scan(inputs: str | Path | Iterable[str | Path], *, strict: bool = False, mosaics: bool = False) -> Images:
+def scan(
+    inputs: str | Path | Url | Iterable[str | Path | Url], *, strict: bool = False, mosaics: bool = False
+) -> Images:
     """Find the images in files and folders.
 
     Parameters
     ----------
     inputs
-        Files and folders (searched with all below them) in any mix. From folders, ``x_area.fits`` files and mosaics
-        that dmontage wrote are left out.
+        Files, folders (searched with all below them), and URLs of either, in any mix. From folders, ``x_area.fits``
+        files and mosaics that dmontage wrote are left out.
     strict
         Raise at the first file that cannot be used, instead of skipping it.
     mosaics
@@ -58,11 +62,13 @@ def scan(inputs: str | Path | Iterable[str | Path], *, strict: bool = False, mos
     """
     paths, skipped = _find(inputs)
     refs: list[ImageRef] = []
-    for path, named in paths.items():
+    for path in with_heads(paths):
         try:
-            found, left = _scan_file(path, named=named or mosaics)
+            found, left = _scan_file(path, named=paths[path] or mosaics)
             if not found:
                 raise InputError("; ".join(left) or "holds no image")
+        except UnreachableError:
+            raise
         except InputError as error:
             if strict:
                 raise InputError(f"{path}: {error}") from error
@@ -76,20 +82,22 @@ def scan(inputs: str | Path | Iterable[str | Path], *, strict: bool = False, mos
     return Images(tuple(refs), tuple(skipped))
 
 
-def _find(inputs: str | Path | Iterable[str | Path]) -> tuple[dict[Path, bool], list[Skipped]]:
+def _find(inputs: str | Path | Url | Iterable[str | Path | Url]) -> tuple[dict[Path | Url, bool], list[Skipped]]:
     """Files to look into, each with True where it was named itself; and what a folder holds besides."""
-    items = [inputs] if isinstance(inputs, (str, Path)) else list(inputs)
+    items = [inputs] if isinstance(inputs, (str, Path, Url)) else list(inputs)
     if not items:
         raise InputError("no image was given: name files or folders")
-    paths: dict[Path, bool] = {}
+    paths: dict[Path | Url, bool] = {}
     skipped: list[Skipped] = []
     for item in items:
-        path = Path(item)
-        if path.is_dir():
-            for child in sorted(path.rglob("*")):
-                if child.is_dir() or not _is_fits_name(child) or child.name.startswith("."):
+        path = place(item)
+        if (inside := _inside(path)) is not None:
+            for child in inside:
+                if not _is_fits_name(child) or child.name.startswith("."):
                     continue
-                if not child.is_file():  # nor a folder: opening a pipe would wait for ever, and a device never ends
+                if (
+                    isinstance(child, Path) and not child.is_file()
+                ):  # opening a pipe would wait for ever, and a device never ends
                     skipped.append(Skipped(child.name, _NO_FILE))
                 elif _stem(child).endswith("_area"):
                     skipped.append(Skipped(child.name, "an area file, not an image"))
@@ -106,19 +114,26 @@ def _find(inputs: str | Path | Iterable[str | Path]) -> tuple[dict[Path, bool], 
     return paths, skipped
 
 
-def _stem(path: Path) -> str:
+def _inside(path: Path | Url) -> list[Path] | list[Url] | None:
+    """What a folder holds, with all below, but the folders themselves; None where it is none."""
+    if isinstance(path, Path):
+        return sorted(child for child in path.rglob("*") if not child.is_dir()) if path.is_dir() else None
+    return None if _is_fits_name(path) and path.is_file() else list(path.below()) or None
+
+
+def _stem(path: Path | Url) -> str:
     """Name without the suffixes of a FITS file; it may have other dots."""
     while path.suffix.lower() in SUFFIXES:
         path = path.with_suffix("")
     return path.name
 
 
-def _is_fits_name(path: Path) -> bool:
+def _is_fits_name(path: Path | Url) -> bool:
     suffixes = [suffix.lower() for suffix in path.suffixes[-2:]]
     return bool(suffixes) and suffixes[-1] in SUFFIXES and (suffixes[-1] != ".gz" or suffixes[0] in SUFFIXES[:3])
 
 
-def _scan_file(path: Path, *, named: bool) -> tuple[list[ImageRef], list[str]]:
+def _scan_file(path: Path | Url, *, named: bool) -> tuple[list[ImageRef], list[str]]:
     """The images of one file, and the reasons for which HDUs of it were left out."""
     refs: list[ImageRef] = []
     left: list[str] = []
@@ -126,7 +141,7 @@ def _scan_file(path: Path, *, named: bool) -> tuple[list[ImageRef], list[str]]:
         stat = path.stat()
         plain = plain_image(path, stat.st_size)
         starts = [0] if plain else hdu_starts(path, stat.st_size)  # a plain file's structure is looked at already
-        with quiet, nullcontext([plain]) if plain else fits.open(path, memmap=False, lazy_load_hdus=True) as hdus:
+        with quiet, nullcontext([plain]) if plain else opened(path) as hdus:
             for index, hdu in _each(hdus, starts):
                 reason = _not_an_image(hdu, named=named)
                 if reason is None:

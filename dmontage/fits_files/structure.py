@@ -20,6 +20,8 @@ from dmontage.fits_files.common import BITPIX, BLOCK
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from dmontage.places import Url
+
 __all__ = ["hdu_starts"]
 
 _MAX_HEADER = 2**24
@@ -43,7 +45,7 @@ _WHOLE = re.compile(rb"[+-]?\d{1,30}")
 _TEXT = bytes([0, 9, 10, 13, *range(32, 127)])
 
 
-def hdu_starts(path: Path, size: int) -> list[int]:
+def hdu_starts(path: Path | Url, size: int) -> list[int]:
     """The first byte of the data of each HDU of a file of ``size`` bytes, plain or gzipped; decompressed bytes count.
 
     Raises
@@ -61,8 +63,9 @@ def hdu_starts(path: Path, size: int) -> list[int]:
             raise InputError(f"not a readable FITS file: truncated to the first {size} bytes of a gzip file")
         file.seek(-4, os.SEEK_END)
         told = int.from_bytes(file.read(4), "little")
-    limit = _GZIP_RATIO * size
-    with gzip.open(path) as packed:
+        limit = _GZIP_RATIO * size
+        file.seek(0)
+        packed = gzip.GzipFile(fileobj=file)
         stream: BinaryIO = packed  # type: ignore[assignment]
         # Its last bytes tell the length, modulo 2³², of its last member, mostly the only one; where they cannot be
         # true, or too little is there by them, all claims are looked for.

@@ -15,6 +15,7 @@ from dmontage.errors import InputError
 from dmontage.fits_files.common import BLOCK
 from dmontage.fits_files.digest import block_digests, cube_digest, image_digest
 from dmontage.headers import table_hdus
+from dmontage.places import Url, place
 from dmontage.window import LATTICE, Window
 
 if TYPE_CHECKING:
@@ -25,18 +26,24 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from dmontage.grid import Grid
+    from dmontage.places import Place
 
 __all__ = ["FitsWriter", "check_writable"]
 
 
-def check_writable(path: str | Path, suffixes: tuple[str, ...] | None = (".fits", ".fit", ".fts")) -> None:
+def check_writable(path: str | Place, suffixes: tuple[str, ...] | None = (".fits", ".fit", ".fts")) -> None:
     """Raise InputError, before any work is done, if a product cannot be written to ``path``; None allows any suffix."""
-    sweep_aside(Path(path).parent)  # once a run, not for each of thousands of tiles
-    probe = name_aside(Path(path))
-    if Path(path).is_dir():
+    there = place(path)
+    if isinstance(there, Path) and there.is_dir():
         raise InputError(f"cannot write {path}: it is a folder; name a file")
-    if suffixes is not None and Path(path).suffix.lower() not in suffixes:
+    if suffixes is not None and there.suffix.lower() not in suffixes:
         raise InputError(f"cannot write {path}: name a file that ends in {' or '.join(suffixes)}, not compressed")
+    if isinstance(there, Url):
+        there.with_name(f".{there.name}.probe").write_bytes(b"")
+        there.with_name(f".{there.name}.probe").unlink()
+        return
+    sweep_aside(there.parent)  # once a run, not for each of thousands of tiles
+    probe = name_aside(there)
     try:
         probe.touch()
         probe.unlink()

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import numpy as np
 
-from dmontage.errors import ChangedError, InputError
+from dmontage.errors import ChangedError, InputError, UnreachableError
 from dmontage.fits_files import read
 from dmontage.fits_files.reader import read_map, read_mask
 from dmontage.graph.coadd import How
@@ -24,10 +24,10 @@ from dmontage.window import Window
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
     from numpy.typing import NDArray
 
+    from dmontage.places import Place
     from dmontage.planner import MosaicPlan
 
 __all__ = ["Run", "create_store", "project_rows", "row_from_table", "row_sums", "row_table"]
@@ -46,7 +46,7 @@ _LIGHTEST, _LEAST_SHARE = 1e-150, 1e-20
 """Least weight, and least in parts of an image's largest: squares stay in double range, slivers of 1e-17 in float32."""
 
 
-def create_store(path: str | Path, plan: MosaicPlan) -> tuple[Store, tuple[int, ...]]:
+def create_store(path: str | Place, plan: MosaicPlan) -> tuple[Store, tuple[int, ...]]:
     """Lay out the run of a plan, or take it up where it is there already; and the numbers of the plan's rows in it."""
     current = {
         "how": How.of(plan)._asdict(),
@@ -79,7 +79,7 @@ def row_table(row: Footprint, beside: Companions = _ALONE) -> dict[str, Any]:
 
 
 def _file(image: ImageRef) -> dict[str, Any]:
-    return {"path": image.path, "hdu": image.hdu, "size": image.size, "mtime_ns": image.mtime_ns, "bunit": image.bunit}
+    return {"path": image.path, "hdu": image.hdu, "size": image.size, "stamp": image.stamp, "bunit": image.bunit}
 
 
 def row_from_table(table: dict[str, Any]) -> tuple[Footprint, Companions]:
@@ -87,7 +87,7 @@ def row_from_table(table: dict[str, Any]) -> tuple[Footprint, Companions]:
     ny, nx = table["shape"]
     grid = Grid(table["header"], (ny, nx), b64decode(table["tables"]))
     image, weight, mask, variance, area = (
-        None if f is None else ImageRef(f["path"], f["hdu"], grid, f["bunit"], f["size"], f["mtime_ns"])
+        None if f is None else ImageRef(f["path"], f["hdu"], grid, f["bunit"], f["size"], f["stamp"])
         for f in (table, *table["maps"])
     )
     mapping = Mapping.from_dict(table["mapping"], grid)
@@ -113,7 +113,8 @@ def project_rows(store_path: str, rows: Sequence[int]) -> list[dict[str, Any]]:
         if mark is None:
             try:
                 sums, mark = row_sums(*row_from_table(table), run)
-            except ChangedError:  # no fault of the image: without it the mosaic would be another than was asked for
+            # No fault of the image: without it the mosaic would be another than was asked for.
+            except (ChangedError, UnreachableError):
                 raise
             except InputError as error:
                 mark = Mark()

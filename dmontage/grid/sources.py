@@ -22,6 +22,7 @@ from dmontage.headers import (
     parse_header,
     tables_of_wcs,
 )
+from dmontage.places import Url, brought
 
 __all__ = ["described"]
 
@@ -35,10 +36,11 @@ def described(source: Any, shape: tuple[int, ...] | None, hdus: HDUList | None) 
     elif isinstance(source, (BaseLowLevelWCS, BaseHighLevelWCS)):
         return _of_object(source, shape)
     else:
-        if isinstance(source, (str, Path)):
+        if isinstance(source, (str, Path, Url)):
             path, source = source, parse_header(header_text(source), name=str(source))
             if hdus is None and needs_tables(source) and not str(path).lower().endswith(".hdr"):
-                hdus = HDUList.fromfile(path, memmap=False)
+                with brought(path) as copy:
+                    hdus = HDUList.fromfile(copy, memmap=False)
         if not isinstance(source, (Header, dict)):
             raise InputError(f"a grid is made from a header, a WCS or a path, not from {type(source).__name__}")
         tables = find_tables(source, hdus)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
@@ -11,9 +10,13 @@ from astropy import units as u
 from astropy.io.fits import Card, Header
 
 from dmontage.errors import InputError
+from dmontage.places import place
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
+
+    from dmontage.places import Url
 
 __all__ = ["Cards", "angle", "card_text", "cards_text", "checked_shape", "header_text", "parse_header"]
 
@@ -46,10 +49,10 @@ def parse_header(text: str, name: str = "header") -> Header:
     return header
 
 
-def header_text(path: str | Path) -> str:
+def header_text(path: str | Path | Url) -> str:
     """The text of a template, or of the primary header of a FITS file."""
     try:
-        with Path(path).open("rb") as file:
+        with place(path).open("rb") as file:
             raw = file.read(_MAX_HEADER)
         if raw.startswith(b"SIMPLE  =") and b"\n" not in raw[:80]:
             cards = [raw[i : i + 80] for i in range(0, len(raw), 80)]

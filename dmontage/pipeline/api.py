@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dmontage.errors import InputError
 from dmontage.pipeline.bands import Bands, band_path
 from dmontage.pipeline.planning import plan
 from dmontage.pipeline.value import Mosaic
+from dmontage.places import place
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
+    from pathlib import Path
 
     from dmontage.model import ImageRef, Images
     from dmontage.pipeline.planning import GridLike
+    from dmontage.places import Place
 
     Progress = Callable[[str, int, int], None]
 
@@ -42,7 +44,8 @@ def mosaic(
         Where the mosaic lies; by default the smallest grid, north up, that holds all images; or a function that makes
         it of those that can be used.
     store
-        Folder (``.zarr``) of the run, kept for the next time; a temporary one if not given. Required on a cluster.
+        Folder (``.zarr``) of the run, or its URL, kept for the next time; a temporary one if not given. Required on a
+        cluster.
     background
         "plane": the differences in the overlaps are fitted by planes, and one least-squares solution gives each image's
         correction. "level": one number per image. "none": the values are left as they are.
@@ -116,9 +119,9 @@ def mosaics(
     return Bands(decided, each)
 
 
-def _store_of(store: str | Path | None, band: str) -> str | Path | None:
-    """The store of a band; what is no folder stays as it is, to be refused."""
-    return store if store is None or "://" in str(store) else band_path(Path(store), band)
+def _store_of(store: str | Path | None, band: str) -> Place | None:
+    """The store of a band."""
+    return None if store is None else band_path(place(store), band)
 
 
 def coadd(

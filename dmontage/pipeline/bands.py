@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from dmontage.errors import InputError, OffGridError
 from dmontage.fits_files import check_writable
@@ -15,6 +14,7 @@ from dmontage.pipeline.cube import cube_writer
 from dmontage.pipeline.products import check_apart, check_products, product_paths, with_ending
 from dmontage.pipeline.tiles import tiles_of
 from dmontage.pipeline.value import Mosaic
+from dmontage.places import Place, made_at, place
 from dmontage.planner import BandPlans, band_ending
 from dmontage.planner.bands import check_endings
 from dmontage.planner.names import finder
@@ -31,7 +31,10 @@ if TYPE_CHECKING:
 __all__ = ["Bands", "add_plane", "band_path", "plan_bands"]
 
 
-def band_path(path: Path, name: str) -> Path:
+_P = TypeVar("_P", bound=Place)
+
+
+def band_path(path: _P, name: str) -> _P:
     """Where the file, or the store, of a band lies: ``x_J.fits`` for ``x.fits``."""
     return with_ending(path, band_ending(name))
 
@@ -49,7 +52,7 @@ class Bands(Mapping[str, Mosaic]):
         """The grid of all."""
         return self.plan.grid
 
-    def write(self, path: str | Path, tiles: int | None = None, overlap: int = 0) -> Self:
+    def write(self, path: str | Place, tiles: int | None = None, overlap: int = 0) -> Self:
         """Write each band's mosaic, and what stands beside it: ``x_J.fits``, ``x_J_area.fits``, ...
 
         Parameters
@@ -59,19 +62,18 @@ class Bands(Mapping[str, Mosaic]):
         tiles, overlap
             As for `Mosaic.write`.
         """
-        path, parts = Path(path), tiles_of(self.grid.shape, tiles, overlap)
-        each = [product_paths(band_path(path, name), plan, parts) for name, plan in self.plan.items()]
+        there, parts = place(path), tiles_of(self.grid.shape, tiles, overlap)
+        each = [product_paths(band_path(there, name), plan, parts) for name, plan in self.plan.items()]
         check_products([product for products in each for product in products], self.plan.values())
         for name, mosaic in self.items():
-            mosaic.write(band_path(path, name), tiles, overlap)
+            mosaic.write(band_path(there, name), tiles, overlap)
         return self
 
-    def write_cube(self, path: str | Path) -> Self:
+    def write_cube(self, path: str | Place) -> Self:
         """Write all bands as one cube (band, y, x), with a table BANDS of their names; it needs no other file."""
-        path = Path(path)
         check_writable(path)
-        check_apart([path], self.plan.values())
-        with cube_writer(path, self.plan) as cube:
+        check_apart([place(path)], self.plan.values())
+        with made_at(path) as here, cube_writer(here, self.plan) as cube:
             for k, mosaic in enumerate(self.values()):
                 add_plane(cube, k, mosaic)
         return self

@@ -17,10 +17,11 @@ import numpy as np
 
 from dmontage._version import __version__
 from dmontage.aside import aside
-from dmontage.errors import InputError
+from dmontage.errors import InputError, UnreachableError
 from dmontage.fits_files.common import first_line
 from dmontage.grid.tangent import tangents
 from dmontage.model import Given, SkyPlane
+from dmontage.places import Url, brought
 from dmontage.sphere import lonlat, unit_vectors
 
 if TYPE_CHECKING:
@@ -117,9 +118,12 @@ def read_corrections(source: Any) -> Given:
     """
     from astropy.table import Table
 
-    if isinstance(source, (str, Path)):
+    if isinstance(source, (str, Path, Url)):
         try:
-            source = Table.read(source, format="ascii.ecsv")
+            with brought(source) as copy:
+                source = Table.read(copy, format="ascii.ecsv")
+        except UnreachableError:
+            raise
         except Exception as error:  # astropy raises what its parsers do
             raise InputError(f"{source} is no table of corrections (ECSV): {first_line(error)}") from error
     if isinstance(source, Table):

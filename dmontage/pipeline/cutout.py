@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -17,6 +16,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from dmontage.pipeline.value import Mosaic
+    from dmontage.places import Place
 
 __all__ = ["Cutout", "Pixels"]
 
@@ -37,9 +37,9 @@ class Cutout:
         """Its pixels, in memory. Only its own images are projected where no background is matched, or it was before."""
         return self.mosaic._pixels(self.window)
 
-    def write(self, path: str | Path) -> Self:
+    def write(self, path: str | Place) -> Self:
         """Write its pixels as `Mosaic.write` does those of all, but the sources; they are held in memory."""
-        self.mosaic._write_part(self.window, Path(path))
+        self.mosaic._write_part(self.window, path)
         return self
 
 

@@ -5,9 +5,7 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -18,11 +16,14 @@ from dmontage.graph.coadd import Chunk, How
 from dmontage.graph.drive import Call, run
 from dmontage.graph.verify import verify_chunk
 from dmontage.grid import Grid
+from dmontage.places import place
 from dmontage.planner import human
 from dmontage.store import Store
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from dmontage.places import Place
 
 __all__ = ["Status", "Verified", "grid_of", "status", "verify"]
 
@@ -68,7 +69,7 @@ class Status:
         )
 
 
-def status(path: str | Path) -> Status:
+def status(path: str | Place) -> Status:
     """How far a run is, from its store alone.
 
     Raises
@@ -80,7 +81,7 @@ def status(path: str | Path) -> Status:
     current = store.current
     rows, run = current["rows"], store.attributes
     return Status(
-        path=os.fspath(path),
+        path=str(path),
         version=run["version"],
         grid=store.grid,
         images=len(rows),
@@ -93,7 +94,7 @@ def status(path: str | Path) -> Status:
         chunks=current["chunks"],
         made=len(_made_chunks(store)[0]),
         running=store.in_use,
-        bytes=sum(entry.stat().st_size for entry in Path(path).rglob("*") if entry.is_file()),
+        bytes=store.n_bytes(),
     )
 
 
@@ -110,7 +111,7 @@ class Verified:
 
 
 def verify(
-    path: str | Path, sample: int = 8, seed: int = 0, progress: Callable[[int, int], None] | None = None
+    path: str | Place, sample: int = 8, seed: int = 0, progress: Callable[[int, int], None] | None = None
 ) -> Verified:
     """Check a product, or a run.
 
@@ -129,7 +130,7 @@ def verify(
     InputError
         If it is neither, or a run whose mosaic is not made.
     """
-    if Path(path).is_dir():
+    if place(path).is_dir():
         return _verify_run(Store.open(path), sample, seed, progress)
     told, found = product_digests(path)
     wrong = () if told == found else (f"its pixels have the digest {found}, its header says {told}",)
@@ -173,6 +174,6 @@ def _made_chunks(store: Store) -> tuple[list[Chunk], How]:
     return chunks, how
 
 
-def grid_of(path: str | Path) -> Grid:
+def grid_of(path: str | Place) -> Grid:
     """The grid of a run: for another one that is to take up its images; InputError if there is no run."""
     return Store.open(path).grid

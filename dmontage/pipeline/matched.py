@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from functools import cached_property
 from itertools import chain
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -25,6 +24,7 @@ from dmontage.pipeline.uncertainty import (
     plane_functionals,
     unknown_in,
 )
+from dmontage.places import made_at
 from dmontage.window import Window
 
 if TYPE_CHECKING:
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from dmontage.background import Solution
+    from dmontage.places import Place
 
 __all__ = ["Matched"]
 
@@ -53,9 +54,10 @@ class Matched(Stages):
         """
         return correction_table(self._match, self._solved())
 
-    def write_corrections(self, path: str | Path) -> Self:
+    def write_corrections(self, path: str | Place) -> Self:
         """Write the corrections as an ECSV table."""
-        write_table(self.corrections(), Path(path))
+        with made_at(path) as here:
+            write_table(self.corrections(), here)
         return self
 
     def background_error(

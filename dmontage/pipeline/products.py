@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import numpy as np
 
@@ -13,6 +13,7 @@ from dmontage.errors import InputError
 from dmontage.fits_files import FitsWriter, check_writable, source_table
 from dmontage.pipeline.cards import layer_cards, provenance, tile_cards
 from dmontage.pipeline.tiles import tiles_of
+from dmontage.places import Place, place
 from dmontage.window import LATTICE
 
 if TYPE_CHECKING:
@@ -29,12 +30,15 @@ if TYPE_CHECKING:
 __all__ = ["Products", "check_apart", "check_products", "product_paths", "with_ending", "write_sources"]
 
 
-def with_ending(path: Path, ending: str) -> Path:
+_P = TypeVar("_P", bound=Place)
+
+
+def with_ending(path: _P, ending: str) -> _P:
     """``x.fits`` as ``x_ending.fits``."""
-    return path.with_stem(f"{path.stem}{ending}")
+    return cast("_P", path.with_stem(f"{path.stem}{ending}"))
 
 
-def product_paths(path: Path, plan: MosaicPlan, tiles: Sequence[Tile] = ()) -> list[Path]:
+def product_paths(path: _P, plan: MosaicPlan, tiles: Sequence[Tile] = ()) -> list[_P]:
     """The mosaic's file and what stands beside it: ``x_area.fits``, and one for each other layer (``x_depth.fits``).
 
     Of tiles those of each, ``x_0_1.fits``, ``x_0_1_area.fits`` and so on.
@@ -44,21 +48,22 @@ def product_paths(path: Path, plan: MosaicPlan, tiles: Sequence[Tile] = ()) -> l
             for name in names]  # fmt: skip
 
 
-def check_products(products: Sequence[Path], plans: Iterable[MosaicPlan]) -> None:
+def check_products(products: Sequence[Place], plans: Iterable[MosaicPlan]) -> None:
     """InputError, before any work, where one of a mosaic's products cannot be written, or would be another file too."""
     for k, path in enumerate(products):
-        if not k or path.is_dir():  # one folder and one suffix: what the first can the others can, but be a folder
+        # One folder and one suffix: what the first can the others can, but be a folder.
+        if not k or (isinstance(path, Path) and path.is_dir()):
             check_writable(path)
     check_apart(products, plans)
 
 
-def check_apart(products: Sequence[Path], plans: Iterable[MosaicPlan]) -> None:
+def check_apart(products: Sequence[Place], plans: Iterable[MosaicPlan]) -> None:
     """InputError where two products, or a product and an image, would be one file."""
-    seen = {Path(ref.path).resolve(): "one of the images" for plan in plans for ref in plan.files}
+    seen = {place(ref.path).resolve(): "one of the images" for plan in plans for ref in plan.files}
     for path in products:
-        if (place := path.resolve()) in seen:
-            raise InputError(f"cannot write {path}: it is {seen[place]}; name another file")
-        seen[place] = "another product of this run"
+        if (there := path.resolve()) in seen:
+            raise InputError(f"cannot write {path}: it is {seen[there]}; name another file")
+        seen[there] = "another product of this run"
 
 
 class _Together:

@@ -22,6 +22,7 @@ from dmontage.pipeline.match import Match
 from dmontage.pipeline.outcome import outcome
 from dmontage.pipeline.pair_noise import pair_correlations
 from dmontage.pipeline.summary import Summary
+from dmontage.places import place
 from dmontage.store import InUseError, Store
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 
     from dmontage.background import Solution
     from dmontage.grid import Grid
+    from dmontage.places import Place
     from dmontage.planner import MosaicPlan
     from dmontage.window import Window
 
@@ -45,13 +47,11 @@ class Stages:
     def __init__(
         self,
         plan: MosaicPlan,
-        store: str | Path | None = None,
+        store: str | Place | None = None,
         *,
         strict: bool = False,
         progress: Progress | None = None,
     ) -> None:
-        if "://" in str(store):
-            raise InputError(f"{store}: object stores are not supported yet; give a local folder")
         self.plan = plan
         self.summary = Summary(
             images=plan.n_images, skipped=plan.skipped, warnings=plan.warnings, bytes_in=plan.bytes_in,
@@ -63,7 +63,7 @@ class Stages:
         """The corrections of the images of the plan, and their errors, once they are known."""
         self._strict = strict
         self._progress = progress or (lambda stage, done, total: None)
-        self._place = None if store is None else Path(store)
+        self._place = None if store is None else place(store)
         self._temporary: tempfile.TemporaryDirectory[str] | None = None
         self._store: Store | None = None
         self._numbers: tuple[int, ...] = ()
@@ -87,9 +87,9 @@ class Stages:
         InputError
             If that run is still alive, or what lies there is no run.
         """
-        place = self._place
-        if place is not None and place.exists() and Store.digest_at(place) != self.plan.digest:
-            Store.remove(place)
+        there = self._place
+        if there is not None and not Store.is_free(there) and Store.digest_at(there) != self.plan.digest:
+            Store.remove(there)
 
     def close(self, *, remove: bool = False) -> None:
         """Forget the temporary store; ``remove`` deletes a named one too."""
@@ -114,6 +114,8 @@ class Stages:
                 if active_client() is not None:
                     raise InputError("a mosaic on a cluster needs a store that all workers can reach: give store=...")
                 self._temporary = tempfile.TemporaryDirectory(prefix="dmontage-")
+            elif str(self._place).startswith("memory:") and not in_process():
+                raise InputError(f"{self._place} is of this process alone: give a store that all workers can reach")
             path = self._place or Path(cast("Any", self._temporary).name) / "run.zarr"
             self._store, self._numbers = create_store(path, self.plan)
             if in_process():

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from itertools import chain
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,6 +17,7 @@ from dmontage.pipeline.matched import Matched
 from dmontage.pipeline.products import Products, check_products, product_paths, write_sources
 from dmontage.pipeline.sources import Sources, find_sets, number_chunks
 from dmontage.pipeline.tiles import Tile, tiles_of
+from dmontage.places import Place, made_at, place
 from dmontage.window import Window
 
 if TYPE_CHECKING:
@@ -83,10 +83,11 @@ class Mosaic(Matched):
         """All pixels, in memory."""
         return Cutout(self, self.grid.window).compute()
 
-    def write(self, path: str | Path, tiles: int | None = None, overlap: int = 0) -> Self:
+    def write(self, path: str | Place, tiles: int | None = None, overlap: int = 0) -> Self:
         """Write the mosaic to ``path``, its area (steradian) to ``x_area.fits``, any other layer to ``x_NAME.fits``.
 
-        All are written aside and renamed when they are whole.
+        All are written aside and renamed when they are whole; what goes to a URL is written to a temporary folder of
+        this machine, and sent then.
 
         Parameters
         ----------
@@ -95,12 +96,12 @@ class Mosaic(Matched):
             ``x_0_1.fits`` (row and column, from 0), ``x_0_1_area.fits``, ..., each with the WCS of its part. Blank ones
             are written too.
         """
-        path, plan = Path(path), self.plan
+        plan = self.plan
         parts = tiles_of(plan.grid.shape, tiles, overlap)
-        check_products(product_paths(path, plan, parts), [plan])
-        with self._locked():
+        check_products(product_paths(place(path), plan, parts), [plan])
+        with made_at(path) as here, self._locked():
             self._prepare()
-            with Products(path, plan, self.summary, parts) as products:
+            with Products(here, plan, self.summary, parts) as products:
                 self._coadd(products.write)
                 with self.summary.timed("write"):
                     products.close()
@@ -108,7 +109,7 @@ class Mosaic(Matched):
                 self.summary.warnings += ("all pixels of the mosaic are blank",)
             if "sources" in plan.also:
                 with self.summary.timed("sources"):
-                    write_sources(plan, self.summary, path, parts, *self._find_sources())
+                    write_sources(plan, self.summary, here, parts, *self._find_sources())
         self.summary.bytes_out = plan.bytes_out * sum(part.window.size for part in parts) // plan.grid.window.size
         return self
 
@@ -179,11 +180,11 @@ class Mosaic(Matched):
         named = dict(zip(self.plan.layers, self._layers_in(window), strict=True))
         return Pixels(named.pop("mean"), named.pop("area"), self.grid.subgrid(window), **named)
 
-    def _write_part(self, window: Window, path: Path) -> None:
+    def _write_part(self, window: Window, path: str | Place) -> None:
         """Write the pixels of a window to files of their own."""
-        check_products(product_paths(path, self.plan)[: len(self.plan.layers)], [self.plan])
+        check_products(product_paths(place(path), self.plan)[: len(self.plan.layers)], [self.plan])
         layers = self._layers_in(window)
-        with Products(path, self.plan, self.summary, (Tile(window),)) as products:
+        with made_at(path) as here, Products(here, self.plan, self.summary, (Tile(window),)) as products:
             products.write(window, list(layers))
 
     def _layers_in(self, window: Window) -> NDArray[np.float32]:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from pathlib import Path
 from typing import TYPE_CHECKING
+
+from dmontage.places import place
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -22,6 +23,6 @@ def finder(images: Iterable[ImageRef]) -> Callable[[str], set[int]]:
         known[image.name].add(k)
 
     def find(name: str) -> set[int]:
-        return known.get(name) or known.get(str(Path(name).resolve()), set())
+        return known.get(name) or known.get(str(place(name).resolve()), set())
 
     return find

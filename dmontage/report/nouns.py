@@ -5,22 +5,24 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import numpy as np
 
 from dmontage.aside import aside
 from dmontage.errors import InputError
 from dmontage.pipeline.prediction import advice
+from dmontage.places import Place
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from dmontage.background import LargeScale
     from dmontage.pipeline import ErrorMap
     from dmontage.window import Window
 
 __all__ = ["BackgroundReport", "ImageLine", "PairLine", "report_paths"]
+
+_P = TypeVar("_P", bound=Place)
 
 _WORTH_NAMING = 0.01
 """Part of the error below which a mode is not told of."""
@@ -209,11 +211,11 @@ class BackgroundReport:
         return paths
 
 
-def report_paths(stem: Path) -> list[Path]:
+def report_paths(stem: _P) -> list[_P]:
     """The text, the JSON and the picture of a report; InputError for a stem that names no file."""
     if not stem.name:
         raise InputError(f"{str(stem)!r} names no file: give a stem, as 'background'")
-    return [stem.with_name(f"{stem.name}.{suffix}") for suffix in ("txt", "json", "png")]
+    return [cast("_P", stem.with_name(f"{stem.name}.{suffix}")) for suffix in ("txt", "json", "png")]
 
 
 def _largest(values: Any) -> float:

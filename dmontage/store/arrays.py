@@ -16,6 +16,7 @@ import numpy as np
 import zarr
 from numcodecs.blosc import Blosc
 from zarr.codecs import BloscCodec, Crc32cCodec
+from zarr.storage import MemoryStore
 
 from dmontage.errors import InputError
 from dmontage.store.files import Files
@@ -59,24 +60,19 @@ class Array:
         attributes: dict[str, Any] | None = None,
     ) -> Array:
         """Lay out a new array, in the place of one that may be there."""
-        try:
-            zarr.create_array(
-                f"{files.root}/{name}",
-                shape=tuple(shape),
-                chunks=tuple(max(side, 1) for side in chunks),
-                dtype=dtype,
-                fill_value=fill,
-                overwrite=True,
-                zarr_format=3,
-                compressors=[BloscCodec(cname="lz4", clevel=1, shuffle="shuffle"), Crc32cCodec()],
-                chunk_key_encoding={"name": "default", "separator": "."},  # no folder for each row
-                attributes=attributes,
-            )
-        except OSError as error:
-            raise InputError(
-                f"cannot write the store {files.root}: {error.strerror or error}; make room, or choose another place "
-                "(--workdir)"
-            ) from error
+        laid_out = zarr.create_array(
+            MemoryStore(),
+            shape=tuple(shape),
+            chunks=tuple(max(side, 1) for side in chunks),
+            dtype=dtype,
+            fill_value=fill,
+            zarr_format=3,
+            compressors=[BloscCodec(cname="lz4", clevel=1, shuffle="shuffle"), Crc32cCodec()],
+            chunk_key_encoding={"name": "default", "separator": "."},  # no folder for each row
+            attributes=attributes,
+        )
+        files.remove_folder(name)
+        files.put(f"{name}/zarr.json", json.dumps(laid_out.metadata.to_dict()).encode())
         return cls.open(files, name)
 
     @classmethod

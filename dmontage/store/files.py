@@ -1,20 +1,32 @@
-"""Files: bytes by key in one folder (level 3). A key appears whole, or not at all."""
+"""Files: bytes by key in one folder (level 3). A key appears whole, or not at all.
+
+All that a store does to its place goes through here: `Files` for a folder of this machine, `Objects` for a URL.
+"""
 
 from __future__ import annotations
 
+import json
 import os
+import shutil
 import threading
+from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
+from dmontage.aside import name_aside, sweep_aside
 from dmontage.errors import InputError
+from dmontage.store.lock import locked
 
-__all__ = ["Files"]
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+__all__ = ["Files", "group_document"]
 
 _PARTIAL = ".partial"
 
 
 class Files:
-    """A folder. All that a store writes goes through `put`."""
+    """A folder of this machine."""
 
     def __init__(self, root: str | Path) -> None:
         self.root = os.fspath(root)
@@ -24,7 +36,7 @@ class Files:
         try:
             with open(f"{self.root}/{key}", "rb", buffering=0) as file:  # noqa: PTH123 (a path object costs as much)
                 return file.read()
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return None
         except OSError as error:
             raise InputError(f"cannot read {self.root}/{key}: {error.strerror or error}") from error
@@ -64,11 +76,65 @@ class Files:
         """Whether a key is there."""
         return os.path.exists(f"{self.root}/{key}")  # noqa: PTH110
 
+    def present(self, folder: str, keys: Iterable[str]) -> set[str]:
+        """Those of some keys of a folder that are there."""
+        return {key for key in keys if self.has(key)}
+
     def remove(self, key: str) -> None:
         """Take a key away; nothing where it is not there."""
         Path(self.root, key).unlink(missing_ok=True)
+
+    def remove_folder(self, folder: str) -> None:
+        """Take all keys of a folder away."""
+        shutil.rmtree(Path(self.root, folder), ignore_errors=True)
 
     def sweep(self) -> None:
         """Take away what killed processes left half-written."""
         for path in Path(self.root).rglob(f"*{_PARTIAL}"):
             path.unlink(missing_ok=True)
+
+    def n_bytes(self) -> int:
+        """What all keys take."""
+        return sum(entry.stat().st_size for entry in Path(self.root).rglob("*") if entry.is_file())
+
+    def exists(self) -> bool:
+        """Whether anything is there."""
+        return Path(self.root).exists()
+
+    def is_free(self) -> bool:
+        """Whether a run may be laid out there."""
+        place = Path(self.root)
+        return not place.exists() or (place.is_dir() and not any(place.iterdir()))
+
+    def lay_out(self, fill: Callable[[Files], None]) -> None:
+        """Let ``fill`` make a new run; one that is killed meanwhile leaves no folder that is none."""
+        place = Path(self.root)
+        sweep_aside(place.parent)
+        partial = name_aside(place)
+        try:
+            partial.mkdir(parents=True)
+            fill(Files(partial))
+            partial.rename(place)
+        except OSError as error:
+            raise InputError(f"cannot write the store {place}: {error}; choose another place (--workdir)") from error
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keep other drivers out; see `dmontage.store.lock.locked`."""
+        with locked(Path(self.root)):
+            yield
+
+    def take_away(self) -> None:
+        """Delete the whole run; killed half-way, it leaves no folder in its place that is neither a run nor free."""
+        place = Path(self.root)
+        sweep_aside(place.parent)
+        aside = name_aside(place)
+        place.rename(aside)
+        shutil.rmtree(aside)
+
+
+def group_document(attributes: dict[str, Any]) -> bytes:
+    """The document of a zarr group, ``zarr.json``."""
+    return json.dumps({"zarr_format": 3, "node_type": "group", "attributes": attributes}).encode()

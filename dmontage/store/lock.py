@@ -20,7 +20,7 @@ class InUseError(InputError):
     """Another driver holds a run's lock."""
 
 
-def gone(place: str | Path) -> InUseError:
+def gone(place: object) -> InUseError:
     """The error that a run is not there any more."""
     return InUseError(f"{place} was removed by another run; run again")
 

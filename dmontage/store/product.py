@@ -12,16 +12,13 @@ the place of the old one.
 from __future__ import annotations
 
 import json
-import shutil
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import zarr
 
-from dmontage.errors import InputError
 from dmontage.store.arrays import Array, DamagedError
+from dmontage.store.files import group_document
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -69,15 +66,12 @@ class Product:
         if self.about == about and self._is_laid_out(layers):
             return
         self._files.remove(f"{_PLACE}/zarr.json")  # first: of a run that is killed meanwhile no half product is left
-        shutil.rmtree(Path(self._files.root, _PLACE), ignore_errors=True)
+        self._files.remove_folder(_PLACE)
         n_y, n_x = (-(-side // cut) for side, cut in zip(shape, chunk, strict=True))
         for name in layers:
             Array.create(self._files, f"{_PLACE}/{name}", shape, chunk, np.float32, np.nan)
         Array.create(self._files, f"{_PLACE}/mark", (n_y, n_x, _BYTES), (1, 1, _BYTES), np.uint8)
-        try:
-            zarr.open_group(f"{self._files.root}/{_PLACE}", mode="a", zarr_format=3).attrs.put(about)
-        except OSError as error:
-            raise InputError(f"cannot write to the store {self._files.root}: {error.strerror or error}") from error
+        self._files.put(f"{_PLACE}/zarr.json", group_document(about))
 
     def _is_laid_out(self, layers: Sequence[str]) -> bool:
         """Whether all arrays can be told by what lies there."""

@@ -8,14 +8,13 @@ attributes of the run name it.
 from __future__ import annotations
 
 import json
-import shutil
 from collections import defaultdict
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from dmontage.places import place
 from dmontage.store.arrays import Array, DamagedError
 from dmontage.window import Window
 
@@ -115,7 +114,7 @@ def merged(old: list[dict[str, Any]], wanted: Sequence[dict[str, Any]]) -> tuple
         key = table["digest"], table["path"]
         if key not in at:
             free = (n for n in known[table["digest"]] if (key[0], rows[n]["path"]) not in asked)
-            at[key] = next((n for n in free if not Path(rows[n]["path"]).exists()), len(rows))
+            at[key] = next((n for n in free if not place(rows[n]["path"]).exists()), len(rows))
         number = at[key]
         rows[number : number + 1] = [table]
         numbers.append(number)
@@ -124,19 +123,19 @@ def merged(old: list[dict[str, Any]], wanted: Sequence[dict[str, Any]]) -> tuple
 
 def write_rows(files: Files, generation: int, rows: Sequence[dict[str, Any]]) -> None:
     """Write a table as JSON, padded with zeros to one length, and what every task needs of all rows as numbers."""
-    place, n = f"rows/{generation}", len(rows)
-    shutil.rmtree(Path(files.root, place), ignore_errors=True)
+    folder, n = f"rows/{generation}", len(rows)
+    files.remove_folder(folder)
     text = [json.dumps(row).encode() for row in rows]
     width = max(map(len, text), default=1)
-    lines = Array.create(files, f"{place}/table", (n, width), (_ROWS_PER_CHUNK, width), np.uint8)
+    lines = Array.create(files, f"{folder}/table", (n, width), (_ROWS_PER_CHUNK, width), np.uint8)
     for k in range(0, n, _ROWS_PER_CHUNK):
         chunk = np.zeros((_ROWS_PER_CHUNK, width), np.uint8)
         for line, row in zip(chunk, text[k : k + _ROWS_PER_CHUNK], strict=False):
             line[: len(row)] = np.frombuffer(row, np.uint8)
         lines.write((k // _ROWS_PER_CHUNK, 0), chunk)
     windows = np.array([row["window"] for row in rows], np.int64).reshape(n, 4)
-    Array.create(files, f"{place}/window", (n, 4), (n, 4), np.int64).write_all(windows)
-    Array.create(files, f"{place}/nominal", (n,), (n,), np.float64).write_all(np.array([r["nominal"] for r in rows]))
+    Array.create(files, f"{folder}/window", (n, 4), (n, 4), np.int64).write_all(windows)
+    Array.create(files, f"{folder}/nominal", (n,), (n,), np.float64).write_all(np.array([r["nominal"] for r in rows]))
 
 
 def row_shape(windows: Sequence[Window], whole: int, lattice: int) -> tuple[tuple[int, int], tuple[int, int]]:

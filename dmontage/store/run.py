@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import json
-import shutil
 import uuid
+from collections import deque
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
 
-import zarr
-
-from dmontage.aside import name_aside, sweep_aside
 from dmontage.errors import InputError
 from dmontage.grid import Grid
+from dmontage.places import is_url
 from dmontage.store.arrays import DamagedError
-from dmontage.store.files import Files
-from dmontage.store.lock import InUseError, gone, locked
+from dmontage.store.files import group_document
+from dmontage.store.lock import InUseError, gone
+from dmontage.store.objects import files_at
 from dmontage.store.product import Product
 from dmontage.store.projected import Projected
 from dmontage.store.rows import RowTable, merged, write_rows
@@ -27,24 +25,30 @@ from dmontage.window import Window
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from dmontage.places import Place
+    from dmontage.store.files import Files
+
 __all__ = ["FORMAT", "Store"]
 
-FORMAT = 5
+FORMAT = 6
 """Version of the layout."""
 
 _CURRENT = "current.json"
+_ABOUT = "zarr.json"
 
 
 _open: WeakValueDictionary[str, Store] = WeakValueDictionary()
 """Stores that somebody in this process holds: its tasks share the driver's, with the rows that it has in memory."""
+_recent: deque[Store] = deque(maxlen=2)
+"""The last that were opened by URL, which takes a second: a worker's next task needs the same."""
 
 
 class Store:
     """One run's group. Cheap to open; a task opens its own."""
 
-    def __init__(self, path: str, attributes: dict[str, Any]) -> None:
-        self.path = path
-        self._files = Files(path)
+    def __init__(self, files: Files, attributes: dict[str, Any]) -> None:
+        self.path = files.root
+        self._files = files
         self._attributes = attributes
         self.rows = RowTable(self._files, attributes["rows"])
         self.projected = Projected(self._files, attributes["sums"])
@@ -54,7 +58,7 @@ class Store:
     @classmethod
     def create(
         cls,
-        path: str | Path,
+        path: str | Place,
         attributes: dict[str, Any],
         rows: Sequence[dict[str, Any]],
         current: dict[str, Any] | None = None,
@@ -81,15 +85,15 @@ class Store:
         InputError
             If ``path`` holds another run, or something that is no run; if it cannot be written.
         """
-        place = Path(path)
-        if not place.exists() or (place.is_dir() and not any(place.iterdir())):
-            cls._lay_out(place, attributes, rows, current or {})
-        found = cls.open(path).attributes
+        files = files_at(path)
+        if files.is_free():
+            cls._lay_out(files, attributes, rows, current or {})
+        found = cls._opened(files).attributes
         wanted = json.loads(json.dumps(attributes))  # as they come back
         if any(found.get(name) != value for name, value in wanted.items()):
             raise InputError(f"{path} holds another run: {_difference(path, found, wanted)}")
-        with locked(place):
-            store = cls.open(path, found.get("laid_out"))  # as it is now: another driver may have had it meanwhile
+        with files.locked():
+            store = cls._opened(files, found.get("laid_out"))  # as it is now: another driver may have had it meanwhile
             store._files.sweep()
             numbers = store._take(rows)
             document = _as_current(current or {}, numbers)
@@ -99,32 +103,22 @@ class Store:
 
     @classmethod
     def _lay_out(
-        cls,
-        place: Path,
-        attributes: dict[str, Any],
-        rows: Sequence[dict[str, Any]],
-        current: dict[str, Any],
+        cls, files: Files, attributes: dict[str, Any], rows: Sequence[dict[str, Any]], current: dict[str, Any]
     ) -> None:
-        # Laid out aside: a run that was killed meanwhile leaves no folder that is none.
-        sweep_aside(place.parent)
-        partial = name_aside(place)
         about = {
             **attributes,
             "rows": 0,
             "dmontage_format": FORMAT,
             "laid_out": uuid.uuid4().hex,  # tells it from the next one at this place
         }
-        try:
-            zarr.create_group(str(partial), zarr_format=3, attributes=about)
-            files = Files(partial)
-            write_rows(files, 0, rows)
-            Projected.lay_out(files, attributes["sums"], [Window(*row["window"]) for row in rows])
-            files.put(_CURRENT, _as_current(current, range(len(rows))))
-            partial.rename(place)
-        except OSError as error:
-            raise InputError(f"cannot write the store {place}: {error}; choose another place (--workdir)") from error
-        finally:
-            shutil.rmtree(partial, ignore_errors=True)
+
+        def fill(new: Files) -> None:
+            write_rows(new, 0, rows)
+            Projected.lay_out(new, attributes["sums"], [Window(*row["window"]) for row in rows])
+            new.put(_CURRENT, _as_current(current, range(len(rows))))
+            new.put(_ABOUT, group_document(about))  # last: by it a run is one
+
+        files.lay_out(fill)
 
     def _take(self, wanted: Sequence[dict[str, Any]]) -> tuple[int, ...]:
         """Numbers of some rows; those that are not there are appended."""
@@ -136,18 +130,17 @@ class Store:
             self.projected.grow([Window(*row["window"]) for row in rows])
             self._note({"rows": last + 1})
             self.rows = RowTable(self._files, last + 1)
-            shutil.rmtree(Path(self.path, "rows", str(last)), ignore_errors=True)
+            self._files.remove_folder(f"rows/{last}")
         return numbers
 
     def _note(self, more: dict[str, Any]) -> None:
         """Add to the attributes, in one step."""
-        document = json.loads(self._files.get("zarr.json") or b"")
-        document["attributes"].update(more)
-        self._files.put("zarr.json", json.dumps(document).encode())
-        self._attributes = document["attributes"]
+        attributes = json.loads(self._files.get(_ABOUT) or b"")["attributes"] | more
+        self._files.put(_ABOUT, group_document(attributes))
+        self._attributes = attributes
 
     @classmethod
-    def open(cls, path: str | Path, laid_out: str | None = None) -> Store:
+    def open(cls, path: str | Place, laid_out: str | None = None) -> Store:
         """Open an existing run, or share it with who has it open in this process.
 
         Parameters
@@ -162,24 +155,40 @@ class Store:
         InUseError
             Where another one has taken its place.
         """
-        key = str(Path(path).absolute())
-        attributes = _attributes_at(key)
+        store = cls._opened(files_at(path), laid_out)
+        if is_url(path):
+            _recent.append(store)
+        return store
+
+    @classmethod
+    def _opened(cls, files: Files, laid_out: str | None = None) -> Store:
+        attributes = _attributes_at(files)
         version = attributes["dmontage_format"]
         if version != FORMAT:
             raise InputError(
-                f"{path} has store format {version}, this one reads {FORMAT}; remove it, or choose another --workdir"
+                f"{files.root} has store format {version}, this one reads {FORMAT}; remove it, or choose another "
+                "--workdir"
             )
         if laid_out not in (None, attributes.get("laid_out")):
-            raise gone(path)
-        store = _open.get(key)
+            raise gone(files.root)
+        store = _open.get(files.root)
         if store is None or store._attributes != attributes:
-            store = _open[key] = cls(key, attributes)
+            store = _open[files.root] = cls(files, attributes)
         return store
 
     @staticmethod
-    def digest_at(path: str | Path) -> str | None:
+    def is_free(path: str | Place) -> bool:
+        """Whether a run may be laid out at a place."""
+        return files_at(path).is_free()
+
+    def n_bytes(self) -> int:
+        """What all of it takes."""
+        return self._files.n_bytes()
+
+    @staticmethod
+    def digest_at(path: str | Place) -> str | None:
         """Digest of the run at a place; None where its format is another than this version's."""
-        attributes = _attributes_at(path)
+        attributes = _attributes_at(files_at(path))
         return str(attributes["digest"]) if attributes["dmontage_format"] == FORMAT else None
 
     @property
@@ -220,12 +229,12 @@ class Store:
     @contextmanager
     def locked(self) -> Iterator[None]:
         """Keep other drivers out while something is written; see `dmontage.store.lock.locked`."""
-        with locked(Path(self.path)):
+        with self._files.locked():
             Store.open(self.path, self.laid_out)
             yield
 
     @staticmethod
-    def remove(path: str | Path) -> None:
+    def remove(path: str | Place) -> None:
         """Delete a run, of this format or an older one; nothing else is ever deleted here.
 
         Raises
@@ -235,39 +244,34 @@ class Store:
         InUseError
             If another driver holds its lock.
         """
-        place = Path(path)
-        version = _attributes_at(place)["dmontage_format"]
+        files = files_at(path)
+        version = _attributes_at(files)["dmontage_format"]
         if not (isinstance(version, int) and version <= FORMAT):
             raise InputError(f"{path} has store format {version}, this version knows {FORMAT}; remove it by hand")
-        with locked(place):
-            # Aside first: killed half-way, it leaves no folder in the place that is neither a run nor free.
-            sweep_aside(place.parent)
-            aside = name_aside(place)
-            place.rename(aside)
-            shutil.rmtree(aside)
+        with files.locked():
+            files.take_away()
 
 
-def _attributes_at(path: str | Path) -> dict[str, Any]:
+def _attributes_at(files: Files) -> dict[str, Any]:
     """Attributes of a run of any format; InputError where there is none."""
+    data = files.get(_ABOUT)
+    if data is None and not files.exists():
+        raise InputError(f"there is no {files.root}; name the --workdir of a run")
     try:
-        document = json.loads(Path(path, "zarr.json").read_bytes())
+        document = json.loads(data or b"")
         attributes = dict(document["attributes"])
         if document["zarr_format"] == 3 and document["node_type"] == "group" and "dmontage_format" in attributes:
             return attributes
-    except FileNotFoundError as error:
-        if not Path(path).exists():
-            raise InputError(f"there is no {path}; name the --workdir of a run") from error
-        raise InputError(f"{path} is no dmontage run; name another --workdir") from error
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{path} is no dmontage run; name another --workdir") from error
-    raise InputError(f"{path} is no dmontage run; name another --workdir")
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{files.root} is no dmontage run; name another --workdir") from error
+    raise InputError(f"{files.root} is no dmontage run; name another --workdir")
 
 
 def _as_current(current: dict[str, Any], numbers: Sequence[int]) -> bytes:
     return json.dumps({**current, "rows": list(numbers)}).encode()
 
 
-def _difference(path: str | Path, old: dict[str, Any], new: dict[str, Any]) -> str:
+def _difference(path: str | Place, old: dict[str, Any], new: dict[str, Any]) -> str:
     """In what two runs differ, for people, and the way out."""
     names = [name for name in new if name != "digest" and old.get(name) != new[name]]
     keep = f", or keep its grid (--header {path})" if {"grid", "shape"} & set(names) else ""

@@ -1,0 +1,343 @@
+"""URLs that can be asked what a `Path` can."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import re
+from collections import deque
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+
+from dmontage.errors import ChangedError, InputError, UnreachableError
+from dmontage.places.buckets import MissingError, asked, bucket
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from concurrent.futures import Future
+
+__all__ = ["SCHEMES", "Place", "Ranges", "Stat", "Url", "is_url", "place", "with_heads"]
+
+SCHEMES = ("s3", "gs", "memory")
+"""Of object stores; ``file://`` is a path."""
+
+_AHEAD = 64 * 1024
+"""Bytes that one request reads at least: the header of an image mostly."""
+_AT_ONCE = 16
+"""Requests that are under way together."""
+
+_URL = re.compile(r"([a-z][a-z0-9+.-]*):/(?:/([^/]*))?(?:/(.*))?", re.DOTALL)
+
+
+class Stat(NamedTuple):
+    """Of an object, named as those of a file are."""
+
+    st_size: int
+    st_mtime_ns: int
+    """No time: a number that its ETag gives. Times of objects are whole seconds only."""
+
+
+def is_url(path: object) -> bool:
+    """Whether a place is no path of this machine."""
+    return isinstance(path, Url) or isinstance(place(str(path)), Url)
+
+
+def place(path: str | os.PathLike[str] | Url) -> Path | Url:
+    """The place that a text names.
+
+    Raises
+    ------
+    InputError
+        If it is a URL of another kind, or one that holds credentials.
+    """
+    if isinstance(path, Url):
+        return path
+    text = os.fspath(path)
+    found = _URL.fullmatch(text)
+    # pathlib makes "s3:/b" of "s3://b".
+    if found is None or ("://" not in text and found[1] not in (*SCHEMES, "file")):
+        return Path(path)
+    scheme, host, key = found[1], found[2] or "", found[3] or ""
+    if "://" not in text:
+        host, _, key = ("", "", key) if scheme == "file" else key.partition("/")
+    if scheme == "file":
+        if host not in ("", "localhost"):
+            raise InputError(f"{text}: a file on another machine; give file:///PATH of this one")
+        return Path("/", key)
+    if scheme not in SCHEMES:
+        raise InputError(
+            f"{scheme}:// is no place that can be read; give a path, or {', '.join(SCHEMES)}:// or file://"
+        )
+    if "@" in host or ":" in host or not re.fullmatch(r"[\w.-]+", host):
+        # Not told: it may be a password.
+        raise InputError(
+            f"{scheme}:// URL without a plain bucket name: give {scheme}://BUCKET/KEY, and credentials in the "
+            "environment"
+        )
+    if "?" in key or "#" in key:
+        raise InputError(f"{scheme}://{host}/...: a URL with a query; give {scheme}://BUCKET/KEY")
+    return Url(scheme, host, str(PurePosixPath(key)).strip("/") if key.strip("/") else "")
+
+
+@dataclass(frozen=True, order=True)
+class Url:
+    """An object, or the common start of several, in an object store."""
+
+    scheme: str
+    bucket: str
+    key: str
+    known: Stat | None = field(default=None, compare=False, repr=False)
+    """What a listing told of it."""
+    head: bytes | None = field(default=None, compare=False, repr=False)
+    """Its first bytes, where they were read already."""
+
+    def __str__(self) -> str:
+        return f"{self.scheme}://{self.bucket}/{self.key}"
+
+    @property
+    def _path(self) -> PurePosixPath:
+        return PurePosixPath(self.key)
+
+    @property
+    def name(self) -> str:
+        """The last part of its key."""
+        return self._path.name
+
+    @property
+    def stem(self) -> str:
+        """The name without its last suffix."""
+        return self._path.stem
+
+    @property
+    def suffix(self) -> str:
+        """The last suffix of the name."""
+        return self._path.suffix
+
+    @property
+    def suffixes(self) -> list[str]:
+        """All suffixes of the name."""
+        return self._path.suffixes
+
+    @property
+    def parent(self) -> Url:
+        """What its key begins with."""
+        parent = str(self._path.parent)
+        return Url(self.scheme, self.bucket, "" if parent == "." else parent)
+
+    def with_name(self, name: str) -> Url:
+        """Another in the same place."""
+        return Url(self.scheme, self.bucket, str(self._path.with_name(name)))
+
+    def with_suffix(self, suffix: str) -> Url:
+        """The same with another suffix."""
+        return Url(self.scheme, self.bucket, str(self._path.with_suffix(suffix)))
+
+    def with_stem(self, stem: str) -> Url:
+        """The same with another name before the suffix."""
+        return Url(self.scheme, self.bucket, str(self._path.with_stem(stem)))
+
+    def __truediv__(self, part: str) -> Url:
+        return Url(self.scheme, self.bucket, f"{self.key}/{part}".lstrip("/"))
+
+    def resolve(self) -> Url:
+        """Itself: there are no links."""
+        return self
+
+    def exists(self) -> bool:
+        """Whether there is such an object, or any below."""
+        return self.is_file() or self.is_dir()
+
+    def is_file(self) -> bool:
+        """Whether there is such an object."""
+        try:
+            return bool(self.key) and bool(self.stat())
+        except MissingError:
+            return False
+
+    def is_dir(self) -> bool:
+        """Whether any object lies below."""
+        return next(self.below(), None) is not None
+
+    def below(self) -> Iterator[Url]:
+        """All objects whose keys begin with this one and a slash, in order, with what is known of them."""
+        import obstore
+
+        found: list[Any] = []
+        listing = obstore.list(self._store, prefix=self.key or None, chunk_size=1000)
+        while batch := asked(self, lambda: next(listing, None)):
+            found += batch
+        for meta in sorted(found, key=lambda meta: meta["path"]):
+            yield Url(self.scheme, self.bucket, meta["path"], _stat(meta))
+
+    def stat(self) -> Stat:
+        """Size and ETag; `MissingError` where it is not."""
+        if self.known is not None:
+            return self.known
+        import obstore
+
+        return _stat(asked(self, lambda: obstore.head(self._store, self.key)))
+
+    @property
+    def _store(self) -> Any:
+        return bucket(self.scheme, self.bucket)
+
+    def with_head(self, n: int = _AHEAD) -> Url:
+        """The same with its first ``n`` bytes, all for one request."""
+        if self.head is not None:
+            return self
+        if self.known is None or self.known.st_size:
+            try:
+                head, stat = self.read_range(0, n)
+                return replace(self, head=head, known=stat)
+            except UnreachableError:
+                if self.stat().st_size:  # no range of an empty object can be had
+                    raise
+        return replace(self, head=b"")
+
+    def read_range(self, start: int, end: int) -> tuple[bytes, Stat]:
+        """Some of its bytes, at most to its end, and what it is."""
+        import obstore
+
+        def both() -> tuple[bytes, Stat]:
+            got = obstore.get(self._store, self.key, options={"range": (start, end)})
+            return got.bytes().to_bytes(), _stat(got.meta)
+
+        return asked(self, both)
+
+    def open(self, mode: str = "rb") -> io.BufferedReader:
+        """A file to read from by ranges; its ``raw`` is a `Ranges`."""
+        if mode != "rb":
+            raise ValueError(f"mode {mode!r}: objects are read in binary, and written whole")
+        return io.BufferedReader(Ranges(self), _AHEAD)
+
+    def read_bytes(self) -> bytes:
+        """All of it."""
+        import obstore
+
+        return asked(self, lambda: obstore.get(self._store, self.key).bytes().to_bytes())
+
+    def write_bytes(self, data: bytes) -> None:
+        """Put it there whole."""
+        import obstore
+
+        asked(self, lambda: obstore.put(self._store, self.key, data, use_multipart=False))
+
+    def send(self, path: Path) -> None:
+        """Put a file there, in parts where it is large; it appears when it is whole."""
+        import obstore
+
+        asked(self, lambda: obstore.put(self._store, self.key, path))
+
+    def write_if(self, data: bytes, before: Any) -> Any:
+        """Put it there if it is the version ``before``, None for nothing; its version now, None where it was not."""
+        import obstore
+        from obstore.exceptions import AlreadyExistsError, PreconditionError
+
+        mode: Any = "create" if before is None else before
+        try:
+            return dict(asked(self, lambda: obstore.put(self._store, self.key, data, mode=mode, use_multipart=False)))
+        except (AlreadyExistsError, PreconditionError, MissingError):
+            return None
+
+    def read_versioned(self) -> tuple[bytes, Any] | None:
+        """All of it, and its version; None where there is nothing."""
+        import obstore
+
+        def both() -> tuple[bytes, Any]:
+            got = obstore.get(self._store, self.key)
+            return got.bytes().to_bytes(), {name: got.meta[name] for name in ("e_tag", "version")}
+
+        try:
+            return asked(self, both)
+        except MissingError:
+            return None
+
+    def unlink(self, *, missing_ok: bool = True) -> None:
+        """Take it away."""
+        self.remove([self])
+
+    def remove(self, each: list[Url]) -> None:
+        """Take objects of its bucket away; nothing where they are not there."""
+        import obstore
+
+        if each:
+            try:
+                asked(self, lambda: obstore.delete(self._store, [url.key for url in each]))
+            except MissingError:  # as wanted
+                return
+
+
+def _stat(meta: Any) -> Stat:
+    text = f"{meta['e_tag']}|{meta['last_modified'] if meta['e_tag'] is None else ''}"
+    return Stat(meta["size"], int.from_bytes(hashlib.sha256(text.encode()).digest()[:7], "big"))
+
+
+Place: TypeAlias = Path | Url
+
+
+class Ranges(io.RawIOBase):
+    """An object as a file that can be sought in; its first bytes are there at once."""
+
+    def __init__(self, url: Url) -> None:
+        super().__init__()
+        headed = url.with_head()
+        self._url, self._head, self._at = headed, headed.head or b"", 0
+        self.stat = headed.stat()
+        self.failure: InputError | None = None
+        """Why a read failed: readers of formats take any error for damage of what they read."""
+
+    def readable(self) -> bool:
+        """True."""
+        return True
+
+    def seekable(self) -> bool:
+        """True."""
+        return True
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        """As of any file."""
+        self._at = max(0, offset + {os.SEEK_SET: 0, os.SEEK_CUR: self._at, os.SEEK_END: self.stat.st_size}[whence])
+        return self._at
+
+    def tell(self) -> int:
+        """As of any file."""
+        return self._at
+
+    def readinto(self, buffer: Any) -> int:
+        """As of any file."""
+        start, end = self._at, min(self._at + len(buffer), self.stat.st_size)
+        if start >= end:
+            return 0
+        if start < len(self._head):
+            data = self._head[start:end]
+        else:
+            try:
+                data, stat = self._url.read_range(start, end)
+                if stat != self.stat:
+                    raise ChangedError(f"{self._url}: has changed while it was read; scan again")
+            except InputError as error:
+                self.failure = error
+                raise
+        buffer[: len(data)] = data
+        self._at += len(data)
+        return len(data)
+
+
+def with_heads(places: Iterable[Path | Url]) -> Iterator[Path | Url]:
+    """The same places in the same order; the first bytes of objects are read ahead, many at once."""
+    waiting: deque[Future[Path | Url]] = deque()
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        for each in places:
+            if isinstance(each, Path):
+                while waiting:
+                    yield waiting.popleft().result()
+                yield each
+                continue
+            waiting.append(pool.submit(each.with_head))
+            if len(waiting) > 2 * _AT_ONCE:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()

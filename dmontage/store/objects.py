@@ -1,0 +1,99 @@
+"""Objects: a run in an object store (level 3). Objects appear whole as they are; there is no folder, no rename."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from dmontage.errors import InputError
+from dmontage.places import MissingError, Url, place
+from dmontage.store.files import Files
+from dmontage.store.lease import leased
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    from dmontage.places import Place
+
+__all__ = ["Objects", "files_at"]
+
+_BEGUN = "laying-out"
+"""There while a run is laid out: its objects are of no use before the last one, ``zarr.json``, is there."""
+
+
+class Objects(Files):
+    """What a `Files` does, in an object store."""
+
+    def __init__(self, url: Url) -> None:
+        super().__init__(str(url))
+        self._url = url
+
+    def get(self, key: str) -> bytes | None:
+        """What a key holds; None where there is nothing."""
+        try:
+            return (self._url / key).read_bytes()
+        except MissingError:
+            return None
+
+    def put(self, key: str, data: bytes) -> None:
+        """Write it, whole."""
+        (self._url / key).write_bytes(data)
+
+    def has(self, key: str) -> bool:
+        """Whether a key is there."""
+        return (self._url / key).is_file()
+
+    def present(self, folder: str, keys: Iterable[str]) -> set[str]:
+        """Those of some keys of a folder that are there: one request for a thousand."""
+        wanted, start = set(keys), len(f"{self._url}/")
+        return {key for url in (self._url / folder).below() if (key := str(url)[start:]) in wanted}
+
+    def remove(self, key: str) -> None:
+        """Take a key away; nothing where it is not there."""
+        (self._url / key).unlink()
+
+    def remove_folder(self, folder: str) -> None:
+        """Take all keys of a folder away."""
+        self._url.remove(list((self._url / folder).below()))
+
+    def sweep(self) -> None:
+        """Nothing: no object is ever half-written."""
+
+    def n_bytes(self) -> int:
+        """What all keys take."""
+        return sum(url.stat().st_size for url in self._url.below())
+
+    def exists(self) -> bool:
+        """Whether anything is there."""
+        return self._url.is_dir()
+
+    def is_free(self) -> bool:
+        """Whether a run may be laid out there: nothing is, or what a run left that was killed before it was one."""
+        return not self.exists() or (self.has(_BEGUN) and not self.has("zarr.json"))
+
+    def lay_out(self, fill: Callable[[Files], None]) -> None:
+        """Let ``fill`` make a new run, which it is when its ``zarr.json`` is there."""
+        if not self._url.key:
+            raise InputError(f"{self._url}: a whole bucket is no place for a store; give {self._url}run.zarr")
+        self.remove_folder("")
+        self.put(_BEGUN, b"")
+        fill(self)
+        self.remove(_BEGUN)
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keep other drivers out; see `dmontage.store.lease.leased`."""
+        with leased(self._url):
+            yield
+
+    def take_away(self) -> None:
+        """Delete the whole run; killed half-way, it leaves what is no run, and free."""
+        self.put(_BEGUN, b"")
+        self.remove("zarr.json")
+        self.remove_folder("")
+
+
+def files_at(path: str | Place) -> Files:
+    """The files of a place, which may be a URL."""
+    there = place(path)
+    return Objects(there) if isinstance(there, Url) else Files(there.absolute())
