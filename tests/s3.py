@@ -7,6 +7,7 @@ a number waits for so many seconds first, and anything that can be called is cal
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -121,10 +122,13 @@ def s3_server() -> Iterator[Way]:
     """A server with an empty bucket, and the way to it."""
     from moto.server import ThreadedMotoServer
 
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)
+
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
     way = Way(server.get_host_and_port()[1])
     try:
+        way.ask("POST", "/moto-api/reset")  # its objects are those of the process
         way.ask("PUT", f"/{BUCKET}")
         yield way
     finally:

@@ -80,13 +80,14 @@ def status(path: str | Place) -> Status:
     store = Store.open(path)
     current = store.current
     rows, run = current["rows"], store.attributes
+    done = store.projected.marked(range(len(store.rows)))
     return Status(
         path=str(path),
         version=run["version"],
         grid=store.grid,
         images=len(rows),
-        projected=sum(map(store.projected.is_marked, rows)),
-        others=sum(map(store.projected.is_marked, set(range(len(store.rows))).difference(rows))),
+        projected=len(done.intersection(rows)),
+        others=len(done.difference(rows)),
         fits=len(store.tables.fits()),
         background=current["background"],
         solved=store.tables.planes_told(current["how"]["corrected_by"]) is not None,
@@ -160,15 +161,17 @@ def _made_chunks(store: Store) -> tuple[list[Chunk], How]:
         return [], how
     planes = store.tables.planes(how.corrected_by, len(store.rows))
     digests = [table["digest"] for table in store.rows.tables(rows)]
-    there = set(filter(store.projected.is_marked, rows))
+    there = store.projected.marked(rows)
     chunks = []
-    for window, reached in store.grid.window.reached_blocks(tuple(cut), (windows[row] for row in rows)):
+    blocks = list(store.grid.window.reached_blocks(tuple(cut), (windows[row] for row in rows)))
+    made = store.product.made([window for window, _ in blocks])
+    for window, reached in blocks:
         # Made of all rows, or without those whose images could not be read.
         for used in (list(reached), [k for k in reached if rows[k] in there]):
             weights = tuple(factors[k] for k in used) if factors else ()
             chunk = Chunk(window, tuple(rows[k] for k in used), weights)
             chunk = chunk.marked(how, [digests[k] for k in used], planes)
-            if store.product.done(window, chunk.digest):
+            if made.get(window) == chunk.digest:
                 chunks.append(chunk)
                 break
     return chunks, how

@@ -143,7 +143,8 @@ class Mosaic(Matched):
             store.product.lay_out(plan.layers, plan.grid.shape, plan.chunk)
             planes = store.tables.planes(plan.corrected_by, len(store.rows))
             chunks = [self._chunk(window, rows, planes) for window, rows in plan.chunks]
-            missing = {k for k, chunk in enumerate(chunks) if not store.product.done(chunk.window, chunk.digest)}
+            made = store.product.made([chunk.window for chunk in chunks])
+            missing = {k for k, chunk in enumerate(chunks) if made.get(chunk.window) != chunk.digest}
             summary.chunks, summary.chunks_reused = len(chunks), len(chunks) - len(missing)
             batches = [[chunks[k] for k in batch if k in missing] for batch in plan.chunk_batches]
             sink = take if in_process() else None

@@ -6,9 +6,11 @@ not come in time. That is done here.
 
 from __future__ import annotations
 
+import os
 import random
 import re
 import time
+from datetime import timedelta
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -26,13 +28,13 @@ _T = TypeVar("_T")
 TRIES = 4
 """Of one request, each with obstore's own below."""
 
-OPTIONS = {"timeout": "60s", "connect_timeout": "5s", "pool_idle_timeout": "20s"}
+OPTIONS: dict[str, Any] = {"timeout": "60s", "connect_timeout": "5s", "pool_idle_timeout": "20s"}
 """Of the HTTP client; the timeout is that of a whole request."""
 
 RETRIES = {
     "max_retries": 6,
-    "retry_timeout": 60.0,
-    "backoff": {"init_backoff": 0.1, "max_backoff": 5.0, "base": 2.0},
+    "retry_timeout": timedelta(seconds=60),
+    "backoff": {"init_backoff": timedelta(seconds=0.1), "max_backoff": timedelta(seconds=5), "base": 2.0},
 }
 
 _METADATA = "169.254.169.254"
@@ -59,10 +61,12 @@ def bucket(scheme: str, name: str) -> Any:
     if scheme == "memory":
         return MemoryStore()
     kind = {"s3": S3Store, "gs": GCSStore}[scheme]
+    # Options given here take the place of the environment's own word for it, AWS_ALLOW_HTTP.
+    plain = any(os.environ.get(key, "").startswith("http://") for key in ("AWS_ENDPOINT_URL", "AWS_ENDPOINT"))
     try:
-        return kind(name, client_options=OPTIONS, retry_config=RETRIES)
+        return kind(name, client_options={**OPTIONS, "allow_http": plain}, retry_config=RETRIES)
     except Exception as error:  # obstore has an exception class for each of its errors
-        raise InputError(f"{scheme}://{name} cannot be opened: {refused(error)}") from error
+        raise InputError(f"{scheme}://{name} cannot be opened: {refused(error)}; set {_NEEDED[scheme]}") from error
 
 
 def asked(url: Url, request: Callable[[], _T]) -> _T:
@@ -93,6 +97,8 @@ def asked(url: Url, request: Callable[[], _T]) -> _T:
                 f"{url}: {refused(error)}; check the credentials of this process, and its rights"
             ) from error
         except (exceptions.BaseError, OSError) as error:
+            if "NoSuchBucket" in str(error):  # of a listing
+                raise MissingError(f"{url}: there is no such bucket") from error
             if _METADATA in str(error):  # where credentials are asked for that the environment does not have
                 raise UnreachableError(f"{url}: this process has no credentials; set {_NEEDED[url.scheme]}") from error
             if k + 1 == TRIES:

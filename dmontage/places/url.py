@@ -29,7 +29,7 @@ _AHEAD = 64 * 1024
 _AT_ONCE = 16
 """Requests that are under way together."""
 
-_URL = re.compile(r"([a-z][a-z0-9+.-]*):/(?:/([^/]*))?(?:/(.*))?", re.DOTALL)
+_URL = re.compile(r"([a-z][a-z0-9+.-]*):/(?:/([^/]*))?/?(.*)", re.DOTALL)
 
 
 class Stat(NamedTuple):
@@ -165,11 +165,11 @@ class Url:
         """All objects whose keys begin with this one and a slash, in order, with what is known of them."""
         import obstore
 
-        found: list[Any] = []
-        listing = obstore.list(self._store, prefix=self.key or None, chunk_size=1000)
-        while batch := asked(self, lambda: next(listing, None)):
-            found += batch
-        for meta in sorted(found, key=lambda meta: meta["path"]):
+        def listed() -> list[Any]:
+            # Whole, or not at all: a listing that was broken off ends, when it is asked again, as if that were all.
+            return [meta for batch in obstore.list(self._store, prefix=self.key or None) for meta in batch]
+
+        for meta in sorted(asked(self, listed), key=lambda meta: meta["path"]):
             yield Url(self.scheme, self.bucket, meta["path"], _stat(meta))
 
     def stat(self) -> Stat:
@@ -238,7 +238,9 @@ class Url:
 
         mode: Any = "create" if before is None else before
         try:
-            return dict(asked(self, lambda: obstore.put(self._store, self.key, data, mode=mode, use_multipart=False)))
+            return _version(
+                asked(self, lambda: obstore.put(self._store, self.key, data, mode=mode, use_multipart=False))
+            )
         except (AlreadyExistsError, PreconditionError, MissingError):
             return None
 
@@ -248,7 +250,7 @@ class Url:
 
         def both() -> tuple[bytes, Any]:
             got = obstore.get(self._store, self.key)
-            return got.bytes().to_bytes(), {name: got.meta[name] for name in ("e_tag", "version")}
+            return got.bytes().to_bytes(), _version(got.meta)
 
         try:
             return asked(self, both)
@@ -268,6 +270,11 @@ class Url:
                 asked(self, lambda: obstore.delete(self._store, [url.key for url in each]))
             except MissingError:  # as wanted
                 return
+
+
+def _version(meta: Any) -> dict[str, str]:
+    """What tells one content of an object from the next: S3 has ETags for it, Google a number of its own."""
+    return {name: meta[name] for name in ("e_tag", "version") if meta[name] is not None}
 
 
 def _stat(meta: Any) -> Stat:

@@ -127,8 +127,10 @@ class Array:
             If it is not what was written.
         """
         data = self.files.get(self.key(index))
-        if data is None:
-            return None
+        return None if data is None else self.decoded(index, data)
+
+    def decoded(self, index: Sequence[int], data: bytes) -> NDArray[Any]:
+        """A whole chunk from what its file holds; `DamagedError` if that is not what was written."""
         coded, told = data[:-_CRC], data[-_CRC:]
         if google_crc32c.value(coded).to_bytes(_CRC, "little") != told:
             raise DamagedError(f"{self.key(index)} of {self.files.root} is damaged: its checksum is wrong")

@@ -18,7 +18,7 @@ from dmontage.errors import InputError
 from dmontage.store.lock import locked
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
 __all__ = ["Files", "group_document"]
 
@@ -40,6 +40,10 @@ class Files:
             return None
         except OSError as error:
             raise InputError(f"cannot read {self.root}/{key}: {error.strerror or error}") from error
+
+    def get_each(self, keys: Sequence[str]) -> list[bytes | None]:
+        """What some keys hold."""
+        return [self.get(key) for key in keys]
 
     def put(self, key: str, data: bytes) -> None:
         """Write aside, then give it its name: a process that is killed leaves the old bytes or the new.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -11,12 +12,14 @@ from dmontage.store.files import Files
 from dmontage.store.lease import leased
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from dmontage.places import Place
 
 __all__ = ["Objects", "files_at"]
 
+_AT_ONCE = 16
+"""Requests that are under way together."""
 _BEGUN = "laying-out"
 """There while a run is laid out: its objects are of no use before the last one, ``zarr.json``, is there."""
 
@@ -34,6 +37,11 @@ class Objects(Files):
             return (self._url / key).read_bytes()
         except MissingError:
             return None
+
+    def get_each(self, keys: Sequence[str]) -> list[bytes | None]:
+        """What some keys hold, asked for together."""
+        with ThreadPoolExecutor(_AT_ONCE) as pool:
+            return list(pool.map(self.get, keys))
 
     def put(self, key: str, data: bytes) -> None:
         """Write it, whole."""

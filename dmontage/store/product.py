@@ -12,6 +12,7 @@ the place of the old one.
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -82,11 +83,24 @@ class Product:
 
     def done(self, window: Window, digest: str) -> bool:
         """Whether a chunk was made from just that."""
+        return self.made([window]) == {window: digest}
+
+    def made(self, windows: Sequence[Window]) -> dict[Window, str]:
+        """Of some chunks those that are there, each with the digest of what it was made from."""
         try:
-            mark = self._arrays["mark"].read((*self._index(window), 0))
+            mark = self._arrays["mark"]
         except DamagedError:
-            return False
-        return mark is not None and mark.tobytes() == bytes.fromhex(digest)
+            return {}
+        keys = {window: mark.key((*self._index(window), 0)) for window in windows}
+        if len(keys) > 1:
+            there = self._files.present(mark.name, keys.values())
+            keys = {window: key for window, key in keys.items() if key in there}
+        found = {}
+        for window, data in zip(keys, self._files.get_each(list(keys.values())), strict=True):
+            with suppress(DamagedError):  # as good as none
+                if data is not None:
+                    found[window] = mark.decoded((*self._index(window), 0), data).tobytes().hex()
+        return found
 
     def write(self, window: Window, layers: Sequence[NDArray[Any]], digest: str) -> None:
         """Store one chunk of the product, all `layers` of it, then what it was made from.

@@ -21,7 +21,7 @@ from dmontage.store.cache import RowCache
 from dmontage.store.rows import row_shape
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from numpy.typing import NDArray
 
@@ -115,6 +115,12 @@ class Projected:
     def is_marked(self, row: int) -> bool:
         """Whether a row is done, from whatever it was made."""
         return self._arrays["mark"].has((row, 0))
+
+    def marked(self, rows: Iterable[int]) -> set[int]:
+        """Those of some rows that are done, from whatever they were made."""
+        mark, rows = self._arrays["mark"], list(rows)
+        there = self._files.present(mark.name, (mark.key((row, 0)) for row in rows))
+        return {row for row in rows if mark.key((row, 0)) in there}
 
     def forget(self, row: int) -> None:
         """Take a row's mark away: it will be made again."""

@@ -1,0 +1,398 @@
+"""Mosaics from and in object stores: an S3 server on loopback, and a way to it that fails."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from astropy.io import fits
+from faults import environment
+from s3 import BUCKET, SECRET, Way, s3_server
+from surveys import Survey, make_survey, write_image
+
+import dmontage as dm
+from dmontage.errors import ChangedError, InputError, UnreachableError
+from dmontage.fits_files import read, scan
+from dmontage.graph.drive import Call, run
+from dmontage.places import Url, buckets, place
+from dmontage.store import InUseError, Store, lease
+from dmontage.store.objects import Objects
+from dmontage.window import Window
+
+RAW, STORE, OUT = (f"s3://{BUCKET}/{key}" for key in ("raw", "run.zarr", "out/m.fits"))
+
+
+@pytest.fixture(scope="module")
+def survey(tmp_path_factory: pytest.TempPathFactory) -> Survey:
+    return make_survey(tmp_path_factory.mktemp("raw"))
+
+
+@pytest.fixture(scope="module")
+def expected(survey: Survey, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The digest of the mosaic that is made on this machine's disk."""
+    path = tmp_path_factory.mktemp("expected") / "m.fits"
+    dm.mosaic(survey.folder, survey.grid).write(path)
+    return str(fits.getheader(path)["DATAHASH"])
+
+
+@pytest.fixture
+def way(monkeypatch: pytest.MonkeyPatch, survey: Survey) -> Iterator[Way]:
+    """The way to a bucket that has the survey in raw/."""
+    with s3_server() as made:
+        for key, value in made.environment.items():
+            monkeypatch.setenv(key, value)
+        monkeypatch.delenv("AWS_SESSION_TOKEN", raising=False)
+        buckets.bucket.cache_clear()
+        for path in survey.paths:
+            place(f"{RAW}/{path.name}").write_bytes(path.read_bytes())
+        made.requests.clear()
+        yield made
+    buckets.bucket.cache_clear()
+
+
+def url(text: str) -> Url:
+    there = place(text)
+    assert isinstance(there, Url)
+    return there
+
+
+def digest(text: str, tmp_path: Path) -> str:
+    """Of a product in the bucket."""
+    copy = tmp_path / "copy.fits"
+    copy.write_bytes(url(text).read_bytes())
+    told, found = dm.fits_files.product_digests(copy)
+    assert told == found
+    return told
+
+
+def command(*words: object, way: Way) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-c", "from dmontage.cli import main; main()", *map(str, words)],
+        env=environment() | way.environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+
+
+def test_inputs_store_and_product_by_url(way: Way, survey: Survey, expected: str, tmp_path: Path) -> None:
+    made = dm.mosaic(RAW, survey.grid, STORE).write(OUT)
+    assert digest(OUT, tmp_path) == expected
+    assert [there.name for there in url(OUT).parent.below()] == ["m.fits", "m_area.fits"]
+    assert made.summary.reused == 0
+    again = dm.mosaic(RAW, survey.grid, STORE)
+    again.write(tmp_path / "m.fits")
+    assert again.summary.reused == len(survey.paths) and again.summary.chunks_reused == again.summary.chunks
+    assert str(fits.getheader(tmp_path / "m.fits")["DATAHASH"]) == expected
+    told = str(dm.pipeline.kept.status(STORE))
+    assert "project     6 of 6 rows" in told and "coadd       1 of 1 chunks" in told and "at work" not in told
+    assert not dm.pipeline.kept.verify(STORE, 0).wrong
+    assert not dm.pipeline.kept.verify(OUT).wrong
+    again.close(remove=True)
+    assert not url(STORE).exists()
+
+
+def test_any_zarr_reads_it(way: Way, survey: Survey) -> None:
+    """By the reader of zarr itself, over HTTP as anybody would."""
+    import obstore.store
+    import zarr
+
+    made = dm.mosaic(RAW, survey.grid, STORE, background="none")
+    made.stream(lambda window, layers: None)
+    there = obstore.store.S3Store(BUCKET, prefix="run.zarr", client_options={"allow_http": True})
+    group = zarr.open_group(zarr.storage.ObjectStore(there, read_only=True), mode="r")
+    np.testing.assert_array_equal(np.asarray(group["mosaic/mean"]), made.compute().data)
+
+
+def test_failures_on_the_way_change_nothing(
+    way: Way, survey: Survey, expected: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A fifth of the answers are errors, come late, or break off; listings and conditional writes too."""
+    monkeypatch.setattr(buckets, "OPTIONS", buckets.OPTIONS | {"timeout": "2s"})
+    buckets.bucket.cache_clear()
+    dice = random.Random(1)
+    kinds = [500, 503, "drop", "cut", 0.05]
+    met: set[object] = set()
+    slow = iter([2.5])
+
+    def fault(method: str, path: str) -> object:
+        if dice.random() > 0.2:
+            return None
+        met.add(what := next(slow, None) or dice.choice(kinds))
+        return what
+
+    way.fault = fault
+    made = dm.mosaic(RAW, survey.grid, STORE).write(OUT)
+    way.fault = lambda method, path: None
+    assert digest(OUT, tmp_path) == expected
+    assert met == {*kinds, 2.5} and not made.summary.skipped
+
+
+@pytest.mark.parametrize("n", [3, 12, 30])
+def test_a_run_killed_at_a_write_is_taken_up(way: Way, survey: Survey, expected: str, tmp_path: Path, n: int) -> None:
+    """SIGKILL while the nth write is on its way: the same command again gives the same bits, at once."""
+    (tmp_path / "grid.hdr").write_text(survey.grid.to_template())
+    words = ("mosaic", RAW, "-o", OUT, "--workdir", STORE, "--header", tmp_path / "grid.hdr")
+    first = command(*words, way=way)
+    writes = 0
+
+    def fault(method: str, path: str) -> object:
+        nonlocal writes
+        writes += method == "PUT"
+        if method == "PUT" and writes == n:
+            os.kill(first.pid, signal.SIGKILL)
+            return "drop"
+        return None
+
+    way.fault = fault
+    assert first.wait(60) == -signal.SIGKILL
+    way.fault = lambda method, path: None
+    way.requests.clear()
+    out, err = command(*words, way=way).communicate(timeout=60)
+    assert "wrote" in out, err
+    looks = [path for method, path in way.requests if method == "GET" and path.endswith("driver.lock")]
+    assert len(looks) <= 1, "the lock of a dead process was waited for"
+    assert digest(OUT, tmp_path) == expected
+
+
+def test_a_second_driver_is_refused_while_the_first_lives(
+    way: Way, survey: Survey, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lease, "BEAT", 0.2)
+    dm.mosaic(RAW, survey.grid, STORE, background="none").stream(lambda window, layers: None)
+    store = Store.open(STORE)
+    with store.locked():
+        assert Store.open(STORE).in_use
+        with pytest.raises(InUseError, match=r"run\.zarr is in use by another run"):
+            store.locked().__enter__()
+    assert not store.in_use
+    assert not url(f"{STORE}/driver.lock").exists()
+
+
+def test_a_lock_that_nobody_writes_to_is_taken(way: Way, survey: Survey, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of another machine, which is no more: known by its silence, on the clock of who waits."""
+    monkeypatch.setattr(lease, "BEAT", 0.2)
+    dm.mosaic(RAW, survey.grid, STORE, background="none").stream(lambda window, layers: None)
+    url(f"{STORE}/driver.lock").write_bytes(b'{"host": "elsewhere", "pid": 1, "beat": "x"}')
+    begin = time.monotonic()
+    with Store.open(STORE).locked():
+        assert time.monotonic() - begin >= lease.PATIENCE * lease.BEAT
+
+
+def test_who_lost_its_lock_says_so(way: Way, survey: Survey, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lease, "BEAT", 0.1)
+    dm.mosaic(RAW, survey.grid, STORE, background="none").stream(lambda window, layers: None)
+    with pytest.raises(InUseError, match="another run took the lock"), Store.open(STORE).locked():
+        url(f"{STORE}/driver.lock").write_bytes(b"{}")
+        time.sleep(0.5)
+    assert url(f"{STORE}/driver.lock").read_bytes() == b"{}"  # it is the other's
+
+
+def test_a_part_of_a_large_file_is_read_by_ranges(way: Way, tmp_path: Path) -> None:
+    """A scan reads headers; a window its rows; an image of a file of several no other."""
+    rng = np.random.default_rng(0)
+    one = write_image(tmp_path / "one.fits", rng.normal(100, 1, (600, 700)).astype(np.float32))
+    with fits.open(one) as hdus:
+        header = hdus[0].header
+        many = [fits.ImageHDU(rng.normal(k, 1, (600, 700)).astype(np.float32), header) for k in range(4)]
+    fits.HDUList([fits.PrimaryHDU(), *many]).writeto(tmp_path / "many.fits")
+    there = url(f"s3://{BUCKET}/large/many.fits")
+    there.write_bytes((tmp_path / "many.fits").read_bytes())
+    size = there.stat().st_size
+    way.bytes_out = 0
+    images = scan(str(there))
+    assert len(images) == 4 and way.bytes_out < 0.1 * size
+    way.bytes_out = 0
+    row = read(images[2], Window(300, 301, 0, 700))
+    np.testing.assert_array_equal(row, many[2].data[300:301].astype(np.float32))
+    assert way.bytes_out < 0.1 * size
+    way.bytes_out = 0
+    np.testing.assert_array_equal(read(images[3]), many[3].data)
+    assert way.bytes_out < 0.4 * size
+
+
+def test_a_small_image_takes_one_request(way: Way) -> None:
+    images = scan(RAW)
+    assert len(way.requests) == 1 + len(images), "one listing, and one a file"
+    way.requests.clear()
+    for image in images:
+        read(image)
+    assert len(way.requests) == len(images)
+
+
+@pytest.mark.parametrize("kind", ["x.fits.gz", "x.fits.fz"])
+def test_compressed_images(way: Way, survey: Survey, tmp_path: Path, kind: str) -> None:
+    with fits.open(survey.paths[0]) as hdus:
+        data, header = hdus[0].data, hdus[0].header
+    path = tmp_path / kind
+    if kind.endswith(".fz"):
+        fits.CompImageHDU(data, header, compression_type="GZIP_2", quantize_level=0).writeto(path)
+    else:
+        fits.PrimaryHDU(data, header).writeto(path)
+    url(f"s3://{BUCKET}/packed/{kind}").write_bytes(path.read_bytes())
+    (image,) = scan(f"s3://{BUCKET}/packed/")
+    np.testing.assert_array_equal(read(image), data)
+
+
+def test_companions_and_tables_by_url(way: Way, survey: Survey, tmp_path: Path) -> None:
+    """A weight map beside each image, numbers from a table, and a template, all in the bucket."""
+    for path in survey.paths:
+        with fits.open(path) as hdus:
+            hdus[0].data[:] = 0.5
+            hdus.writeto(tmp_path / f"{path.stem}.weight.fits")
+        url(f"{RAW}/{path.stem}.weight.fits").write_bytes((tmp_path / f"{path.stem}.weight.fits").read_bytes())
+    lines = ["file,w", *(f"{path.name},{1 + k}" for k, path in enumerate(survey.paths))]
+    url(f"s3://{BUCKET}/numbers.csv").write_bytes("\n".join(lines).encode())
+    url(f"s3://{BUCKET}/grid.hdr").write_bytes(survey.grid.to_template().encode())
+    grid = dm.Grid.from_header(f"s3://{BUCKET}/grid.hdr")
+    assert grid == survey.grid
+    images = scan([f"{RAW}/{path.name}" for path in survey.paths])
+    plan = dm.plan(images, grid, weight_map=".weight.fits", image_weight=f"s3://{BUCKET}/numbers.csv:w")
+    assert all(beside.weight is not None for beside in plan.companions)
+    assert [beside.factor for beside in plan.companions] == [1, 2, 3, 4, 5, 6]
+
+
+def test_an_image_that_is_replaced_after_the_scan(way: Way, survey: Survey) -> None:
+    images = scan(RAW)
+    other = bytearray(survey.paths[0].read_bytes())
+    other[-3000] ^= 1
+    url(images[0].path).write_bytes(bytes(other))
+    with pytest.raises(ChangedError, match="has changed since the scan"):
+        dm.mosaic(images, survey.grid, background="none").compute()
+    url(images[0].path).unlink()
+    with pytest.raises(ChangedError, match="cannot be read any more: there is no such object"):
+        dm.mosaic(images, survey.grid, background="none").compute()
+
+
+def test_a_store_that_stays_away_leaves_no_image_out(
+    way: Way, survey: Survey, expected: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Down in the middle of the run: an error that says so, and no mosaic without the images that were not reached."""
+    monkeypatch.setattr(buckets, "TRIES", 2)
+    monkeypatch.setattr(buckets, "RETRIES", buckets.RETRIES | {"max_retries": 1})
+    buckets.bucket.cache_clear()
+    made = dm.mosaic(RAW, survey.grid, tmp_path / "run.zarr")
+    way.fault = lambda method, path: "drop" if "image03" in path else None
+    with pytest.raises(UnreachableError, match=r"image03\.fits: cannot be reached, 2 times"):
+        made.write(tmp_path / "m.fits")
+    assert not (tmp_path / "m.fits").exists()
+    with pytest.raises(UnreachableError, match="cannot be reached"):
+        scan(RAW)
+    way.fault = lambda method, path: None
+    made.write(tmp_path / "m.fits")
+    assert str(fits.getheader(tmp_path / "m.fits")["DATAHASH"]) == expected
+
+
+def test_no_secret_is_told_or_kept(way: Way, survey: Survey, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not in tasks, in the store, in products, in what is printed, nor in errors."""
+    tasks: list[bytes] = []
+
+    def spy(calls: list[Call], progress: Any, **more: Any) -> list[Any]:
+        tasks.append(pickle.dumps(calls))
+        return run(calls, progress, **more)
+
+    monkeypatch.setattr("dmontage.pipeline.stages.run", spy)
+    dm.mosaic(RAW, survey.grid, STORE).write(OUT)
+    kept = [there.read_bytes() for there in url(f"s3://{BUCKET}").below()]
+    assert len(tasks) == 3 and len(kept) > 30, "project, fit and coadd"
+    way.fault = lambda method, path: 403 if "image" in path else None
+    failed = command("mosaic", RAW, "-o", tmp_path / "m.fits", "--workdir", tmp_path / "run.zarr", way=way)
+    out, err = failed.communicate(timeout=60)
+    assert failed.returncode == 1 and "Error: s3://survey/raw/image0" in err and "403" in err
+    for text in (*tasks, *kept, out.encode(), err.encode()):
+        assert SECRET.encode() not in text and b"somebody" not in text and b"AWS4" not in text
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (f"s3://key:{SECRET}@bucket/x.fits", "credentials in the environment"),
+        (f"s3://{SECRET}@bucket/x.fits", "credentials in the environment"),
+        (f"s3://bucket/x.fits?X-Amz-Signature={SECRET}", "a URL with a query"),
+        ("https://host/x.fits", "https:// is no place that can be read"),
+        ("file://other/x.fits", "a file on another machine"),
+    ],
+)
+def test_urls_that_are_refused(text: str, message: str) -> None:
+    with pytest.raises(InputError, match=message) as caught:
+        place(text)
+    assert SECRET not in str(caught.value)
+
+
+def test_what_is_not_there_is_said_at_once(way: Way, survey: Survey) -> None:
+    begin = time.monotonic()
+    with pytest.raises(InputError, match="nothing: no such file or folder"):
+        scan(f"s3://{BUCKET}/nothing")
+    with pytest.raises(InputError, match="there is no such bucket"):
+        scan("s3://no-such-bucket/raw/")
+    with pytest.raises(InputError, match=r"there is no s3://survey/none\.zarr"):
+        Store.open(f"s3://{BUCKET}/none.zarr")
+    with pytest.raises(InputError, match="is no dmontage run"):
+        Store.open(RAW)
+    with pytest.raises(InputError, match="is no dmontage run"):
+        dm.mosaic(RAW, survey.grid, RAW).compute()
+    with pytest.raises(InputError, match="a whole bucket is no place for a store"):
+        Objects(url("s3://empty")).lay_out(lambda files: None)
+    assert len(list(url(RAW).below())) == len(survey.paths)
+    assert time.monotonic() - begin < 20
+
+
+def test_no_server_and_no_credentials(way: Way, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(buckets, "RETRIES", buckets.RETRIES | {"max_retries": 1})
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+    buckets.bucket.cache_clear()
+    with pytest.raises(UnreachableError, match="cannot be reached, 4 times"):
+        scan(RAW)
+    monkeypatch.delenv("AWS_ACCESS_KEY_ID")
+    buckets.bucket.cache_clear()
+    with pytest.raises(InputError, match="Missing AccessKeyId; set AWS_ACCESS_KEY_ID"):
+        scan(RAW)
+    monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
+    monkeypatch.setattr(buckets, "_METADATA", "127.0.0.1:9")
+    monkeypatch.setenv("AWS_METADATA_ENDPOINT", "http://127.0.0.1:9")
+    buckets.bucket.cache_clear()
+    with pytest.raises(UnreachableError, match="has no credentials; set AWS_ACCESS_KEY_ID"):
+        scan(RAW)
+
+
+def test_without_obstore_its_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "obstore.store", None)
+    buckets.bucket.cache_clear()
+    with pytest.raises(InputError, match=r"pip install 'dmontage\[cloud\]'"):
+        scan(RAW)
+
+
+def test_a_workers_process_reaches_the_store(way: Way, survey: Survey, expected: str, tmp_path: Path) -> None:
+    """Two processes over TCP, which have their credentials from their own environment."""
+    distributed = pytest.importorskip("distributed")
+    settings = {"n_workers": 2, "threads_per_worker": 1, "dashboard_address": None}
+    with distributed.LocalCluster(**settings) as cluster, distributed.Client(cluster):
+        dm.mosaic(RAW, survey.grid, STORE).write(OUT)
+        assert digest(OUT, tmp_path) == expected
+        with pytest.raises(InputError, match="is of this process alone"):
+            dm.mosaic(RAW, survey.grid, "memory://a/run.zarr").compute()
+
+
+def test_memory_and_file_urls(survey: Survey, expected: str, tmp_path: Path) -> None:
+    for path in survey.paths:
+        place(f"memory://kept/raw/{path.name}").write_bytes(path.read_bytes())
+    dm.mosaic("memory://kept/raw", survey.grid, "memory://kept/run.zarr").write(f"file://{tmp_path}/m.fits")
+    assert str(fits.getheader(tmp_path / "m.fits")["DATAHASH"]) == expected
+    dm.mosaic(f"file://{survey.folder}", survey.grid, f"file://{tmp_path}/run.zarr").write(tmp_path / "n.fits")
+    assert (tmp_path / "n.fits").read_bytes() == (tmp_path / "m.fits").read_bytes()
+    assert (tmp_path / "run.zarr").is_dir()
+    for there in place("memory://kept").below():  # type: ignore[union-attr]
+        there.unlink()
+
+
+def test_a_path_that_pathlib_made_of_a_url() -> None:
+    assert place(Path("s3://bucket/a/b.fits")) == place("s3://bucket/a/b.fits") == Url("s3", "bucket", "a/b.fits")
+    assert place(Path("file:///tmp/x")) == place("file:///tmp/x") == Path("/tmp/x")
+    assert place("a:b/c") == Path("a:b/c")
