@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 from astropy.io import fits
 from faults import environment
+from gcs import gcs_server
 from s3 import BUCKET, SECRET, Way, s3_server
 from surveys import Survey, make_survey, write_image
 
@@ -378,6 +379,24 @@ def test_a_workers_process_reaches_the_store(way: Way, survey: Survey, expected:
         assert digest(OUT, tmp_path) == expected
         with pytest.raises(InputError, match="is of this process alone"):
             dm.mosaic(RAW, survey.grid, "memory://a/run.zarr").compute()
+
+
+def test_google(survey: Survey, expected: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its versions are numbers of its own, by which a lock is held."""
+    monkeypatch.setattr(lease, "BEAT", 0.2)
+    with gcs_server() as server:
+        for key, value in server.items():
+            monkeypatch.setenv(key, value)
+        buckets.bucket.cache_clear()
+        for path in survey.paths:
+            place(f"gs://survey/raw/{path.name}").write_bytes(path.read_bytes())
+        dm.mosaic("gs://survey/raw", survey.grid, "gs://survey/run.zarr").write("gs://survey/out/m.fits")
+        assert digest("gs://survey/out/m.fits", tmp_path) == expected
+        with Store.open("gs://survey/run.zarr").locked():
+            time.sleep(0.5)
+            with pytest.raises(InUseError, match=r"run\.zarr is in use by another run"):
+                Store.open("gs://survey/run.zarr").locked().__enter__()
+    buckets.bucket.cache_clear()
 
 
 def test_memory_and_file_urls(survey: Survey, expected: str, tmp_path: Path) -> None:

@@ -44,6 +44,8 @@ _NEEDED = {
     "gs": "GOOGLE_APPLICATION_CREDENTIALS",
 }
 
+_ENDPOINTS = ("AWS_ENDPOINT_URL", "AWS_ENDPOINT", "GOOGLE_BASE_URL")
+
 _EXTRA = "object stores need the package obstore: pip install 'dmontage[cloud]'"
 
 
@@ -62,7 +64,7 @@ def bucket(scheme: str, name: str) -> Any:
         return MemoryStore()
     kind = {"s3": S3Store, "gs": GCSStore}[scheme]
     # Options given here take the place of the environment's own word for it, AWS_ALLOW_HTTP.
-    plain = any(os.environ.get(key, "").startswith("http://") for key in ("AWS_ENDPOINT_URL", "AWS_ENDPOINT"))
+    plain = any(os.environ.get(key, "").startswith("http://") for key in _ENDPOINTS)
     try:
         return kind(name, client_options={**OPTIONS, "allow_http": plain}, retry_config=RETRIES)
     except Exception as error:  # obstore has an exception class for each of its errors
