@@ -6,28 +6,24 @@ import hashlib
 import io
 import os
 import re
-from collections import deque
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
-from dmontage.errors import ChangedError, InputError, UnreachableError
+from dmontage.errors import InputError, UnreachableError
 from dmontage.places.buckets import MissingError, asked, bucket
+from dmontage.places.ranges import Ranges
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
-    from concurrent.futures import Future
+    from collections.abc import Iterator
 
-__all__ = ["SCHEMES", "Place", "Ranges", "Stat", "Url", "is_url", "place", "with_heads"]
+__all__ = ["SCHEMES", "Place", "Stat", "Url", "is_url", "place"]
 
 SCHEMES = ("s3", "gs", "memory")
 """Of object stores; ``file://`` is a path."""
 
 _AHEAD = 64 * 1024
 """Bytes that one request reads at least: the header of an image mostly."""
-_AT_ONCE = 16
-"""Requests that are under way together."""
 
 _URL = re.compile(r"([a-z][a-z0-9+.-]*):/(?:/([^/]*))?/?(.*)", re.DOTALL)
 
@@ -283,68 +279,3 @@ def _stat(meta: Any) -> Stat:
 
 
 Place: TypeAlias = Path | Url
-
-
-class Ranges(io.RawIOBase):
-    """An object as a file that can be sought in; its first bytes are there at once."""
-
-    def __init__(self, url: Url) -> None:
-        super().__init__()
-        headed = url.with_head()
-        self._url, self._head, self._at = headed, headed.head or b"", 0
-        self.stat = headed.stat()
-        self.failure: InputError | None = None
-        """Why a read failed: readers of formats take any error for damage of what they read."""
-
-    def readable(self) -> bool:
-        """True."""
-        return True
-
-    def seekable(self) -> bool:
-        """True."""
-        return True
-
-    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        """As of any file."""
-        self._at = max(0, offset + {os.SEEK_SET: 0, os.SEEK_CUR: self._at, os.SEEK_END: self.stat.st_size}[whence])
-        return self._at
-
-    def tell(self) -> int:
-        """As of any file."""
-        return self._at
-
-    def readinto(self, buffer: Any) -> int:
-        """As of any file."""
-        start, end = self._at, min(self._at + len(buffer), self.stat.st_size)
-        if start >= end:
-            return 0
-        if start < len(self._head):
-            data = self._head[start:end]
-        else:
-            try:
-                data, stat = self._url.read_range(start, end)
-                if stat != self.stat:
-                    raise ChangedError(f"{self._url}: has changed while it was read; scan again")
-            except InputError as error:
-                self.failure = error
-                raise
-        buffer[: len(data)] = data
-        self._at += len(data)
-        return len(data)
-
-
-def with_heads(places: Iterable[Path | Url]) -> Iterator[Path | Url]:
-    """The same places in the same order; the first bytes of objects are read ahead, many at once."""
-    waiting: deque[Future[Path | Url]] = deque()
-    with ThreadPoolExecutor(_AT_ONCE) as pool:
-        for each in places:
-            if isinstance(each, Path):
-                while waiting:
-                    yield waiting.popleft().result()
-                yield each
-                continue
-            waiting.append(pool.submit(each.with_head))
-            if len(waiting) > 2 * _AT_ONCE:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()

@@ -11,16 +11,19 @@ import shutil
 import threading
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from dmontage.aside import name_aside, sweep_aside
 from dmontage.errors import InputError
 from dmontage.store.lock import locked
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator
 
 __all__ = ["Files", "group_document"]
+
+_In = TypeVar("_In")
+_Out = TypeVar("_Out")
 
 _PARTIAL = ".partial"
 
@@ -41,9 +44,9 @@ class Files:
         except OSError as error:
             raise InputError(f"cannot read {self.root}/{key}: {error.strerror or error}") from error
 
-    def get_each(self, keys: Sequence[str]) -> list[bytes | None]:
-        """What some keys hold."""
-        return [self.get(key) for key in keys]
+    def each(self, act: Callable[[_In], _Out], items: Iterable[_In]) -> list[_Out]:
+        """Do something that waits for this place with each of some items; where that takes long, with many at once."""
+        return [act(item) for item in items]
 
     def put(self, key: str, data: bytes) -> None:
         """Write aside, then give it its name: a process that is killed leaves the old bytes or the new.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from dmontage.errors import InputError
 from dmontage.places import MissingError, Url, place
@@ -12,11 +12,14 @@ from dmontage.store.files import Files
 from dmontage.store.lease import leased
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator
 
     from dmontage.places import Place
 
 __all__ = ["Objects", "files_at"]
+
+_In = TypeVar("_In")
+_Out = TypeVar("_Out")
 
 _AT_ONCE = 16
 """Requests that are under way together."""
@@ -38,10 +41,10 @@ class Objects(Files):
         except MissingError:
             return None
 
-    def get_each(self, keys: Sequence[str]) -> list[bytes | None]:
-        """What some keys hold, asked for together."""
+    def each(self, act: Callable[[_In], _Out], items: Iterable[_In]) -> list[_Out]:
+        """As of files, many at once: an answer takes tens of milliseconds."""
         with ThreadPoolExecutor(_AT_ONCE) as pool:
-            return list(pool.map(self.get, keys))
+            return list(pool.map(act, items))
 
     def put(self, key: str, data: bytes) -> None:
         """Write it, whole."""

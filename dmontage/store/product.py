@@ -96,7 +96,7 @@ class Product:
             there = self._files.present(mark.name, keys.values())
             keys = {window: key for window, key in keys.items() if key in there}
         found = {}
-        for window, data in zip(keys, self._files.get_each(list(keys.values())), strict=True):
+        for window, data in zip(keys, self._files.each(self._files.get, keys.values()), strict=True):
             with suppress(DamagedError):  # as good as none
                 if data is not None:
                     found[window] = mark.decoded((*self._index(window), 0), data).tobytes().hex()
@@ -109,14 +109,16 @@ class Product:
         """
         index = self._index(window)
         self._arrays["mark"].remove((*index, 0))
-        for name, values in zip(self.layers, layers, strict=True):
-            array, whole = self._arrays[name], values
-            if values.shape != array.chunks:
-                whole = np.full(array.chunks, np.nan, np.float32)
-                whole[: values.shape[0], : values.shape[1]] = values
-            array.write(index, whole.astype(np.float32, copy=False))
+        self._files.each(lambda item: self._write(index, *item), zip(self.layers, layers, strict=True))
         mark = np.frombuffer(bytes.fromhex(digest), np.uint8)
         self._arrays["mark"].write((*index, 0), mark[None, None])
+
+    def _write(self, index: tuple[int, int], name: str, values: NDArray[Any]) -> None:
+        array, whole = self._arrays[name], values
+        if values.shape != array.chunks:
+            whole = np.full(array.chunks, np.nan, np.float32)
+            whole[: values.shape[0], : values.shape[1]] = values
+        array.write(index, whole.astype(np.float32, copy=False))
 
     def _index(self, window: Window) -> tuple[int, int]:
         cy, cx = self._arrays[self.layers[0]].chunks

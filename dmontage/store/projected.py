@@ -85,16 +85,18 @@ class Projected:
 
     def write(self, row: int, sums: Sequence[NDArray[Any]], digest: str, mark: Mark = _PLAIN) -> None:
         """Store a projected image, finite everywhere, then the digest of what it was made from."""
-        for name, values in zip(self.names, sums, strict=True):
-            array = self._arrays[name]
-            ny, nx = values.shape
-            _, cy, cx = array.chunks
-            whole = np.zeros((-(-ny // cy) * cy, -(-nx // cx) * cx), np.float32)
-            whole[:ny, :nx] = values
-            if not (self.cache.offer(row, name, whole) and self.volatile):
-                _write_chunks(array, row, whole)
+        self._files.each(lambda item: self._write(row, *item), zip(self.names, sums, strict=True))
         packed = np.frombuffer(_MARK.pack(bytes.fromhex(digest), *mark), np.uint8)
         self._arrays["mark"].write((row, 0), packed[None])
+
+    def _write(self, row: int, name: str, values: NDArray[Any]) -> None:
+        array = self._arrays[name]
+        ny, nx = values.shape
+        _, cy, cx = array.chunks
+        whole = np.zeros((-(-ny // cy) * cy, -(-nx // cx) * cx), np.float32)
+        whole[:ny, :nx] = values
+        if not (self.cache.offer(row, name, whole) and self.volatile):
+            _write_chunks(array, row, whole)
 
     def settle(self) -> None:
         """Write what is in memory alone, and all from now on: what is lazy may be asked for when this store is gone."""
@@ -147,7 +149,7 @@ class Projected:
             If a chunk is lost or changed; the row's mark is taken away, so that the next run makes it again.
         """
         part = window.relative_to(origin)
-        return tuple(self._read(row, name, part, origin) for name in names)
+        return tuple(self._files.each(lambda name: self._read(row, name, part, origin), names))
 
     def _read(self, row: int, name: str, part: Window, origin: Window) -> NDArray[np.float32]:
         kept = self.cache.get(row).get(name)
