@@ -260,6 +260,21 @@ def test_companions_and_tables_by_url(way: Way, survey: Survey, tmp_path: Path) 
     assert [beside.factor for beside in plan.companions] == [1, 2, 3, 4, 5, 6]
 
 
+def test_the_command_line_writes_all_of_it_to_urls(way: Way, tmp_path: Path) -> None:
+    """With the store beside the mosaic, which goes when all is done."""
+    there = f"s3://{BUCKET}/out"
+    words = ("mosaic", RAW, "-o", OUT, "--png", f"{there}/m.png", "--report", f"{there}/bg")
+    done = command(*words, "--write-corrections", f"{there}/c.ecsv", way=way)
+    out, err = done.communicate(timeout=60)
+    assert done.returncode == 0, err
+    names = ["bg.json", "bg.png", "bg.txt", "c.ecsv", "m.fits", "m.png", "m_area.fits"]
+    assert [each.name for each in url(there).below()] == names
+    assert f"wrote       {OUT}, s3://{BUCKET}/out/m_area.fits, {there}/bg.txt" in out
+    assert url(f"{there}/m.png").read_bytes().startswith(b"\x89PNG")
+    scanned = command("scan", RAW, way=way)
+    assert "image05.fits" in scanned.communicate(timeout=60)[0]
+
+
 def test_an_image_that_is_replaced_after_the_scan(way: Way, survey: Survey) -> None:
     images = scan(RAW)
     other = bytearray(survey.paths[0].read_bytes())
@@ -377,6 +392,10 @@ def test_a_workers_process_reaches_the_store(way: Way, survey: Survey, expected:
     with distributed.LocalCluster(**settings) as cluster, distributed.Client(cluster):
         dm.mosaic(RAW, survey.grid, STORE).write(OUT)
         assert digest(OUT, tmp_path) == expected
+        # The workers keep the store open: other layers take the place of the old ones.
+        dm.mosaic(RAW, survey.grid, STORE, also="depth").write(tmp_path / "m.fits")
+        assert str(fits.getheader(tmp_path / "m.fits")["DATAHASH"]) == expected
+        assert fits.getdata(tmp_path / "m_depth.fits").max() == 4
         with pytest.raises(InputError, match="is of this process alone"):
             dm.mosaic(RAW, survey.grid, "memory://a/run.zarr").compute()
 

@@ -11,7 +11,7 @@ import random
 import re
 import time
 from datetime import timedelta
-from functools import lru_cache
+from functools import cache
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from dmontage.errors import InputError, UnreachableError
@@ -53,7 +53,7 @@ class MissingError(InputError):
     """There is no such object."""
 
 
-@lru_cache(maxsize=64)
+@cache  # all of them: one in memory has no other place
 def bucket(scheme: str, name: str) -> Any:
     """The client of a bucket; it reads its credentials from the environment when it is made."""
     try:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from dmontage.aside import name_aside, sweep_aside
 from dmontage.errors import InputError
-from dmontage.store.lock import locked
+from dmontage.store.lock import InUseError, locked
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -132,6 +132,14 @@ class Files:
         """Keep other drivers out; see `dmontage.store.lock.locked`."""
         with locked(Path(self.root)):
             yield
+
+    def is_locked(self) -> bool:
+        """Whether a driver is at work."""
+        try:
+            with self.locked():
+                return False
+        except InUseError:
+            return True
 
     def take_away(self) -> None:
         """Delete the whole run; killed half-way, it leaves no folder in its place that is neither a run nor free."""

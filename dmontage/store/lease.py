@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from dmontage.places import Url
 
-__all__ = ["BEAT", "leased"]
+__all__ = ["BEAT", "is_held", "leased"]
 
 BEAT = 3.0
 """Seconds between two writes of a holder."""
@@ -53,6 +53,19 @@ def leased(place: Url) -> Iterator[None]:
         state.end()
     if state.is_lost:
         raise InUseError(f"another run took the lock of {place}, which it found silent; run again when it is done")
+
+
+def is_held(place: Url) -> bool:
+    """Whether a driver holds the lock of the run at a URL; nothing is written."""
+    lock, seen, since = place / "driver.lock", None, time.monotonic()
+    while found := lock.read_versioned():
+        if seen is not None and found[1] != seen:
+            return True
+        if _is_dead(found[0]) or time.monotonic() - since > 2 * BEAT:
+            return False
+        seen = found[1]
+        time.sleep(BEAT / 6)
+    return False
 
 
 class _Holder(threading.Thread):

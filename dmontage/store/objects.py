@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, TypeVar
 from dmontage.errors import InputError
 from dmontage.places import MissingError, Url, place
 from dmontage.store.files import Files
-from dmontage.store.lease import leased
+from dmontage.store.lease import is_held, leased
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -80,7 +80,7 @@ class Objects(Files):
 
     def is_free(self) -> bool:
         """Whether a run may be laid out there: nothing is, or what a run left that was killed before it was one."""
-        return not self.exists() or (self.has(_BEGUN) and not self.has("zarr.json"))
+        return not self.has("zarr.json") and (self.has(_BEGUN) or not self.exists())
 
     def lay_out(self, fill: Callable[[Files], None]) -> None:
         """Let ``fill`` make a new run, which it is when its ``zarr.json`` is there."""
@@ -96,6 +96,10 @@ class Objects(Files):
         """Keep other drivers out; see `dmontage.store.lease.leased`."""
         with leased(self._url):
             yield
+
+    def is_locked(self) -> bool:
+        """Whether a driver is at work: its lock is written to."""
+        return is_held(self._url)
 
     def take_away(self) -> None:
         """Delete the whole run; killed half-way, it leaves what is no run, and free."""

@@ -14,7 +14,7 @@ from dmontage.grid import Grid
 from dmontage.places import is_url
 from dmontage.store.arrays import DamagedError
 from dmontage.store.files import group_document
-from dmontage.store.lock import InUseError, gone
+from dmontage.store.lock import gone
 from dmontage.store.objects import files_at
 from dmontage.store.product import Product
 from dmontage.store.projected import Projected
@@ -50,6 +50,7 @@ class Store:
         self.path = files.root
         self._files = files
         self._attributes = attributes
+        self._is_drivers = False
         self.rows = RowTable(self._files, attributes["rows"])
         self.projected = Projected(self._files, attributes["sums"])
         self.tables = Tables(self._files)
@@ -94,6 +95,7 @@ class Store:
             raise InputError(f"{path} holds another run: {_difference(path, found, wanted)}")
         with files.locked():
             store = cls._opened(files, found.get("laid_out"))  # as it is now: another driver may have had it meanwhile
+            store._is_drivers = True
             store._files.sweep()
             numbers = store._take(rows)
             document = _as_current(current or {}, numbers)
@@ -156,8 +158,9 @@ class Store:
             Where another one has taken its place.
         """
         store = cls._opened(files_at(path), laid_out)
-        if is_url(path):
+        if is_url(path) and not store._is_drivers:
             _recent.append(store)
+            store.product = Product(store._files)  # the driver may have laid out another one meanwhile
         return store
 
     @classmethod
@@ -204,11 +207,7 @@ class Store:
     @property
     def in_use(self) -> bool:
         """Whether a driver is at work."""
-        try:
-            with self.locked():
-                return False
-        except InUseError:
-            return True
+        return self._files.is_locked()
 
     @property
     def laid_out(self) -> str | None:
