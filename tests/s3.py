@@ -1,8 +1,9 @@
 """An S3 server on loopback, and a way to it that fails as it is told.
 
-`Way` forwards each request to the server and counts what passes. Its `fault` is asked before each one; what it answers
-is done: an HTTP status is sent instead, "drop" closes the connection, "cut" does so in the middle of the answer's body,
-a number waits for so many seconds first, and anything that can be called is called.
+`Way` forwards each request to the server and counts what passes. Its `fault` is asked before each one; what it
+answers is done: an HTTP status is sent instead, "drop" closes the connection, "lost" does so once the server has done
+what it was asked, "cut" in the middle of the answer's body, a number waits for so many seconds first, and anything
+that can be called is called.
 """
 
 from __future__ import annotations
@@ -97,6 +98,9 @@ class _Handler(BaseHTTPRequestHandler):
             data = answer.read()
         finally:
             link.close()
+        if what == "lost":
+            self.close_connection = True
+            return
         self.send_response(answer.status)
         for key, value in answer.getheaders():
             if key.lower() not in ("transfer-encoding", "connection", "content-length", "server", "date"):

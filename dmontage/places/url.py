@@ -231,7 +231,10 @@ class Url:
         asked(self, lambda: obstore.put(self._store, self.key, path))
 
     def write_if(self, data: bytes, before: Any) -> Any:
-        """Put it there if it is the version ``before``, None for nothing; its version now, None where it was not."""
+        """Put it there if it is the version ``before``, None for nothing; its version now, None where it was not.
+
+        No two of these writes may be the same: one whose answer is lost is known by its data.
+        """
         import obstore
         from obstore.exceptions import AlreadyExistsError, PreconditionError
 
@@ -241,7 +244,8 @@ class Url:
                 asked(self, lambda: obstore.put(self._store, self.key, data, mode=mode, use_multipart=False))
             )
         except (AlreadyExistsError, PreconditionError, MissingError):
-            return None
+            found = self.read_versioned()
+            return found[1] if found is not None and found[0] == data else None
 
     def read_versioned(self) -> tuple[bytes, Any] | None:
         """All of it, and its version; None where there is nothing."""

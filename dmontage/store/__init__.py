@@ -15,13 +15,13 @@ A run is a grid, and what of pixels counts and how they are laid on it. Images c
 by a digest of what they were made from (file, window, mapping, maps), and are found again. Every unit, a row or a chunk
 of the mosaic, has one owner, the task that makes it, and a mark that is written last and holds such a digest: work is
 skipped where it is done and still true. Whatever is written appears whole or not at all; a run is laid out aside and
-renamed, or, in an object store, is one when its zarr.json is there. Chunks carry a checksum; one that is damaged or lost is an error that also takes the mark away, so that the
-same command again makes it anew. The fill value is NaN, which no written chunk but those of values without data holds.
-Of a temporary store, which nobody comes back to, rows that stay in memory and chunks that were handed on are not
-written.
+renamed, or, in an object store, is one when its zarr.json is there. Chunks carry a checksum; one that is damaged or
+lost is an error that also takes the mark away, so that the same command again makes it anew. The fill value is NaN,
+which no written chunk but those of values without data holds. Of a temporary store, which nobody comes back to, rows
+that stay in memory and chunks that were handed on are not written.
 
-`files` is where bytes go in a folder, `objects` in an object store; `lock` and `lease` keep other drivers out of either;
-`arrays` is how chunks are coded, `cache` what a driver keeps of them in memory, `run` the whole.
+`files` is where bytes go in a folder, `objects` in an object store; `lock` and `lease` keep other drivers out of
+either; `arrays` is how chunks are coded, `cache` what a driver keeps of them in memory, `run` the whole.
 """
 
 from dmontage.store.arrays import DamagedError
