@@ -14,6 +14,7 @@ from astropy import units as u
 from astropy.coordinates import ICRS, SkyCoord
 from astropy.io.fits import Header
 from astropy.wcs import WCS
+from catalogues import atlas
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
@@ -342,6 +343,28 @@ def test_fit_holds_its_images_and_no_more(projection: str, lon: float) -> None:
     if projection != "CAR":  # whose pixels are narrower there than at its equator
         assert grid.scale == pytest.approx(min(image.scale for image in images), rel=1e-3)
     assert grid.frame.name == "icrs"
+
+
+@pytest.mark.parametrize(("projection", "dec"), [("TAN", -5.4), ("CAR", 40.0), ("AIT", 89.0), ("SIN", -85.0)])
+def test_fit_of_many_images_is_that_of_all_their_points(
+    projection: str, dec: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Only images near the edge are looked at closely; round a pole, across a seam, and beside a wide one."""
+    images = [image.grid for image in atlas(60, 179.9, dec)] + [make(lon=178.0, lat=dec, CDELT1=-0.1, CDELT2=0.1)]
+    whole = Grid.fit(images, projection=projection)
+    assert_holds(whole, images)
+    monkeypatch.setattr("dmontage.grid.span._FEW", 0)
+    monkeypatch.setattr("dmontage.grid.span._AT_ONCE", 7)
+    looked_at: list[int] = []
+    points_in = Grid.points_in
+
+    def counted(self: Grid, frame: Any) -> Any:
+        looked_at.append(1)
+        return points_in(self, frame)
+
+    monkeypatch.setattr(Grid, "points_in", counted)
+    assert Grid.fit(images, projection=projection) == whole
+    assert len(looked_at) < 3 * len(images)
 
 
 def test_fit_of_wide_curved_images() -> None:

@@ -17,6 +17,7 @@ from dmontage.grid.measures import check_round_trip, middle_side, solid_angles
 from dmontage.grid.objects import is_object, unpack_object
 from dmontage.grid.recipes import ZENITHAL, common_frame, fitted_cards, frame_named, place, regular_cards
 from dmontage.grid.sources import described
+from dmontage.grid.span import Span
 from dmontage.grid.ways import frame_of_grid, pixel_of, sky_of
 from dmontage.headers import angle, build_wcs, card_text, cards_text, checked_shape, table_cards
 from dmontage.sphere import longest_step, rotate_frame, unit_vectors
@@ -152,10 +153,9 @@ class Grid:
         if frame is None:
             frame = common_frame([grid.frame for grid in grids])
         target = frame_named(frame)
-        points = np.concatenate([grid.points_in(target) for grid in grids])
         scale_deg = angle(scale, "scale") if scale is not None else math.degrees(min(grid.scale for grid in grids))
         rotation_deg = angle(rotation, "rotation", positive=False)
-        cards, shape = fitted_cards(points, scale_deg, projection, frame, rotation_deg, cls._pixel_by)
+        cards, shape = fitted_cards(Span(grids, target), scale_deg, projection, frame, rotation_deg, cls._pixel_by)
         return cls(cards_text(cards), shape)
 
     @classmethod
@@ -280,10 +280,15 @@ class Grid:
         y = (window.y0 * sub + np.arange(ny * sub + 1)) / sub - 0.5
         return self.sky(x[None, :], y[:, None])
 
+    @property
+    def edge_points(self) -> int:
+        """Points on the edge of the grid that `points_in` begins with."""
+        return 4 * (min(max(self.shape), 256) + 1)
+
     def points_in(self, frame: BaseCoordinateFrame) -> NDArray[np.float64]:
         """Unit vectors (n, 3), in a frame, that span the grid: its edge, a mesh inside, and the poles that it holds."""
         ny, nx = self.shape
-        n_edge = min(max(nx, ny), 256) + 1
+        n_edge = self.edge_points // 4
         t, m = np.linspace(0.0, 1.0, n_edge), np.linspace(0.0, 1.0, 17)
         zero, one = np.zeros(n_edge), np.ones(n_edge)
         x = np.concatenate([t, one, t, zero, np.repeat(m, 17)]) * nx - 0.5

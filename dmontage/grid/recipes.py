@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 
     from astropy.coordinates import BaseCoordinateFrame, SkyCoord
     from numpy.typing import NDArray
+
+    from dmontage.grid.span import Span
 
 __all__ = ["ZENITHAL", "common_frame", "fitted_cards", "frame_named", "place", "regular_cards"]
 
@@ -101,28 +104,27 @@ def regular_cards(lon: float, lat: float, scale: float, projection: str, frame: 
 
 
 def fitted_cards(
-    points: NDArray[np.float64],
+    span: Span,
     scale: float,
     projection: str,
     frame: str,
     rotation: float,
     pixel: Callable[[dict[str, Any], NDArray[np.float64]], tuple[NDArray[np.float64], NDArray[np.float64]]],
 ) -> tuple[dict[str, Any], tuple[int, int]]:
-    """Cards and shape (ny, nx) of the smallest regular grid that holds points of the sky, unit vectors (n, 3).
+    """Cards and shape (ny, nx) of the smallest regular grid that holds all that a span does.
 
     Scale and rotation in degrees; ``pixel`` tells where a grid of some cards has points. A zenithal projection touches
     the sky in the middle of the box.
     """
-    lon, lat = (float(a) for a in lonlat(points.mean(axis=0)))
+    lon, lat = (float(a) for a in lonlat(span.mean))
     for _ in range(2):  # the second pass moves the reference point to the middle of the box
         cards = regular_cards(lon, lat, scale, projection, frame, rotation)
-        pix = np.stack(pixel(cards, points), axis=-1)
-        if not np.isfinite(pix).all():
+        low, high = span.box(partial(pixel, cards))
+        if not np.isfinite([low, high]).all():
             raise InputError(
                 f"the images span more sky than one {projection} grid about ({lon:.4f}, {lat:.4f}) holds; "
                 "choose another projection (AIT, CAR) or give a centre and a size"
             )
-        low, high = pix.min(axis=0), pix.max(axis=0)
         middle = (low + high) / 2
         if projection.upper() in ZENITHAL:
             lon, lat = (float(a) for a in build_wcs(cards).wcs_pix2world([middle], 0)[0])
