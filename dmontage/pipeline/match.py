@@ -15,7 +15,7 @@ import numpy as np
 
 from dmontage.background import PairTable, Solution, solve
 from dmontage.grid.tangent import Tangents, offsets, sky_at, tangents
-from dmontage.pipeline.overlap_geometry import overlap_geometry
+from dmontage.pipeline.overlap_geometry import Overlaps, overlap_geometry
 from dmontage.sphere import rotate_frame
 
 if TYPE_CHECKING:
@@ -140,6 +140,12 @@ class Match:
         size = max(grid.shape) / 2 * grid.scale
         return not bool((np.abs(true - affine) <= limit * size).all())
 
+    def overlaps(self, met: NDArray[np.bool_] | None = None) -> Overlaps:
+        """The geometry of the plan's pairs; images without a pair that ``met`` in some pixel, (m,), cover nothing."""
+        rows = self.plan.rows
+        outlines = [np.array(row.outline) for row in rows]
+        return overlap_geometry([row.window for row in rows], outlines, self.plan.pairs, met)
+
     def between_images(self, rows: PairTable, share: Floats) -> PairTable:
         """A table of pairs of rows as one of pairs of images."""
         image_of = np.array(self.plan.image_of)
@@ -166,7 +172,7 @@ class Match:
         plan, prior = self.plan, self.plan.matching.slope_prior
         if prior is not None and not isinstance(prior, str):
             prior = float(prior) * plan.degrees_per_pixel
-        share = overlap_geometry(plan, np.array([fit.n_pixels > 0 for fit in fits], bool)).share
+        share = self.overlaps(np.array([fit.n_pixels > 0 for fit in fits], bool)).share
         table = self.between_images(PairTable.of(fits), share)
         if plan.matching.solver == "relaxation":
             # As in Montage an overlap weighs by its pixels, not by their noise: two images that share their raw pixels

@@ -13,9 +13,11 @@ import numpy as np
 from dmontage.window import Window
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
-    from dmontage.planner import MosaicPlan
+    from dmontage.model import OverlapPair
 
     Floats = NDArray[np.float64]
     Ints = NDArray[np.int64]
@@ -24,6 +26,8 @@ __all__ = ["Overlaps", "overlap_geometry"]
 
 _ALONG = 48
 """Points of the lattice along the shorter side of the median image."""
+_BAND = 1024
+"""Lines of the lattice whose overlaps are looked at together: of a whole survey the lattice would not fit in memory."""
 
 
 class Overlaps(NamedTuple):
@@ -43,31 +47,63 @@ class Overlaps(NamedTuple):
     """
 
 
-class _Cover(NamedTuple):
-    """The lattice points of an image's window, in numbers of the lattice, and which of them it covers."""
+def overlap_geometry(
+    windows: Sequence[Window],
+    outlines: Sequence[Floats],
+    pairs: Sequence[OverlapPair],
+    met: NDArray[np.bool_] | None = None,
+) -> Overlaps:
+    """Look at all overlaps of rows.
 
-    window: Window
-    inside: NDArray[np.bool_]
-
-
-def overlap_geometry(plan: MosaicPlan, met: NDArray[np.bool_] | None = None) -> Overlaps:
-    """Look at all overlaps of a plan; images without a pair that ``met`` in some pixel, (m,), cover nothing."""
-    rows, pairs = plan.rows, plan.pairs
-    step = max(1, int(np.median([min(row.window.shape) for row in rows])) // _ALONG)
-    covers = [_cover(row.window, np.array(row.outline), step) for row in rows]
+    Parameters
+    ----------
+    windows, outlines
+        Of the rows; outlines (4, 2) are those of `Footprint.outline`.
+    pairs
+        Of rows, by their numbers.
+    met
+        (m,) flags: images without a pair that met in some pixel cover nothing.
+    """
+    step = max(1, int(np.median([min(window.shape) for window in windows])) // _ALONG) if pairs else 1
     ends = np.array([(pair.plus, pair.minus) for pair in pairs], np.int64).reshape(len(pairs), 2)
-    shown = np.unique(ends if met is None else ends[met])
-    low_y, low_x = (min((getattr(c.window, name) for c in covers), default=0) for name in ("y0", "x0"))
-    high_y, high_x = (max((getattr(c.window, name) for c in covers), default=0) for name in ("y1", "x1"))
-    everything = Window(low_y, high_y, low_x, high_x)
-    depth = np.zeros(everything.shape, np.int32)
-    for k in shown:
-        depth[covers[k].window.relative_to(everything).slices] += covers[k].inside
+    # First and end in y, first and end in x, in numbers of the lattice.
+    boxes = -(-np.array([(w.y0, w.y1, w.x0, w.x1) for w in windows], np.int64).reshape(-1, 4) // step)
+    shown = np.zeros(len(windows), bool)
+    shown[ends if met is None else ends[met]] = True
     moments, share = np.zeros((len(pairs), 3, 3)), np.ones(len(pairs))
-    for k, pair in enumerate(pairs):
-        a, b = covers[pair.plus], covers[pair.minus]
-        common = a.window & b.window
-        both = a.inside[common.relative_to(a.window).slices] & b.inside[common.relative_to(b.window).slices]
+    first = np.maximum(boxes[ends[:, 0], 0], boxes[ends[:, 1], 0])
+    for band in np.unique(first // _BAND):
+        mine = np.flatnonzero(first // _BAND == band)
+        _look(mine, [pairs[k] for k in mine], step, boxes, shown, outlines, moments, share)
+    origins = np.array([pair.origin for pair in pairs], float).reshape(len(pairs), 2)
+    return Overlaps(ends, origins, moments, share)
+
+
+def _look(
+    numbers: Ints,
+    pairs: Sequence[OverlapPair],
+    step: int,
+    boxes: Ints,
+    shown: NDArray[np.bool_],
+    outlines: Sequence[Floats],
+    moments: Floats,
+    share: Floats,
+) -> None:
+    """Fill in moments and shares of some pairs, near each other in y."""
+    ends = np.array([(pair.plus, pair.minus) for pair in pairs])
+    everything = _hull(boxes[ends.ravel()])
+    meets = shown & (boxes[:, 0] < everything.y1) & (boxes[:, 1] > everything.y0)
+    near = np.flatnonzero(meets & (boxes[:, 2] < everything.x1) & (boxes[:, 3] > everything.x0))
+    covers = {k: _cover(Window(*boxes[k].tolist()), outlines[k], step) for k in np.union1d(near, ends).tolist()}
+    depth = np.zeros(everything.shape, np.int32)
+    for k in near.tolist():
+        window, inside = covers[k]
+        part = window & everything
+        depth[part.relative_to(everything).slices] += inside[part.relative_to(window).slices]
+    for k, pair in zip(numbers.tolist(), pairs, strict=True):
+        (a, inside_a), (b, inside_b) = covers[pair.plus], covers[pair.minus]
+        common = a & b
+        both = inside_a[common.relative_to(a).slices] & inside_b[common.relative_to(b).slices]
         if not both.any():  # narrower than the lattice: the window tells
             moments[k] = _moments(np.ones((1, 1), bool), np.zeros(1), np.zeros(1), *pair.window.shape)
             continue
@@ -75,20 +111,20 @@ def overlap_geometry(plan: MosaicPlan, met: NDArray[np.bool_] | None = None) -> 
         x0, y0 = pair.origin
         at_x, at_y = step * np.arange(common.x0, common.x1), step * np.arange(common.y0, common.y1)
         moments[k] = _moments(both, np.asarray(at_x - x0, float), np.asarray(at_y - y0, float), step, step)
-    origins = np.array([pair.origin for pair in pairs], float).reshape(len(pairs), 2)
-    return Overlaps(ends, origins, moments, share)
 
 
-def _cover(window: Window, outline: Floats, step: int) -> _Cover:
-    """Points at multiples of ``step`` in a window, and those in a convex quadrilateral (4, 2) of either direction."""
-    w = Window(*(-(-edge // step) for edge in (window.y0, window.y1, window.x0, window.x1)))
-    y, x = (np.arange(w.y0, w.y1)[:, None] * step, np.arange(w.x0, w.x1) * step)
-    sides = [
-        dx * (y - y0) - dy * (x - x0)
-        for (x0, y0), (dx, dy) in zip(outline, np.roll(outline, -1, axis=0) - outline, strict=True)
-    ]
+def _hull(boxes: Ints) -> Window:
+    low, high = boxes.min(axis=0), boxes.max(axis=0)
+    return Window(int(low[0]), int(high[1]), int(low[2]), int(high[3]))
+
+
+def _cover(window: Window, outline: Floats, step: int) -> tuple[Window, NDArray[np.bool_]]:
+    """A window of the lattice, and those of its points that lie in a convex quadrilateral of either direction."""
+    y, x = (np.arange(window.y0, window.y1)[:, None] * step, np.arange(window.x0, window.x1) * step)
+    along = outline[[1, 2, 3, 0]] - outline
+    sides = [dx * (y - y0) - dy * (x - x0) for (x0, y0), (dx, dy) in zip(outline.tolist(), along.tolist(), strict=True)]
     inside = np.logical_and.reduce([side >= 0 for side in sides])
-    return _Cover(w, inside | np.logical_and.reduce([side <= 0 for side in sides]))
+    return window, inside | np.logical_and.reduce([side <= 0 for side in sides])
 
 
 def _moments(both: NDArray[np.bool_], u: Floats, v: Floats, height: float, width: float) -> Floats:

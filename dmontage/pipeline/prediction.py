@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from dmontage.pipeline.match import Match
-from dmontage.pipeline.overlap_geometry import overlap_geometry
 
 if TYPE_CHECKING:
     from dmontage.planner import MosaicPlan
@@ -34,7 +33,8 @@ def with_prediction(plan: MosaicPlan) -> MosaicPlan:
         return plan
     from dmontage.background import PairTable, error_beyond_a_plane
 
-    match, overlaps = Match(plan), overlap_geometry(plan)
+    match = Match(plan)
+    overlaps = match.overlaps()
     # Input pixels in the overlap, half as many by the noise of a difference.
     n_input = 0.5 * _EFFICIENCY * np.array(plan.pair_ratios) ** 2
     information = overlaps.moments * n_input[:, None, None]
