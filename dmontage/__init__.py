@@ -30,13 +30,13 @@ if TYPE_CHECKING:
     from dmontage.errors import InputError
     from dmontage.fits_files import scan
     from dmontage.grid import Grid
-    from dmontage.pipeline import Bands, Mosaic, coadd, mosaic, mosaics, plan, project
+    from dmontage.pipeline import Bands, Mosaic, coadd, mosaic, mosaics, plan, project, solve_runs
     from dmontage.report import background_report
     from dmontage.window import Window
 
 __all__ = [
     "Bands", "Grid", "InputError", "Mosaic", "Window", "__version__", "background_report", "coadd", "mosaic", "mosaics",
-    "plan", "project", "scan",
+    "plan", "project", "scan", "solve_runs",
 ]  # fmt: skip
 
 _HOMES = {
@@ -52,6 +52,7 @@ _HOMES = {
     "plan": "pipeline",
     "project": "pipeline",
     "scan": "fits_files",
+    "solve_runs": "pipeline",
 }
 
 

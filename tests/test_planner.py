@@ -19,9 +19,8 @@ from dmontage.errors import InputError
 from dmontage.grid import Grid
 from dmontage.mapping import fit_mapping
 from dmontage.model import ImageRef, Images
-from dmontage.planner import Footprint, batches, human, make_plan
+from dmontage.planner import Footprint, batches, human, make_plan, overlap_pairs
 from dmontage.planner.estimate import REFERENCE, estimate
-from dmontage.planner.make import _pairs
 from dmontage.window import Window
 
 
@@ -83,7 +82,7 @@ def test_pairs_are_those_of_all_against_all(windows: list[Window]) -> None:
     image = at(0, 0)
     mapping = fit_mapping(image.grid, field_grid())
     rows = [Footprint(replace(image), window, mapping, "plane") for window in windows]
-    pairs = [(pair.plus, pair.minus, pair.window) for pair in _pairs(rows)]
+    pairs = [(pair.plus, pair.minus, pair.window) for pair in overlap_pairs(rows)]
     wanted = [
         (i, j, windows[i] & windows[j]) for i, j in combinations(range(len(windows)), 2) if windows[i] & windows[j]
     ]

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from dmontage.model import Images
 
 __all__ = [
-    "PLACE", "aligned", "bands", "grid", "group_by", "how", "inputs", "make_grid", "output", "scheduler", "strict",
-    "take_grid", "tiles", "workdir",
+    "PLACE", "aligned", "bands", "grid", "group_by", "how", "inputs", "make_grid", "matching", "output", "scheduler",
+    "strict", "take_grid", "tiles", "workdir",
 ]  # fmt: skip
 
 
@@ -96,12 +96,15 @@ def _background(default: str) -> Callable[..., Any]:
     )
 
 
-_combining = options(
+matching = options(
     click.option("--slope-prior", default="auto", show_default=True, callback=lambda _, __, text: _prior(text),
                  help="Standard deviation of the slopes' prior, per degree; 'auto' from the overlaps, or 'none'."),
     click.option("--anchor", multiple=True, metavar="IMAGE", help="Image whose correction is zero at its middle, or "
                  "of several (again) the mean; that of all images if none is named."),
     click.option("--lock", multiple=True, metavar="IMAGE", help="Image that is not corrected (again for more)."),
+)  # fmt: skip
+_combining = options(
+    matching,
     click.option("--solver", type=click.Choice(["direct", "relaxation"]), default="direct", show_default=True,
                  help="Least squares, or the iteration of the Montage papers."),
     click.option("--corrections", type=PLACE, help="Table of corrections to apply, instead of "

@@ -53,6 +53,7 @@ def create_store(path: str | Place, plan: MosaicPlan) -> tuple[Store, tuple[int,
         "background": plan.background,
         "factors": list(plan.factors),
         "chunks": len(plan.chunks),
+        "zero_point": plan.zero_point,
     }
     rows = [
         row_table(row, beside) | {"nominal": nominal, "digest": digest}

@@ -11,6 +11,7 @@ each taken from there where they were made from the same.
 - `bands` are mosaics of several wavelengths on one grid, `cube` one file of them; `tiles` are parts of a mosaic that
   have files of their own
 - `match` and `overlap_geometry` are between rows of the store and images of the solve; `corrections` are their tables
+- `together` is one solve for several runs, from what `run_fits` finds in their stores
 - `prediction` says before, and `uncertainty` after, how well the background is known
 - `pixel_check` reads a row of each image, on request, for a plan's warnings
 - `outcome`, `summary`, `compiling` tell what was or will be done, `products`, `cards` and `sources` write it, `kept`
@@ -27,6 +28,7 @@ from dmontage.pipeline.planning import plan
 from dmontage.pipeline.products import product_paths
 from dmontage.pipeline.sources import Sources
 from dmontage.pipeline.summary import Summary
+from dmontage.pipeline.together import solve_runs
 from dmontage.pipeline.uncertainty import ErrorMap
 from dmontage.pipeline.value import Mosaic
 
@@ -35,7 +37,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Bands", "Cutout", "ErrorMap", "Mosaic", "Pixels", "Sources", "Status", "Summary", "Verified", "coadd", "mosaic",
-    "mosaics", "plan", "product_paths", "project", "status", "verify",
+    "mosaics", "plan", "product_paths", "project", "solve_runs", "status",
+    "verify",
 ]  # fmt: skip
 
 

@@ -25,16 +25,19 @@ from dmontage.places import Url, brought
 from dmontage.sphere import lonlat, unit_vectors
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from astropy.table import Table
     from numpy.typing import NDArray
 
     from dmontage.background import Solution
+    from dmontage.model import ImageRef
     from dmontage.pipeline.match import Match
     from dmontage.planner import MosaicPlan
 
     Floats = NDArray[np.float64]
 
-__all__ = ["correction_table", "given_planes", "read_corrections", "write_table"]
+__all__ = ["correction_table", "given_planes", "read_corrections", "sky_table", "to_sky", "write_table"]
 
 _MEANING = "subtract level + slope_east x + slope_north y; x, y: gnomonic offsets in degrees, east and north of ra, dec"
 _NO_ORIGIN = "no origin on the sky"
@@ -48,39 +51,57 @@ def correction_table(match: Match, solution: Solution) -> Table:
     (``_error``; NaN from a relaxation, and without overlap), group, and status: "fitted", "level only", "locked",
     "no overlap", or "no origin on the sky", whose numbers are NaN. What values are told in stands in the table's meta.
     """
+    plan = match.plan
+    told = {"unit": plan.unit, "solid_angle": plan.grid.scale**2}
+    if plan.zero_point is not None:
+        told["zero_point"] = plan.zero_point
+    return sky_table(plan.images, match.sky_origins, to_sky(match.tangents.jacobian), solution, told, plan.bunit)
+
+
+def sky_table(
+    images: Sequence[ImageRef], origins: Floats, turn: Floats, solution: Solution, told: dict[str, Any], bunit: str
+) -> Table:
+    """The table of `correction_table` from what it is made of.
+
+    Parameters
+    ----------
+    origins
+        (n, 3) ICRS unit vectors of the planes' origins.
+    turn
+        (n, 3, 3) that `to_sky` gives.
+    told
+        What the values are told in, for the table's meta.
+    bunit
+        The images' BUNIT; nothing where they differ.
+    """
     from astropy.table import Table
 
-    to_sky, images, unit = _to_sky(match), match.plan.images, match.plan.bunit or "of the pixels"
-    values = (to_sky @ solution.parameters[:, :, None])[:, :, 0]
+    unit = bunit or "of the pixels"
+    values = (turn @ solution.parameters[:, :, None])[:, :, 0]
     errors = np.full(values.shape, np.nan)
     if solution.normal is not None:
-        covariance = to_sky @ solution.covariances @ np.swapaxes(to_sky, 1, 2)
+        covariance = turn @ solution.covariances @ np.swapaxes(turn, 1, 2)
         errors = np.sqrt(np.maximum(np.einsum("kaa->ka", covariance), 0.0))
         errors[list(solution.unpaired)] = np.nan  # nothing tells their level
     alike = Counter(image.name for image in images)
     files = [image.path if alike[image.name] > 1 else image.name for image in images]
-    numbers = np.column_stack([*lonlat(match.sky_origins), values, errors])
+    numbers = np.column_stack([*lonlat(origins), values, errors])
     names = [*_COLUMNS[1:], *(f"{name}_error" for name in _COLUMNS[3:])]
     table = Table({"file": files} | dict(zip(names, numbers.T, strict=True)))
-    table["group"], table["status"] = solution.components, _status(match, solution)
+    table["group"], table["status"] = solution.components, _status(turn, solution)
     for name in names[2:]:
         table[name].description = f"unit: {unit}{' per degree' * name.startswith('slope')}"
     table.meta = {
-        "creator": f"dmontage {__version__}", "meaning": _MEANING, "gauge": solution.gauge, "frame": "icrs",
-        "unit": match.plan.unit,
-        "solid_angle": match.plan.grid.scale**2,
+        "creator": f"dmontage {__version__}", "meaning": _MEANING, "gauge": solution.gauge, "frame": "icrs", **told
     }  # fmt: skip
-    if match.plan.zero_point is not None:
-        table.meta["zero_point"] = match.plan.zero_point
     return table
 
 
-def _to_sky(match: Match) -> Floats:
-    """(n, 3, 3) from level and slopes per mosaic pixel to level and slopes per degree towards east and north.
+def to_sky(jacobian: Floats) -> Floats:
+    """(n, 3, 3) from level and slopes per pixel to level and slopes per degree towards east and north.
 
-    NaN for an image whose middle has no tangent plane on the grid.
+    ``jacobian`` (n, 2, 2) is that of the pixels' `Tangents`; NaN where an image's middle has no tangent plane.
     """
-    jacobian = match.tangents.jacobian
     lost = np.isnan(jacobian).any(axis=(1, 2))
     out = np.zeros((len(jacobian), 3, 3))
     out[:, 0, 0] = 1.0
@@ -90,9 +111,9 @@ def _to_sky(match: Match) -> Floats:
     return out
 
 
-def _status(match: Match, solution: Solution) -> list[str]:
+def _status(turn: Floats, solution: Solution) -> list[str]:
     status = ["fitted"] * len(solution.parameters)
-    for k in np.flatnonzero(np.isnan(match.tangents.jacobian).any(axis=(1, 2))).tolist():
+    for k in np.flatnonzero(np.isnan(turn).any(axis=(1, 2))).tolist():
         status[k] = _NO_ORIGIN
     for word, some in (
         ("level only", solution.level_only), ("no overlap", solution.unpaired), ("locked", solution.locked)

@@ -46,6 +46,14 @@ class Matched(Stages):
         """What corrections do to the background over some cells of the mosaic, by the cells' edges."""
         return {}
 
+    def fit(self) -> Self:
+        """Project the images and fit their overlaps, and no more: for `dmontage.solve_runs`, with other runs."""
+        self._check_matched()
+        with self._locked():
+            self._project(range(len(self.plan.rows)))
+            self.fits = self._fit()
+        return self
+
     def corrections(self) -> Any:
         """The corrections of all images, to be subtracted, as an astropy table: planes on the sky, with errors.
 
@@ -124,13 +132,16 @@ class Matched(Stages):
 
     def _solved(self) -> Solution:
         """The solution, found if need be; InputError where no background is matched."""
-        if not self.plan.is_matched:
-            raise InputError(f"background {self.plan.background!r} matches nothing here, so nothing is known of errors")
+        self._check_matched()
         with self._locked():
             self._solve()
             self._rectify()
         assert self.solution is not None
         return self.solution
+
+    def _check_matched(self) -> None:
+        if not self.plan.is_matched:
+            raise InputError(f"background {self.plan.background!r} matches nothing here, so nothing is known of errors")
 
     def _background_over(self, cells: Cells) -> tuple[Any, NDArray[np.float64]]:
         """Mean corrections over cells as functions of the images' parameters, and their covered pixels; kept."""

@@ -49,7 +49,7 @@ class Overlaps(NamedTuple):
 
 def overlap_geometry(
     windows: Sequence[Window],
-    outlines: Sequence[Floats],
+    outlines: Sequence[Floats] | Floats,
     pairs: Sequence[OverlapPair],
     met: NDArray[np.bool_] | None = None,
 ) -> Overlaps:
@@ -74,7 +74,7 @@ def overlap_geometry(
     first = np.maximum(boxes[ends[:, 0], 0], boxes[ends[:, 1], 0])
     for band in np.unique(first // _BAND):
         mine = np.flatnonzero(first // _BAND == band)
-        _look(mine, [pairs[k] for k in mine], step, boxes, shown, outlines, moments, share)
+        _look(mine, [pairs[k] for k in mine.tolist()], step, boxes, shown, outlines, moments, share)
     origins = np.array([pair.origin for pair in pairs], float).reshape(len(pairs), 2)
     return Overlaps(ends, origins, moments, share)
 
@@ -85,7 +85,7 @@ def _look(
     step: int,
     boxes: Ints,
     shown: NDArray[np.bool_],
-    outlines: Sequence[Floats],
+    outlines: Sequence[Floats] | Floats,
     moments: Floats,
     share: Floats,
 ) -> None:

@@ -11,7 +11,8 @@ Windows of rows and pairs are in the grid's pixels, and may lie beyond its edge;
 
 from dmontage.planner.bands import BandPlans, band_ending
 from dmontage.planner.combining import COMBINES
-from dmontage.planner.make import BACKGROUNDS, METHODS, UNITS, check_words, make_plan, positive
+from dmontage.planner.make import BACKGROUNDS, METHODS, UNITS, check_words, make_plan, overlap_pairs, positive
+from dmontage.planner.names import numbers_of
 from dmontage.planner.plan import MosaicPlan, batches
 from dmontage.planner.rows import Footprint, kernel_for, row_digest
 from dmontage.planner.suspects import far_hint
@@ -32,6 +33,8 @@ __all__ = [
     "human",
     "kernel_for",
     "make_plan",
+    "numbers_of",
+    "overlap_pairs",
     "positive",
     "row_digest",
     "some",

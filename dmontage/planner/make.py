@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from dmontage.grid import Grid
     from dmontage.model import Companions
 
-__all__ = ["BACKGROUNDS", "METHODS", "UNITS", "check_words", "make_plan", "positive"]
+__all__ = ["BACKGROUNDS", "METHODS", "UNITS", "check_words", "make_plan", "overlap_pairs", "positive"]
 
 BACKGROUNDS = ("none", "level", "plane")
 METHODS = ("auto", "plane", "sky")
@@ -152,7 +152,7 @@ def make_plan(
     plan = MosaicPlan(
         grid=grid,
         rows=tuple(rows),
-        pairs=tuple(_pairs(rows)),
+        pairs=tuple(overlap_pairs(rows)),
         skipped=(*getattr(images, "skipped", ()), *missed),
         background="given" if matching.given is not None else background,
         combine=combine,
@@ -235,7 +235,7 @@ def _about(grid: Grid) -> str:
     return f"{float(lon):.4f} {float(lat):+.4f} ({grid.frame.name})"
 
 
-def _pairs(rows: Sequence[Footprint]) -> list[OverlapPair]:
+def overlap_pairs(rows: Sequence[Footprint]) -> list[OverlapPair]:
     """Rows of two images whose windows share pixels: compared within bins the size of a typical window, never all."""
     side = max(int(np.median([max(row.window.shape) for row in rows])), 1)
     bins: dict[tuple[int, int], list[int]] = defaultdict(list)

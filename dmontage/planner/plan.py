@@ -12,14 +12,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from dmontage._version import __version__
-from dmontage.errors import InputError
 from dmontage.mapping import affordable_parts
 from dmontage.model import FWHM, Companions, Drop, ImageRef, Matching, OverlapPair, Skipped
 from dmontage.noise import correlation_factor
 from dmontage.planner.combining import STACKED
 from dmontage.planner.estimate import REFERENCE
 from dmontage.planner.memory import Memory, chunk_shape, decide_memory, processors
-from dmontage.planner.names import finder
+from dmontage.planner.names import numbers_of
 from dmontage.planner.rows import row_digest
 from dmontage.planner.task_memory import bytes_task
 from dmontage.planner.text import plan_text
@@ -222,26 +221,12 @@ class MosaicPlan:
     @cached_property
     def anchors(self) -> tuple[int, ...]:
         """Numbers of the images whose mean correction is zero."""
-        return self._numbers("anchor", self.matching.anchors)
+        return numbers_of(self.images, "anchor", self.matching.anchors)
 
     @cached_property
     def locked(self) -> tuple[int, ...]:
         """Numbers of the images that are not corrected."""
-        return self._numbers("lock", self.matching.locked)
-
-    def _numbers(self, option: str, names: Sequence[str]) -> tuple[int, ...]:
-        """Images by name, or by path; InputError for one that is none of the plan's, or several."""
-        find = finder(self.images)
-        found: list[int] = []
-        for name in names:
-            mine = find(name)
-            if not mine:
-                some = f"{self.n_images} images on the grid: {self.images[0].name}, ..."
-                raise InputError(f"{option} {name!r} is none of the {some}")
-            if len(mine) > 1:
-                raise InputError(f"{option} {name!r} names {len(mine)} images: give the path of one")
-            found += mine
-        return tuple(dict.fromkeys(found))
+        return numbers_of(self.images, "lock", self.matching.locked)
 
     @cached_property
     def sub_out(self) -> int:

@@ -1,0 +1,98 @@
+"""Together: one solve for the fits of several runs, so that each makes its part of the sky as one run of all would.
+
+Images are known across runs by what they are (`ImageRef.digest`), one on the border of two runs is one image, and an
+overlap that both have fitted counts once: the fit with most pixels.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from dmontage.background import solve
+from dmontage.errors import InputError
+from dmontage.pipeline.corrections import sky_table
+from dmontage.pipeline.merged import Merged
+from dmontage.pipeline.placed import on_lattice, on_sky
+from dmontage.pipeline.run_fits import RunFits
+from dmontage.planner import check_words, numbers_of
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from astropy.table import Table
+
+__all__ = ["solve_runs"]
+
+
+def solve_runs(
+    stores: Sequence[str | Path],
+    *,
+    background: str = "plane",
+    slope_prior: float | str | None = "auto",
+    anchor: Sequence[str] = (),
+    lock: Sequence[str] = (),
+) -> Table:
+    """Match the backgrounds of several runs by one solve, from the fits that their stores keep.
+
+    Neighbouring runs must share images; best all within an image's side of their border, so that each overlap is whole
+    in one of them. `Mosaic.fit` (``dmontage fit``) makes the fits and no more.
+
+    Parameters
+    ----------
+    stores
+        The runs' stores, in any order.
+    background, slope_prior, anchor, lock
+        As for `dmontage.plan`; background "plane" or "level". Without a prior of the slopes (None) the runs must lie on
+        one lattice.
+
+    Returns
+    -------
+    astropy.table.Table
+        The corrections of all images, as `Mosaic.corrections` gives them: what each run applies by ``corrections=``.
+        Its meta names, under "missing", images that no run has projected.
+
+    Raises
+    ------
+    InputError
+        Where a run is not fitted to its end, or runs tell their values in different units or zero points.
+    """
+    check_words(("background", background, ("plane", "level")))
+    runs = sorted(map(RunFits.of, stores), key=lambda run: (run.grid.header, run.grid.shape, run.path))
+    _check(runs)
+    merged = Merged.of(runs)
+    where = on_lattice(runs, merged) or on_sky(runs, merged)
+    if where.turned and slope_prior is None and background == "plane":
+        raise InputError("slope_prior None needs runs on one lattice: give a prior, or background 'level'")
+    prior = slope_prior
+    if prior is not None and not isinstance(prior, str):
+        prior = float(prior) * float(np.degrees(where.scale))
+    images, found = merged.images, {"anchors": anchor, "locked": lock}
+    numbers = {name: numbers_of(images, name, tuple(wished)) for name, wished in found.items()}
+    wishes: dict[str, Any] = {"level_only": where.level_only, **numbers}
+    model: Any = background
+    solution = solve(where.table, where.frames, model, prior, **wishes)  # type: ignore[arg-type]
+    told: dict[str, Any] = {"unit": runs[0].unit, "solid_angle": where.scale**2}
+    if runs[0].zero_point is not None:
+        told["zero_point"] = runs[0].zero_point
+    units = {image.bunit for image in images}
+    table = sky_table(images, where.origins, where.turn, solution, told, units.pop() if len(units) == 1 else "")
+    table.meta["missing"] = sorted({name for run in runs for name in run.missing} - {image.name for image in images})
+    return table
+
+
+def _check(runs: Sequence[RunFits]) -> None:
+    """InputError for runs whose values are not told in the same way."""
+    if not runs:
+        raise InputError("no run was given: name their stores (--workdir)")
+    for run in runs[1:]:
+        for what, one, other in (("unit", runs[0].unit, run.unit), ("zero point", runs[0].zero_point, run.zero_point)):
+            if one != other:
+                raise InputError(
+                    f"{run.path} has {what} {other!r}, {runs[0].path} {one!r}: give both runs one ({_OPTION[what]})"
+                )
+
+
+_OPTION = {"unit": "unit, --unit", "zero point": "zero_point_out, --zero-point-out"}
