@@ -12,7 +12,7 @@ from dmontage.errors import InputError
 from dmontage.graph.rows import row_from_table
 from dmontage.model import Drop, Matching
 from dmontage.pipeline.match import Match
-from dmontage.planner import MosaicPlan, overlap_pairs, some
+from dmontage.planner import MosaicPlan, overlap_pairs
 from dmontage.quality import Quality
 from dmontage.store import Store
 
@@ -112,12 +112,9 @@ def _fits_of(store: Store, plan: MosaicPlan, numbers: list[int], path: str | Pat
     """(m, 20) the fits of a plan's pairs, in their order, as `PlaneFit.to_row` has them."""
     kept = {(int(row[0]), int(row[1])): row[:-1] for row in store.tables.fits()}
     wanted = [(numbers[pair.plus], numbers[pair.minus]) for pair in plan.pairs]
-    lost = [k for k, key in enumerate(wanted) if key not in kept]
+    lost = [pair for key, pair in zip(wanted, plan.pairs, strict=True) if key not in kept]
     if lost or not plan.rows:
-        names = [f"{plan.rows[plan.pairs[k].plus].image.name} and {plan.rows[plan.pairs[k].minus].image.name}"
-                 for k in lost[:6]]  # fmt: skip
-        raise InputError(
-            f"{path} has {len(wanted) - len(lost)} of {len(wanted)} fits of overlaps"
-            f"{f', none of {some(names)}' if lost else ', and no projected image'}: run it first (dmontage fit)"
-        )
+        names = (plan.rows[row].image.name for row in (lost[0].plus, lost[0].minus)) if lost else ()
+        what = f"lacks {len(lost)} of {len(wanted)} fits of overlaps ({', '.join(names)})" if lost else "has no image"
+        raise InputError(f"{path} {what}: project and fit it first (dmontage fit)")
     return np.array([kept[key] for key in wanted]).reshape(-1, 20)

@@ -6,7 +6,7 @@ overlap that both have fitted counts once: the fit with most pixels.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import numpy as np
 
@@ -69,11 +69,16 @@ def solve_runs(
     prior = slope_prior
     if prior is not None and not isinstance(prior, str):
         prior = float(prior) * float(np.degrees(where.scale))
-    images, found = merged.images, {"anchors": anchor, "locked": lock}
-    numbers = {name: numbers_of(images, name, tuple(wished)) for name, wished in found.items()}
-    wishes: dict[str, Any] = {"level_only": where.level_only, **numbers}
-    model: Any = background
-    solution = solve(where.table, where.frames, model, prior, **wishes)  # type: ignore[arg-type]
+    images = merged.images
+    solution = solve(
+        where.table,
+        where.frames,
+        cast("Literal['plane', 'level']", background),
+        cast("Any", prior),
+        level_only=where.level_only,
+        anchors=numbers_of(images, "anchor", anchor),
+        locked=numbers_of(images, "lock", lock),
+    )
     told: dict[str, Any] = {"unit": runs[0].unit, "solid_angle": where.scale**2}
     if runs[0].zero_point is not None:
         told["zero_point"] = runs[0].zero_point
