@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
+import pytest
+from numpy.typing import NDArray
 
+from dmontage.graph.drive import Call
 from dmontage.grid import Grid
 from dmontage.headers import cards_text
-from dmontage.model import ImageRef, Images
+from dmontage.model import ImageRef, Images, Plane, PlaneFit
+from dmontage.store import Store
+from dmontage.window import Window
 
-__all__ = ["NX", "NY", "atlas"]
+__all__ = ["NX", "NY", "Pretended", "atlas", "nothing"]
 
 NY, NX = 1024, 512
 SCALE = 1.0 / 3600.0
@@ -37,3 +44,69 @@ def atlas(n: int, ra: float = 83.8, dec: float = -5.4, seed: int = 1) -> Images:
         grid = Grid(cards_text(cards), (NY, NX))
         refs.append(ImageRef(path, 0, grid, "MJy/sr", 2880 + 4 * NX * NY, 1_700_000_000_000_000_000 + k))
     return Images(tuple(refs))
+
+
+def nothing(*_: Any) -> None:
+    """A task that does nothing."""
+
+
+class Pretended:
+    """Stages whose tasks are not run: their calls are kept, and what they would give is made up.
+
+    Receipts say that all is well. Fits are those of planes, one for each row, with the noise of the overlap's pixels.
+    """
+
+    def __init__(self, seed: int = 1, *, marks: bool = False) -> None:
+        self.calls: dict[str, list[Call]] = {}
+        """By stage, as a run on a cluster would send them."""
+        self._rng = np.random.default_rng(seed)
+        self._marks = marks
+        self._patch = pytest.MonkeyPatch()
+
+    def __enter__(self) -> Pretended:
+        self._patch.setattr("dmontage.pipeline.stages.run", self._run)
+        for module in ("stages", "value"):
+            self._patch.setattr(f"dmontage.pipeline.{module}.in_process", lambda: False)
+        self._patch.setattr("dmontage.store.product.Product.read", lambda *_: None)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._patch.undo()
+
+    def _run(self, calls: Sequence[Call], *_: Any, collect: Any = None, **__: Any) -> list[Any]:
+        results = []
+        for call in calls:
+            stage = call.key.split("-")[1]
+            self.calls.setdefault(stage, []).append(call)
+            results.append(getattr(self, f"_{stage}", nothing)(*call.arguments))
+            if collect is not None:
+                collect(results[-1])
+        return results
+
+    def _project(self, path: str, rows: Sequence[int]) -> list[dict[str, Any]]:
+        if self._marks:
+            store = Store.open(path)
+            for row in rows:
+                store.projected.write(row, [], "00" * 32)
+        return [{"row": row, "reused": False, "lost": 0, "empty": False} for row in rows]
+
+    def _fit(self, path: str, pairs: Sequence[tuple[int, int, float]]) -> list[tuple[PlaneFit, float]]:
+        windows = Store.open(path).rows.windows()
+        return [(self._plane(plus, minus, windows), correlation) for plus, minus, correlation in pairs]
+
+    def _plane(self, plus: int, minus: int, windows: Sequence[Window]) -> PlaneFit:
+        window = windows[plus] & windows[minus]
+        (ny, nx), (x0, y0), n = window.shape, window.middle, window.size
+        information = np.diag([n / 2, n * nx**2 / 24, n * ny**2 / 24])
+        noise = self._rng.standard_normal(3) / np.sqrt(np.diag(information))
+        level, slope_x, slope_y = (noise + _truth(plus, windows, x0, y0) - _truth(minus, windows, x0, y0)).tolist()
+        a, b, c = information.tolist()
+        plane = Plane(level, slope_x, slope_y, x0, y0)
+        return PlaneFit(plus, minus, plane, (tuple(a), tuple(b), tuple(c)), 2**0.5, level, n, n)
+
+
+def _truth(row: int, windows: Sequence[Window], x: float, y: float) -> NDArray[np.float64]:
+    """Level and slopes of an image's plane at a place; images of one place, in whatever run, have nearly the same."""
+    u, v, w = (math.modf(1e4 * math.sin(k * row + k))[0] for k in (12.9898, 78.233, 39.425))
+    x0, y0 = windows[row].middle
+    return np.array([20 * u + 1e-3 * (v * (x - x0) + w * (y - y0)), 1e-3 * v, 1e-3 * w])

@@ -1,0 +1,166 @@
+"""Plan, graph, store, solve and scheduler of a mosaic of any size: time and memory, without a pixel.
+
+    python tests/bench/bench_scale.py [--images 1000,10000] [--scheduler] [--json FILE]
+
+Images are headers of the 2MASS Atlas's shape (512 × 1024 pixels of 1 arcsec, a tenth shared). The planner, the store,
+the calls of each stage and the solve are the real ones; what the tasks would give is made up: receipts, and fits of
+planes with noise. Each number of images has a process of its own; peaks are VmHWM, set back before each step.
+
+With --scheduler the same calls, doing nothing, go to a `dask scheduler` with one worker of one thread, in processes of
+their own, the way a run sends them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import pickle
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+HERE = Path(__file__).resolve()
+sys.path[:0] = [str(HERE.parents[2]), str(HERE.parents[1])]
+
+from catalogues import Pretended, atlas, nothing  # noqa: E402
+
+import dmontage as dm  # noqa: E402
+from dmontage.graph.drive import Call, run  # noqa: E402
+from dmontage.grid import Grid  # noqa: E402
+from dmontage.pipeline import Mosaic  # noqa: E402
+
+
+def peak(pid: int | str = "self") -> float:
+    """MB that a process held at most."""
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) / 1024
+
+
+class Steps:
+    """Seconds of CPU and of the clock, and peaks, of steps one after the other."""
+
+    def __init__(self, n: int) -> None:
+        self.n, self.told = n, {"images": n}
+
+    def __call__(self, name: str, call: Callable[[], Any]) -> Any:
+        Path("/proc/self/clear_refs").write_text("5")
+        cpu, clock = time.process_time(), time.perf_counter()
+        found = call()
+        cpu, clock = time.process_time() - cpu, time.perf_counter() - clock
+        self.told[name] = {"cpu_s": cpu, "s": clock, "ms_per_image": 1e3 * cpu / self.n, "peak_mb": peak()}
+        print(f"{self.n:8d}  {name:12s}{cpu:9.2f} s CPU{clock:9.2f} s{1e3 * cpu / self.n:9.3f} ms an image"
+              f"{peak():9.0f} MB", flush=True)  # fmt: skip
+        return found
+
+    def note(self, **more: Any) -> None:
+        self.told.update(more)
+        print(f"{self.n:8d}  " + ", ".join(f"{name} {value}" for name, value in more.items()), flush=True)
+
+
+def measure(n: int, *, scheduler: bool) -> dict[str, Any]:
+    """All steps of a mosaic of ``n`` images, in this process."""
+    dm.plan(atlas(6))  # imports are no part of it
+    steps = Steps(n)
+    images = steps("catalogue", lambda: atlas(n))
+    grid = steps("grid", lambda: Grid.fit(images))
+    plan = steps("plan", lambda: dm.plan(images, grid, max_bytes=1e18))
+    steps.note(pairs=len(plan.pairs), mosaic_side=max(grid.shape), chunks=len(plan.chunks))
+    with tempfile.TemporaryDirectory() as folder, Pretended() as tasks:
+        store = Path(folder, "run.zarr")
+        mosaic = Mosaic(plan, store)
+        steps("store", mosaic._open)
+        steps.note(row_table_bytes=sum(f.stat().st_size for f in store.rglob("*") if f.is_file()))
+        steps("store again", Mosaic(plan, store)._open)
+        steps("project", lambda: mosaic._project(range(n)))
+        steps("fit", mosaic.fit)
+        steps("solve", mosaic._solve)
+        steps("corrections", mosaic._rectify)
+        steps("coadd", lambda: mosaic._coadd(lambda *_: None))
+    sizes = {stage: [len(pickle.dumps(call)) for call in calls] for stage, calls in tasks.calls.items()}
+    for stage, each in sizes.items():
+        steps.note(**{f"{stage}_tasks": len(each), f"{stage}_bytes": sum(each), f"{stage}_largest": max(each)})
+    if scheduler:
+        calls = [Call(call.key, nothing, call.arguments) for each in tasks.calls.values() for call in each]
+        steps.note(**scheduled(steps, calls))
+    return steps.told
+
+
+def scheduled(steps: Steps, calls: Sequence[Call]) -> dict[str, Any]:
+    """What a scheduler takes for calls that do nothing."""
+    from distributed import Client
+
+    with cluster() as (address, pid), Client(address, set_as_default=False) as client, client.as_current():
+        client.wait_for_workers(1, timeout=60)
+        before = peak(pid)
+        steps("scheduler", lambda: run(calls))
+        seconds = steps.told["scheduler"]["s"]
+        return {"tasks": len(calls), "ms_per_task": 1e3 * seconds / len(calls), "scheduler_mb": peak(pid),
+                "scheduler_mb_before": before}  # fmt: skip
+
+
+@contextmanager
+def cluster() -> Iterator[tuple[str, int]]:
+    """Address and process of a `dask scheduler` with one worker."""
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path[:2]), "DASK_LOGGING__DISTRIBUTED": "error"}
+    with tempfile.TemporaryDirectory() as folder:
+        told = Path(folder, "scheduler.json")
+        command = [sys.executable, "-m", "dask"]
+        started = [subprocess.Popen([*command, "scheduler", "--host", "127.0.0.1", "--port", "0", "--no-dashboard",
+                                     "--scheduler-file", str(told)], env=environment, cwd=folder)]  # fmt: skip
+        try:
+            while not told.exists() or not told.read_text().strip():
+                time.sleep(0.1)
+            address = json.loads(told.read_text())["address"]
+            started.append(subprocess.Popen([*command, "worker", address, "--nthreads", "1", "--no-dashboard",
+                                             "--no-nanny"], env=environment, cwd=folder))  # fmt: skip
+            yield address, started[0].pid
+        finally:
+            for process in reversed(started):
+                process.terminate()
+                process.wait(30)
+
+
+def exponents(told: Sequence[dict[str, Any]]) -> None:
+    """How each step grows from the last but one number of images to the last."""
+    if len(told) < 2:
+        return
+    a, b = told[-2:]
+    ratio = np.log(b["images"] / a["images"])
+    for name, step in b.items():
+        if isinstance(step, dict) and a[name]["cpu_s"] > 0.05:
+            power = np.log(step["cpu_s"] / a[name]["cpu_s"]) / ratio
+            print(f"{name:12s} grows as images^{power:.2f}")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--images", default="1000,10000")
+    parser.add_argument("--scheduler", action="store_true")
+    parser.add_argument("--json", type=Path)
+    parser.add_argument("--one", type=int, help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    if given.one is not None:
+        Path(given.json).write_text(json.dumps(measure(given.one, scheduler=given.scheduler)))
+        return
+    told = []
+    with tempfile.TemporaryDirectory() as folder:
+        for n in map(int, given.images.split(",")):
+            out = Path(folder, f"{n}.json")
+            more = ["--scheduler"] if given.scheduler else []
+            subprocess.run([sys.executable, str(HERE), "--one", str(n), "--json", str(out), *more], check=True)
+            told.append(json.loads(out.read_text()))
+    exponents(told)
+    if given.json is not None:
+        given.json.write_text(json.dumps(told, indent=1))
+
+
+if __name__ == "__main__":
+    main()
