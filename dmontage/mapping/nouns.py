@@ -70,7 +70,7 @@ class Mapping:
             w = patch.window
             mine = patch.in_numpy(x[(x >= w.x0) & (x <= w.x1)], y[(y >= w.y0) & (y <= w.y1)])
             out.append(np.stack(mine, axis=-1).reshape(-1, 2))
-        return np.concatenate(out)
+        return out[0] if len(out) == 1 else np.concatenate(out)
 
     @cached_property
     def outline(self) -> NDArray[np.float64]:

@@ -21,9 +21,10 @@ from dmontage.pipeline.corrections import given_planes
 from dmontage.pipeline.match import Match
 from dmontage.pipeline.outcome import outcome
 from dmontage.pipeline.pair_noise import pair_correlations
+from dmontage.pipeline.saving import Saving
 from dmontage.pipeline.summary import Summary
 from dmontage.places import place
-from dmontage.store import InUseError, Store
+from dmontage.store import FITS_PER_CHUNK, InUseError, Store
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -39,6 +40,9 @@ if TYPE_CHECKING:
     Progress = Callable[[str, int, int], None]
 
 __all__ = ["Stages"]
+
+_LATEST = 2.0
+"""Seconds that fits wait for others at most before they are stored: what a run that is killed does again."""
 
 
 class Stages:
@@ -236,10 +240,10 @@ class Stages:
         def collect(done: list[tuple[PlaneFit, float]]) -> None:
             new = {(fit.plus, fit.minus, correlation): fit for fit, correlation in done}
             kept.update(new)
-            lasting = [[*f.to_row(), key[-1]] for key, f in new.items() if not failed & {f.plus, f.minus}]
-            store.tables.append_fits(np.array(lasting))
+            saving.add([*f.to_row(), key[-1]] for key, f in new.items() if not failed & {f.plus, f.minus})
 
-        with self.summary.timed("fit"):
+        saving = Saving(store.tables.append_fits, FITS_PER_CHUNK, _LATEST)
+        with self.summary.timed("fit"), saving:
             self._run("fit", fit_pairs, [(batch,) for batch in batches if batch], collect)
         fits = zip((kept[key] for key in wanted), plan.pairs, strict=True)
         return tuple(replace(fit, plus=pair.plus, minus=pair.minus) for fit, pair in fits)

@@ -28,5 +28,6 @@ from dmontage.store.arrays import DamagedError
 from dmontage.store.lock import InUseError
 from dmontage.store.projected import Mark
 from dmontage.store.run import FORMAT, Store
+from dmontage.store.tables import FITS_PER_CHUNK
 
-__all__ = ["FORMAT", "DamagedError", "InUseError", "Mark", "Store"]
+__all__ = ["FITS_PER_CHUNK", "FORMAT", "DamagedError", "InUseError", "Mark", "Store"]

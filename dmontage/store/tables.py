@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 
     from dmontage.store.files import Files
 
-__all__ = ["Tables"]
+__all__ = ["FITS_PER_CHUNK", "Tables"]
 
 _FITS = "pairs/fits"
-_FITS_PER_CHUNK = 256
+FITS_PER_CHUNK = 256
 """Room of a chunk; one that is not full has NaN in the rest."""
 
 
@@ -35,15 +35,15 @@ class Tables:
 
     def append_fits(self, fits: NDArray[np.float64]) -> None:
         """Add the fits of some pairs, shape (pairs, numbers)."""
-        for part in (fits[k : k + _FITS_PER_CHUNK] for k in range(0, len(fits), _FITS_PER_CHUNK)):
-            chunk = np.full((_FITS_PER_CHUNK, fits.shape[1]), np.nan)
+        for part in (fits[k : k + FITS_PER_CHUNK] for k in range(0, len(fits), FITS_PER_CHUNK)):
+            chunk = np.full((FITS_PER_CHUNK, fits.shape[1]), np.nan)
             chunk[: len(part)] = part
             old = self._fits()
             if old is None:
                 old = Array.create(self._files, _FITS, (0, fits.shape[1]), chunk.shape, np.float64, np.nan)
-            n = old.shape[0] // _FITS_PER_CHUNK
+            n = old.shape[0] // FITS_PER_CHUNK
             old.write((n, 0), chunk)
-            old.resized(((n + 1) * _FITS_PER_CHUNK, fits.shape[1]))
+            old.resized(((n + 1) * FITS_PER_CHUNK, fits.shape[1]))
 
     def fits(self) -> NDArray[np.float64]:
         """All fits, shape (pairs, numbers), in the order in which they were done.
@@ -57,7 +57,7 @@ class Tables:
         if array is None:
             return np.zeros((0, 1))
         chunks = []
-        for k in range(array.shape[0] // _FITS_PER_CHUNK):
+        for k in range(array.shape[0] // FITS_PER_CHUNK):
             try:
                 chunk = array.read((k, 0))
             except DamagedError as error:

@@ -48,7 +48,8 @@ class Steps:
     """Seconds of CPU and of the clock, and peaks, of steps one after the other."""
 
     def __init__(self, n: int) -> None:
-        self.n, self.told = n, {"images": n}
+        self.n = n
+        self.told: dict[str, Any] = {"images": n}
 
     def __call__(self, name: str, call: Callable[[], Any]) -> Any:
         Path("/proc/self/clear_refs").write_text("5")
@@ -81,7 +82,8 @@ def measure(n: int, *, scheduler: bool) -> dict[str, Any]:
         steps("store again", Mosaic(plan, store)._open)
         steps("project", lambda: mosaic._project(range(n)))
         steps("fit", mosaic.fit)
-        steps("solve", mosaic._solve)
+        mosaic.solution = steps("solve", lambda: mosaic._match.solve(mosaic.fits))
+        mosaic._tell(mosaic.solution)
         steps("corrections", mosaic._rectify)
         steps("coadd", lambda: mosaic._coadd(lambda *_: None))
     sizes = {stage: [len(pickle.dumps(call)) for call in calls] for stage, calls in tasks.calls.items()}
@@ -95,9 +97,9 @@ def measure(n: int, *, scheduler: bool) -> dict[str, Any]:
 
 def scheduled(steps: Steps, calls: Sequence[Call]) -> dict[str, Any]:
     """What a scheduler takes for calls that do nothing."""
-    from distributed import Client
+    import distributed
 
-    with cluster() as (address, pid), Client(address, set_as_default=False) as client, client.as_current():
+    with cluster() as (address, pid), distributed.Client(address, set_as_default=False) as client, client.as_current():
         client.wait_for_workers(1, timeout=60)
         before = peak(pid)
         steps("scheduler", lambda: run(calls))
