@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,9 +16,10 @@ from dmontage.grid import Grid
 from dmontage.headers import cards_text
 from dmontage.model import ImageRef, Images, Plane, PlaneFit
 from dmontage.store import Store
+from dmontage.store.projected import Projected
 from dmontage.window import Window
 
-__all__ = ["NX", "NY", "Pretended", "atlas", "nothing"]
+__all__ = ["NX", "NY", "SCALE", "Pretended", "atlas", "nothing"]
 
 NY, NX = 1024, 512
 SCALE = 1.0 / 3600.0
@@ -61,6 +63,7 @@ class Pretended:
         """By stage, as a run on a cluster would send them."""
         self._rng = np.random.default_rng(seed)
         self._marks = marks
+        self._known: dict[str, tuple[Sequence[Window], list[int]]] = {}
         self._patch = pytest.MonkeyPatch()
 
     def __enter__(self) -> Pretended:
@@ -85,28 +88,31 @@ class Pretended:
 
     def _project(self, path: str, rows: Sequence[int]) -> list[dict[str, Any]]:
         if self._marks:
-            store = Store.open(path)
+            marks = Projected(Store.open(path)._files, ())  # of rows that hold nothing
             for row in rows:
-                store.projected.write(row, [], "00" * 32)
+                marks.write(row, [], "00" * 32)
         return [{"row": row, "reused": False, "lost": 0, "empty": False} for row in rows]
 
     def _fit(self, path: str, pairs: Sequence[tuple[int, int, float]]) -> list[tuple[PlaneFit, float]]:
-        windows = Store.open(path).rows.windows()
-        return [(self._plane(plus, minus, windows), correlation) for plus, minus, correlation in pairs]
+        if path not in self._known:
+            rows = Store.open(path).rows
+            names = [Path(table["path"]).stem.removeprefix("image") for table in rows.tables(range(len(rows)))]
+            self._known[path] = rows.windows(), list(map(int, names))
+        return [(self._plane(*self._known[path], plus, minus), correlation) for plus, minus, correlation in pairs]
 
-    def _plane(self, plus: int, minus: int, windows: Sequence[Window]) -> PlaneFit:
+    def _plane(self, windows: Sequence[Window], numbers: Sequence[int], plus: int, minus: int) -> PlaneFit:
         window = windows[plus] & windows[minus]
         (ny, nx), (x0, y0), n = window.shape, window.middle, window.size
         information = np.diag([n / 2, n * nx**2 / 24, n * ny**2 / 24])
         noise = self._rng.standard_normal(3) / np.sqrt(np.diag(information))
-        level, slope_x, slope_y = (noise + _truth(plus, windows, x0, y0) - _truth(minus, windows, x0, y0)).tolist()
+        ends = [_truth(numbers[k], *windows[k].middle, x0, y0) for k in (plus, minus)]
+        level, slope_x, slope_y = (noise + ends[0] - ends[1]).tolist()
         a, b, c = information.tolist()
         plane = Plane(level, slope_x, slope_y, x0, y0)
         return PlaneFit(plus, minus, plane, (tuple(a), tuple(b), tuple(c)), 2**0.5, level, n, n)
 
 
-def _truth(row: int, windows: Sequence[Window], x: float, y: float) -> NDArray[np.float64]:
-    """Level and slopes of an image's plane at a place; images of one place, in whatever run, have nearly the same."""
-    u, v, w = (math.modf(1e4 * math.sin(k * row + k))[0] for k in (12.9898, 78.233, 39.425))
-    x0, y0 = windows[row].middle
-    return np.array([20 * u + 1e-3 * (v * (x - x0) + w * (y - y0)), 1e-3 * v, 1e-3 * w])
+def _truth(number: int, x0: float, y0: float, x: float, y: float) -> NDArray[np.float64]:
+    """Level and slopes, at a place, of the plane about (x0, y0) that an image of this number has in every run."""
+    u, v, w = (math.modf(1e4 * math.sin(k * number + k))[0] for k in (12.9898, 78.233, 39.425))
+    return np.array([20 * u + 1e-4 * (v * (x - x0) + w * (y - y0)), 1e-4 * v, 1e-4 * w])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pickle
 from collections import Counter
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -83,8 +84,9 @@ def test_tasks_grow_as_images_and_chunks(
         assert max(keys.values()) == 1
     (few, _), (many, _) = small, large
     assert many.n_images == 4 * few.n_images
-    for count in (lambda p: len(p.pairs), lambda p: len(p.chunks), lambda p: len(p.row_batches)):
-        assert count(many) < 1.25 * 4 * count(few)  # of more images fewer lie at the edge
+    for name in ("pairs", "chunks", "row_batches"):
+        # Of more images fewer lie at the edge.
+        assert len(getattr(many, name)) < 1.25 * 4 * len(getattr(few, name)), name
 
 
 def counted(monkeypatch: pytest.MonkeyPatch, call: Callable[[], Any]) -> Counter[str]:
@@ -92,7 +94,7 @@ def counted(monkeypatch: pytest.MonkeyPatch, call: Callable[[], Any]) -> Counter
     counts: Counter[str] = Counter()
 
     def watch(owner: Any, name: str) -> None:
-        whole = getattr(owner, name)
+        whole: Callable[..., Any] = getattr(owner, name)
 
         def wrapped(*args: Any, **kwargs: Any) -> Any:
             counts[name] += 1
@@ -113,7 +115,7 @@ def counted(monkeypatch: pytest.MonkeyPatch, call: Callable[[], Any]) -> Counter
 
 def test_a_plan_does_no_more_for_each_image_of_more(monkeypatch: pytest.MonkeyPatch) -> None:
     """Not by the clock: windows that are cut, ways through the WCS, mappings, overlaps, for 64 images and for 400."""
-    few, many = (counted(monkeypatch, lambda n=n: planned(atlas(n))) for n in (64, 400))
+    few, many = (counted(monkeypatch, partial(planned, atlas(n))) for n in (64, 400))
     assert few["fit_mapping"] == 64
     assert many["fit_mapping"] == 400
     for name, count in many.items():
