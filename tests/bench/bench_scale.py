@@ -44,6 +44,12 @@ def peak(pid: int | str = "self") -> float:
     return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) / 1024
 
 
+def cpu(pid: int) -> float:
+    """Seconds of CPU that a process has taken."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 class Steps:
     """Seconds of CPU and of the clock, and peaks, of steps one after the other."""
 
@@ -63,7 +69,7 @@ class Steps:
 
     def note(self, **more: Any) -> None:
         self.told.update(more)
-        print(f"{self.n:8d}  " + ", ".join(f"{name} {value}" for name, value in more.items()), flush=True)
+        print(f"{self.n:8d}  " + ", ".join(f"{name} {value:.6g}" for name, value in more.items()), flush=True)
 
 
 def measure(n: int, *, scheduler: bool) -> dict[str, Any]:
@@ -103,11 +109,13 @@ def scheduled(steps: Steps, calls: Sequence[Call]) -> dict[str, Any]:
 
     with cluster() as (address, pid), connect(address, set_as_default=False) as client, client.as_current():
         client.wait_for_workers(1, timeout=60)
-        before = peak(pid)
+        before, taken = peak(pid), cpu(pid)
         steps("scheduler", lambda: run(calls))
-        seconds = steps.told["scheduler"]["s"]
-        return {"tasks": len(calls), "ms_per_task": 1e3 * seconds / len(calls), "scheduler_mb": peak(pid),
-                "scheduler_mb_before": before}  # fmt: skip
+        step, n = steps.told["scheduler"], len(calls) / 1e3
+        return {
+            "tasks": len(calls), "ms_per_task": step["s"] / n, "client_cpu_ms_per_task": step["cpu_s"] / n,
+            "scheduler_cpu_ms_per_task": (cpu(pid) - taken) / n, "scheduler_mb": peak(pid), "before_mb": before,
+        }  # fmt: skip
 
 
 @contextmanager
