@@ -71,8 +71,9 @@ class RunFits(NamedTuple):
             If there is no run, or not all overlaps of its projected images are fitted.
         """
         store = Store.open(path)
-        plan, numbers, missing = _plan_of(store)
-        match, fits = Match(plan), _fits_of(store, plan, numbers, path)
+        kept = {(int(row[0]), int(row[1])): row[:-1] for row in store.tables.fits()}
+        plan, numbers, missing = _plan_of(store, {row for ends in kept for row in ends})
+        match, fits = Match(plan), _fits_of(plan, numbers, kept, path)
         image_of, main = np.array(plan.image_of, np.int64), match.main_rows
         whole = len(plan.rows) == plan.n_images and not any(row.mapping.cut for row in plan.rows)
         return cls(
@@ -86,14 +87,17 @@ class RunFits(NamedTuple):
         )  # fmt: skip
 
 
-def _plan_of(store: Store) -> tuple[MosaicPlan, list[int], tuple[str, ...]]:
-    """As much of a run's plan as matching needs, of the images that are projected; their rows' numbers; the others."""
+def _plan_of(store: Store, fitted: set[int]) -> tuple[MosaicPlan, list[int], tuple[str, ...]]:
+    """As much of a run's plan as matching needs, of the images that are projected; their rows' numbers; the others.
+
+    Rows that are ``fitted`` are projected: to ask for the mark of each takes an access of the store.
+    """
     run, current = store.attributes, store.current
     known: dict[ImageRef, ImageRef] = {}
     rows, beside, numbers, missing = [], [], [], []
     for number, table in zip(current["rows"], store.rows.tables(current["rows"]), strict=True):
         row, companions = row_from_table(table)
-        if not store.projected.is_marked(number):
+        if number not in fitted and not store.projected.is_marked(number):
             missing.append(row.image.name)
             continue
         rows.append(replace(row, image=known.setdefault(row.image, row.image)))
@@ -108,9 +112,8 @@ def _plan_of(store: Store) -> tuple[MosaicPlan, list[int], tuple[str, ...]]:
     return plan, numbers, tuple(missing)
 
 
-def _fits_of(store: Store, plan: MosaicPlan, numbers: list[int], path: str | Path) -> Floats:
+def _fits_of(plan: MosaicPlan, numbers: list[int], kept: dict[tuple[int, int], Floats], path: str | Path) -> Floats:
     """(m, 20) the fits of a plan's pairs, in their order, as `PlaneFit.to_row` has them."""
-    kept = {(int(row[0]), int(row[1])): row[:-1] for row in store.tables.fits()}
     wanted = [(numbers[pair.plus], numbers[pair.minus]) for pair in plan.pairs]
     lost = [pair for key, pair in zip(wanted, plan.pairs, strict=True) if key not in kept]
     if lost or not plan.rows:
