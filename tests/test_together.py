@@ -198,6 +198,17 @@ def test_commands_from_fits_to_mosaics(survey: Survey, whole: Mosaic, grid: Grid
     np.testing.assert_array_max_ulp(one[:, -common:], other[:, :common], maxulp=2)
 
 
+def test_stores_and_table_by_url(survey: Survey, stores: list[Path], grid: Grid) -> None:
+    window = halves(grid)[1]
+    dm.mosaic(survey.folder, grid.subgrid(window), "memory://runs/b.zarr").fit()
+    arguments = ["solve", str(stores[0]), "memory://runs/b.zarr", "-o", "memory://runs/c.ecsv"]
+    result = CliRunner().invoke(main, arguments)
+    assert result.exit_code == 0, result.output
+    again = dm.mosaic(survey.folder, grid.subgrid(window), corrections="memory://runs/c.ecsv").compute().data
+    usual = dm.mosaic(survey.folder, grid.subgrid(window), corrections=dm.solve_runs(stores)).compute().data
+    np.testing.assert_array_equal(again, usual)
+
+
 def unfinished(survey: Survey, grid: Grid, folder: Path) -> list[Path]:
     mosaic = dm.mosaic(survey.folder, grid, folder / "half.zarr")
     mosaic._project(range(len(mosaic.plan.rows)))

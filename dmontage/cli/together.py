@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import click
@@ -11,20 +10,19 @@ from dmontage.cli import options
 from dmontage.cli.commands import _cluster, _scan, main
 from dmontage.cli.options import take_grid
 from dmontage.cli.progress import bars
+from dmontage.places import Place
 
 __all__: list[str] = []
 
 
 @main.command("fit")
 @options.inputs
-@click.option(
-    "--workdir", required=True, type=click.Path(path_type=Path), help="Store of the run: its fits are kept there."
-)
+@click.option("--workdir", required=True, type=options.PLACE, help="Store of the run: its fits are kept there.")
 @options.grid
 @options.how
 @options.strict
 @options.scheduler
-def fit_command(inputs: tuple[Path, ...], workdir: Path, strict: bool, scheduler: str, **chosen: Any) -> None:
+def fit_command(inputs: tuple[Place, ...], workdir: Place, strict: bool, scheduler: str, **chosen: Any) -> None:
     """Project files and folders and fit their overlaps, and no more: for a solve of several runs.
 
     The mosaic follows with --corrections and the same --workdir.
@@ -40,8 +38,8 @@ def fit_command(inputs: tuple[Path, ...], workdir: Path, strict: bool, scheduler
 
 
 @main.command("solve")
-@click.argument("stores", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="Table to write (ECSV).")
+@click.argument("stores", nargs=-1, required=True, type=options.PLACE)
+@click.option("-o", "--output", required=True, type=options.PLACE, help="Table to write (ECSV).")
 @click.option(
     "--background",
     type=click.Choice(["level", "plane"]),
@@ -50,7 +48,7 @@ def fit_command(inputs: tuple[Path, ...], workdir: Path, strict: bool, scheduler
     help="Match the images by a level and two slopes each, or by a level.",
 )
 @options.matching
-def solve_command(stores: tuple[Path, ...], output: Path, **wishes: Any) -> None:
+def solve_command(stores: tuple[Place, ...], output: Place, **wishes: Any) -> None:
     """Match the backgrounds of the runs in STORES (their --workdirs) by one solve, from the fits that these keep.
 
     Each run then makes its mosaic with --corrections, as a part of one run of all.
@@ -58,11 +56,13 @@ def solve_command(stores: tuple[Path, ...], output: Path, **wishes: Any) -> None
     from dmontage.fits_files import check_writable
     from dmontage.pipeline import solve_runs
     from dmontage.pipeline.corrections import write_table
+    from dmontage.places import made_at
     from dmontage.planner import some
 
     check_writable(output, suffixes=None)
     table = solve_runs(stores, **wishes)
-    write_table(table, output)
+    with made_at(output) as here:
+        write_table(table, here)
     click.echo(f"solved      {len(table)} images of {len(stores)} runs in {len(set(table['group']))} groups")
     click.echo(f"gauge       {table.meta['gauge']}")
     if table.meta["missing"]:

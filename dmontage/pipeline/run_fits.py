@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -17,12 +16,11 @@ from dmontage.quality import Quality
 from dmontage.store import Store
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from numpy.typing import NDArray
 
     from dmontage.grid import Grid
     from dmontage.model import ImageRef
+    from dmontage.places import Place
     from dmontage.window import Window
 
     Floats = NDArray[np.float64]
@@ -62,7 +60,7 @@ class RunFits(NamedTuple):
     """Names of images that are not projected: damaged ones, as a rule."""
 
     @classmethod
-    def of(cls, path: str | Path) -> RunFits:
+    def of(cls, path: str | Place) -> RunFits:
         """As the store of a run has it.
 
         Raises
@@ -77,7 +75,7 @@ class RunFits(NamedTuple):
         image_of, main = np.array(plan.image_of, np.int64), match.main_rows
         whole = len(plan.rows) == plan.n_images and not any(row.mapping.cut for row in plan.rows)
         return cls(
-            os.fspath(path), plan.grid, plan.unit, plan.zero_point, plan.images, match.boxes[main], match.sky_origins,
+            str(path), plan.grid, plan.unit, plan.zero_point, plan.images, match.boxes[main], match.sky_origins,
             tuple(match.level_only),
             tuple(row.window for row in plan.rows) if whole else (),
             np.array([row.outline for row in plan.rows]).reshape(-1, 4, 2) if whole else np.zeros((0, 4, 2)),
@@ -112,7 +110,7 @@ def _plan_of(store: Store, fitted: set[int]) -> tuple[MosaicPlan, list[int], tup
     return plan, numbers, tuple(missing)
 
 
-def _fits_of(plan: MosaicPlan, numbers: list[int], kept: dict[tuple[int, int], Floats], path: str | Path) -> Floats:
+def _fits_of(plan: MosaicPlan, numbers: list[int], kept: dict[tuple[int, int], Floats], path: str | Place) -> Floats:
     """(m, 20) the fits of a plan's pairs, in their order, as `PlaneFit.to_row` has them."""
     wanted = [(numbers[pair.plus], numbers[pair.minus]) for pair in plan.pairs]
     lost = [pair for key, pair in zip(wanted, plan.pairs, strict=True) if key not in kept]

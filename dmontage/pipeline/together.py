@@ -20,15 +20,16 @@ from dmontage.planner import check_words, numbers_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
     from astropy.table import Table
+
+    from dmontage.places import Place
 
 __all__ = ["solve_runs"]
 
 
 def solve_runs(
-    stores: Sequence[str | Path],
+    stores: Sequence[str | Place],
     *,
     background: str = "plane",
     slope_prior: float | str | None = "auto",
