@@ -19,7 +19,9 @@ from dmontage.grid import Grid
 from dmontage.mapping import Chart
 from dmontage.model import Companions, ImageRef, Images
 from dmontage.pipeline import Mosaic, overlap_geometry
+from dmontage.pipeline.saving import Saving
 from dmontage.planner import MosaicPlan, make_plan, rows
+from dmontage.store import Store
 from dmontage.window import Window
 
 
@@ -134,3 +136,29 @@ def test_what_is_made_up_is_solved(large: tuple[MosaicPlan, dict[str, list[Call]
     assert mosaic.summary.rms_after < 0.03 and mosaic.summary.rms_before > 3
     assert np.ptp(table["level"]) > 10
     assert Grid.fit(plan.images) == plan.grid
+
+
+@pytest.mark.parametrize("seconds", [1e9, -1.0])
+def test_rows_are_saved_together_and_none_is_lost(seconds: float) -> None:
+    """Four at a time, or at once those that have waited; the rest when it ends, be it by an error."""
+    saved: list[list[list[float]]] = []
+    with (
+        pytest.raises(ValueError, match="the task"),
+        Saving(lambda rows: saved.append(rows.tolist()), 4, seconds) as to,
+    ):
+        to.add([[0.0], [1.0], [2.0]])
+        to.add([])
+        to.add([[3.0], [4.0]])
+        raise ValueError("the task")
+    sizes = [len(rows) for rows in saved]
+    assert sizes == ([4, 1] if seconds > 0 else [3, 2])
+    assert [row for rows in saved for row in rows] == [[float(k)] for k in range(5)]
+
+
+def test_fits_are_few_chunks_of_the_store(large: tuple[MosaicPlan, dict[str, list[Call]]], tmp_path: Path) -> None:
+    plan, calls = large
+    with Pretended():
+        Mosaic(plan, tmp_path / "run.zarr").fit()
+    assert len(Store.open(tmp_path / "run.zarr").tables.fits()) == len(plan.pairs) > 1000
+    chunks = list((tmp_path / "run.zarr" / "pairs" / "fits").glob("c*"))
+    assert len(plan.pairs) / 256 <= len(chunks) < len(calls["fit"]) / 10

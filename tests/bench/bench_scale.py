@@ -22,6 +22,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,7 @@ import dmontage as dm  # noqa: E402
 from dmontage.graph.drive import Call, run  # noqa: E402
 from dmontage.grid import Grid  # noqa: E402
 from dmontage.pipeline import Mosaic  # noqa: E402
+from dmontage.planner.estimate import estimate  # noqa: E402
 
 
 def peak(pid: int | str = "self") -> float:
@@ -79,7 +81,9 @@ def measure(n: int, *, scheduler: bool) -> dict[str, Any]:
     images = steps("catalogue", lambda: atlas(n))
     grid = steps("grid", lambda: Grid.fit(images))
     plan = steps("plan", lambda: dm.plan(images, grid, max_bytes=1e18))
+    of_tasks = sum(estimate(replace(plan, workers=1))[stage] for stage in ("project", "fit", "coadd"))
     steps.note(pairs=len(plan.pairs), mosaic_side=max(grid.shape), chunks=len(plan.chunks))
+    steps.note(estimated_core_ms_per_image=1e3 * of_tasks / n)
     with tempfile.TemporaryDirectory() as folder, Pretended() as tasks:
         store = Path(folder, "run.zarr")
         mosaic = Mosaic(plan, store)
