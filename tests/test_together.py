@@ -76,7 +76,7 @@ def test_one_run_is_solved_as_it_solves_itself(whole: Mosaic, stores: list[Path]
 
 
 def test_runs_on_one_lattice_are_solved_as_one(whole: Mosaic, stores: list[Path], grid: Grid, survey: Survey) -> None:
-    """To the last bit of a float32: rows of either run differ by that in a few pixels, and so the fits.
+    """To two units in the last place of a float32: rows of either run differ by one in a few pixels, and so the fits.
 
     Each run then has the pixels of the whole, on its border too.
     """
