@@ -43,7 +43,9 @@ class Kube:
         await self._runner.setup()
         site = web.TCPSite(self._runner, "127.0.0.1", 0)
         await site.start()
-        self._node = asyncio.create_task(Node(self.api, self.folder).run())
+        node = Node(self.api, self.folder)
+        self.moved = node.moved
+        self._node = asyncio.create_task(node.run())
         return site.name.replace("localhost", "127.0.0.1")
 
     def stop(self) -> None:
@@ -97,6 +99,9 @@ class Kube:
             time.sleep(0.1)
         return found
 
+    def log(self, pod: str, container: str) -> str:
+        return (self.folder / pod / f"{container}.log").read_text()
+
     def logs(self) -> str:
         files = sorted(self.folder.rglob("*.log"))
         return "\n".join(f"--- {path.relative_to(self.folder)}\n{path.read_text()[-3000:]}" for path in files)
@@ -108,15 +113,16 @@ def kube(folder: Path) -> Iterator[Kube]:
     made = Kube(folder)
     address = made.start()
     try:
-        with _operator(address, folder):
+        with _operator(address, made):
             yield made
     finally:
         made.stop()
 
 
 @contextmanager
-def _operator(address: str, folder: Path) -> Iterator[None]:
+def _operator(address: str, made: Kube) -> Iterator[None]:
     """The controller as its image starts it (kopf run --all-namespaces)."""
+    folder = made.folder
     config = folder / "kubeconfig"
     context = {"cluster": "c", "user": "u", "namespace": NAMESPACE}
     config.write_text(yaml.safe_dump({
@@ -127,6 +133,7 @@ def _operator(address: str, folder: Path) -> Iterator[None]:
     environment = {
         "PATH": os.environ["PATH"], "HOME": str(folder), "KUBECONFIG": str(config), "POD_IP": "127.0.0.1",
         "PYTHONPATH": str(Path(__file__).parent / "pod"), "POD_HOSTS": str(folder / "hosts.json"),
+        "POD_MOVED": str(made.moved),
     }  # fmt: skip
     command = [sys.executable, "-m", "kopf", "run", "-m", "dask_kubernetes.operator.controller", "--all-namespaces"]
     with (folder / "operator.log").open("wb") as log:
@@ -134,12 +141,8 @@ def _operator(address: str, folder: Path) -> Iterator[None]:
     try:
         yield
     finally:
-        process.terminate()
-        try:
-            process.wait(10)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        process.kill()  # asked, it takes 10 s, and has nothing to save
+        process.wait()
 
 
 __all__ = ["NAMESPACE", "ROOT", "Kube", "kube"]

@@ -12,8 +12,10 @@ import json
 import os
 import re
 import signal
+import socket
 import sys
-from contextlib import suppress
+from collections.abc import Sequence
+from contextlib import ExitStack, suppress
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -33,6 +35,7 @@ class Node:
         self.api, self.folder = api, folder
         self.hosts = folder / "hosts.json"
         self.hosts.write_text("{}")
+        self.moved = _free(range(11_000, 22_000, 11))
         # A part of the loopback network that no other test of this machine uses.
         self._network = f"127.{64 + os.getpid() // 256 % 128}.{os.getpid() % 256}"
         self._numbers = count(2)
@@ -117,7 +120,7 @@ class Node:
         environment = {
             "PATH": ":".join(map(str, bin_folders)), "HOME": str(folder), "TMPDIR": str(folder),
             "PYTHONPATH": f"{_SHIM}:{ROOT}", "POD_IP": address, "POD_HOSTS": str(self.hosts),
-            "PYTHONUNBUFFERED": "1",
+            "POD_MOVED": str(self.moved), "PYTHONUNBUFFERED": "1",
             **{key: value for key, value in os.environ.items() if key.startswith("NUMBA_")}, **variables,
         }  # fmt: skip
         with (folder / f"{container['name']}.log").open("ab") as log:
@@ -171,9 +174,10 @@ class Node:
             if "readinessProbe" in container:
                 probe = container["readinessProbe"]["httpGet"]
                 (port,) = [p["containerPort"] for p in container["ports"] if p["name"] == probe["port"]]
-                while not await _answers(f"http://{address}:{port}{probe['path']}"):
+                while not await _answers(f"http://{address}:{port + self.moved}{probe['path']}"):
                     await asyncio.sleep(0.3)
-        self._status(pod, {"conditions": [{"type": "Ready", "status": "True"}]})
+        conditions = [{"type": kind, "status": "True"} for kind in ("ContainersReady", "Ready")]
+        self._status(pod, {"conditions": conditions})
 
     def _status(self, pod: Object, status: Object) -> None:
         meta = pod["metadata"]
@@ -208,6 +212,20 @@ def _check_ports(service: Object, pod: Object) -> None:
     for port in service["ports"]:
         if ports.get(port["targetPort"], port["targetPort"]) != port["port"]:
             raise AssertionError(f"the Service has {port}, its pod {ports}")
+
+
+def _free(numbers: Sequence[int]) -> int:
+    """By how much the ports of Dask are to be moved, so that nobody listens there."""
+    first = os.getpid() % len(numbers)
+    for moved in (*numbers[first:], *numbers[:first]):
+        with ExitStack() as stack:
+            try:
+                for port in (8786, 8787, 8788):
+                    stack.enter_context(socket.socket()).bind(("", port + moved))
+            except OSError:
+                continue
+            return moved
+    raise AssertionError("no free ports")
 
 
 async def _answers(url: str) -> bool:
