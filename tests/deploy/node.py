@@ -13,6 +13,7 @@ import os
 import re
 import signal
 import socket
+import subprocess
 import sys
 from collections.abc import Sequence
 from contextlib import ExitStack, suppress
@@ -26,7 +27,7 @@ from fake_api import Api, Refused, matches
 
 ROOT = Path(__file__).parents[2]
 _SHIM = Path(__file__).parent / "pod"
-_GRACE = 10
+_GRACE = 3
 """Seconds between SIGTERM and SIGKILL."""
 
 
@@ -124,11 +125,12 @@ class Node:
             **{key: value for key, value in os.environ.items() if key.startswith("NUMBA_")}, **variables,
         }  # fmt: skip
         with (folder / f"{container['name']}.log").open("ab") as log:
-            process = await asyncio.create_subprocess_exec(
-                *words, env=environment, cwd=folder, stdout=log, stderr=log, start_new_session=True
+            # Not by asyncio: a task that is cancelled while it starts a process leaves it behind.
+            process = subprocess.Popen(
+                words, env=environment, cwd=folder, stdout=log, stderr=log, start_new_session=True
             )
         try:
-            return await process.wait()
+            return await _ended(process)
         finally:
             await _end(process)
 
@@ -236,12 +238,20 @@ async def _answers(url: str) -> bool:
         return False
 
 
-async def _end(process: Any) -> None:
+async def _ended(process: subprocess.Popen[bytes]) -> int:
+    while (code := process.poll()) is None:
+        await asyncio.sleep(0.05)
+    return code
+
+
+async def _end(process: subprocess.Popen[bytes]) -> None:
     """End a process and all that it started."""
-    if process.returncode is None:
-        process.terminate()
-        with suppress(TimeoutError):
-            await asyncio.wait_for(process.wait(), _GRACE)
-    with suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)
-    await process.wait()
+    try:
+        if process.poll() is None:
+            process.terminate()
+            with suppress(TimeoutError):
+                await asyncio.wait_for(_ended(process), _GRACE)
+    finally:  # a worker whose scheduler goes at the same moment may never end
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()

@@ -67,6 +67,7 @@ def test_a_job_that_fails_says_so_and_leaves_no_cluster(cluster: Kube, tmp_path:
     cluster.wait("failure", lambda: job_status(cluster, "lost-1") == "Failed", 60)
     assert "/nowhere/raw" in cluster.log("lost-1-runner", "driver")
     cluster.wait("deletion", lambda: remains(cluster, "lost") == {"lost-1-runner"}, 30)
+    cluster.wait("end of the processes", lambda: not processes_with(str(cluster.folder / "lost")), 30)
     cluster.delete("DaskJob", "lost-1")
 
 
