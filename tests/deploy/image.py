@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 from functools import cache
+from string import Template
 
 from chart import DEPLOY
 
@@ -26,7 +27,7 @@ def environment() -> dict[str, str]:
     for name, rest in instructions():
         if name in ("ARG", "ENV"):
             pairs = dict(pair.partition("=")[::2] for pair in shlex.split(rest))
-            pairs = {k: re.sub(r"\$\{(\w+)\}", lambda found: known[found[1]], v) for k, v in pairs.items()}
+            pairs = {key: Template(value).substitute(known) for key, value in pairs.items()}
             known |= pairs
             if name == "ENV":
                 made |= pairs

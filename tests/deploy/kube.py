@@ -1,4 +1,4 @@
-"""A Kubernetes cluster of one process: the API server, a node, and the unmodified dask-kubernetes operator beside it."""
+"""A Kubernetes cluster: API server and node in this process, the unmodified dask-kubernetes operator beside it."""
 
 from __future__ import annotations
 
@@ -15,9 +15,10 @@ from typing import Any, TypeVar
 
 import yaml
 from aiohttp import web
+from api_http import application
 from crds import Object
-from fake_api import Api, application
-from node import ROOT, Node
+from fake_api import Api
+from node import Node
 
 _T = TypeVar("_T")
 
@@ -143,6 +144,3 @@ def _operator(address: str, made: Kube) -> Iterator[None]:
     finally:
         process.kill()  # asked, it takes 10 s, and has nothing to save
         process.wait()
-
-
-__all__ = ["NAMESPACE", "ROOT", "Kube", "kube"]

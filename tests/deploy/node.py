@@ -19,7 +19,6 @@ from collections.abc import Sequence
 from contextlib import ExitStack, suppress
 from itertools import count
 from pathlib import Path
-from typing import Any
 
 import aiohttp
 from crds import Object

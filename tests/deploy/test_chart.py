@@ -1,4 +1,4 @@
-"""The chart: rendered, linted, checked against the schemas of Kubernetes and of the operator; its values against its own."""
+"""The chart: rendered, linted, checked by the schemas of Kubernetes and of the operator; its values by its own."""
 
 from __future__ import annotations
 
@@ -33,7 +33,6 @@ EVERYTHING: dict[str, Any] = {
     "objectStore": {
         "endpoint": "http://minio:9000",
         "region": "eu-central-1",
-        "allowHttp": True,
         "existingSecret": "keys",
     },
     "data": {"existingClaim": "survey"},
@@ -42,7 +41,7 @@ EVERYTHING: dict[str, Any] = {
     "networkPolicy": {"from": [{"podSelector": {"matchLabels": {"app": "jupyter"}}}]},
     "daskConfig": {"distributed": {"scheduler": {"allowed-failures": 20}}},
 }
-CASES = {
+CASES: dict[str, dict[str, Any]] = {
     "job": {"mosaic": MOSAIC},
     "cluster": {"mode": "cluster"},
     "everything": EVERYTHING,
@@ -155,7 +154,7 @@ def test_keys_come_from_a_secret_to_those_who_read_images() -> None:
     with_keys = {each["name"] for _, each in containers(objects) if "envFrom" in each}
     assert with_keys == {"worker", "driver"}
     names = {variable["name"] for _, each in containers(objects) for variable in each["env"]}
-    assert names == {"DASK_SCHEDULER_ADDRESS", "DASK_CONFIG", "AWS_ENDPOINT_URL", "AWS_REGION", "AWS_ALLOW_HTTP"}
+    assert names == {"DASK_SCHEDULER_ADDRESS", "DASK_CONFIG", "AWS_ENDPOINT_URL", "AWS_REGION"}
     assert "Secret" not in {body["kind"] for body in objects}
 
 

@@ -62,17 +62,21 @@ def test_it_runs_as_nobody_in_particular_from_a_pinned_slim_base() -> None:
 
 def test_packages_are_pinned_and_complete() -> None:
     lines = (DEPLOY / "requirements.txt").read_text().splitlines()
-    pins = {canonicalize_name(name): v for name, v in (line.split("==") for line in lines if not line.startswith("#"))}
+    pins: dict[str, str] = {
+        canonicalize_name(name): v for name, v in (line.split("==") for line in lines if not line.startswith("#"))
+    }
     assert {"obstore", "bokeh", "distributed"} <= set(pins)
     missing = []
-    for owner, requirement in required([Requirement("dmontage[cloud]"), Requirement("distributed")]):
+    for owner, requirement in required([Requirement("dmontage[cloud]"), Requirement("distributed")], pins):
         name = canonicalize_name(requirement.name)
-        if name != "dmontage" and (name not in pins or not requirement.specifier.contains(pins[name], prereleases=True)):
+        if name != "dmontage" and (
+            name not in pins or not requirement.specifier.contains(pins[name], prereleases=True)
+        ):
             missing.append(f"{owner}: {requirement}, pinned {pins.get(name)}")
     assert missing == []
 
 
-def required(wanted: list[Requirement]) -> list[tuple[str, Requirement]]:
+def required(wanted: list[Requirement], pins: dict[str, str]) -> list[tuple[str, Requirement]]:
     """What packages need, and what these need, by what is installed here."""
     found, todo = [], [("the image", requirement) for requirement in wanted]
     seen = set()
@@ -83,10 +87,12 @@ def required(wanted: list[Requirement]) -> list[tuple[str, Requirement]]:
         seen.add(key)
         found.append((owner, requirement))
         try:
-            needs = distribution(requirement.name).requires or []
+            package = distribution(requirement.name)
         except PackageNotFoundError:
             continue  # not in the tests' environment: its own needs are unknown here
-        for text in needs:
+        if package.version != pins.get(canonicalize_name(requirement.name), package.version):
+            continue  # another version, with other needs
+        for text in package.requires or []:
             need = Requirement(text)
             on = {"extra": "", "python_version": "3.11", "python_full_version": "3.11.14"}
             extras = requirement.extras or {""}

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Iterator
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +35,7 @@ def test_a_job_makes_the_mosaic(cluster: Kube, tmp_path: Path) -> None:
         "objectStore": {"existingSecret": "keys"},
     }
     cluster.apply(*render(values))
-    cluster.wait("cluster", lambda: phase(cluster, "sky-1") == "Running", 30)
+    cluster.wait("cluster", lambda: has_started(cluster, "sky-1"), 30)
     # Its pods wait for what they name.
     messages = [pod["status"].get("message", "") for pod in cluster.list("Pod", "dask.org/component=job-runner")]
     assert messages == ["secrets 'keys' not found"]
@@ -79,7 +77,7 @@ def test_a_cluster_follows_the_load_and_is_deleted_whole(cluster: Kube) -> None:
     }
     *others, autoscaler, dask = sorted(render(values, name="stay"), key=lambda body: body["kind"] == "DaskCluster")
     cluster.apply(*(body for body in others if body["kind"] != "Pod"), dask)
-    cluster.wait("cluster", lambda: phase(cluster, "stay") == "Running", 30)
+    cluster.wait("cluster", lambda: has_started(cluster, "stay"), 30)
     cluster.apply(autoscaler)
     address = cluster.wait("scheduler", lambda: ready_scheduler(cluster, "stay"), 30)
     with Client(f"tcp://{address}:{8786 + cluster.moved}", timeout="20s", set_as_default=False) as client:
@@ -141,6 +139,12 @@ def phase(cluster: Kube, name: str) -> str | None:
     return found[0].get("status", {}).get("phase") if found else None
 
 
+def has_started(cluster: Kube, name: str) -> bool:
+    """Whether the operator has made all of a cluster; it says "Running" and then "Pending", or the other way round."""
+    workers = cluster.list("Deployment", f"dask.org/component=worker,dask.org/cluster-name={name}")
+    return phase(cluster, name) in ("Pending", "Running") and bool(workers)
+
+
 def job_status(cluster: Kube, name: str) -> str | None:
     status: str | None = cluster.get("DaskJob", name).get("status", {}).get("jobStatus")
     return status
@@ -169,7 +173,7 @@ def processes_with(folder: str) -> list[str]:
     found = []
     for process in Path("/proc").glob("[0-9]*"):
         try:
-            where = os.readlink(process / "cwd")
+            where = str((process / "cwd").readlink())
         except OSError:
             continue  # gone, or not ours
         if where.startswith(folder):

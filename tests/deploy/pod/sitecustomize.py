@@ -1,5 +1,5 @@
-"""A network of its own for a process that plays a pod: it listens on its own loopback address, and names of Services have
-addresses. Fixed ports are moved by a number, since others of this machine may listen on them, on all addresses.
+"""A network of its own for a process that plays a pod: it listens on its own loopback address, and names of Services
+have addresses. Fixed ports are moved by a number, since others of this machine may listen on them, on all addresses.
 Imported by Python itself, from PYTHONPATH.
 """
 

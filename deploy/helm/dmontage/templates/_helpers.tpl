@@ -66,10 +66,6 @@ env:
   - name: AWS_REGION
     value: {{ . | quote }}
   {{- end }}
-  {{- if $.Values.objectStore.allowHttp }}
-  - name: AWS_ALLOW_HTTP
-    value: "true"
-  {{- end }}
 {{- with $.Values.objectStore.existingSecret }}
 envFrom:
   - secretRef:
@@ -133,7 +129,7 @@ tolerations:
 volumes:
   - name: tmp
     emptyDir:
-      sizeLimit: {{ $.Values.tmpSize }}
+      sizeLimit: {{ $pod.tmpSize | default $.Values.tmpSize }}
   {{- if $.Values.daskConfig }}
   - name: dask-config
     configMap:
