@@ -75,25 +75,26 @@ def test_a_cluster_follows_the_load_and_is_deleted_whole(cluster: Kube) -> None:
         "worker": {"replicas": 1, "memory": "512Mi"},
         "autoscaler": {"enabled": True, "minimum": 1, "maximum": 2},
     }
-    *others, autoscaler, dask = sorted(render(values, name="stay"), key=lambda body: body["kind"] == "DaskCluster")
-    cluster.apply(*(body for body in others if body["kind"] != "Pod"), dask)
+    objects = {body["kind"]: body for body in render(values, name="stay")}
+    helm_test, autoscaler = objects.pop("Pod"), objects.pop("DaskAutoscaler")
+    cluster.apply(*objects.values())
     cluster.wait("cluster", lambda: has_started(cluster, "stay"), 30)
-    cluster.apply(autoscaler)
+    cluster.apply(autoscaler, helm_test)
+    test = helm_test["metadata"]["name"]
+    cluster.wait("helm test", lambda: cluster.get("Pod", test).get("status", {}).get("phase") == "Succeeded", 30)
+    cluster.delete("Pod", test)
     address = cluster.wait("scheduler", lambda: ready_scheduler(cluster, "stay"), 30)
     with Client(f"tcp://{address}:{8786 + cluster.moved}", timeout="20s", set_as_default=False) as client:
         futures = client.map(time.sleep, [0.5] * 400, pure=False)
         cluster.wait("worker for the load", lambda: len(running_workers(cluster, "stay")) == 2, 40)
         client.wait_for_workers(2, timeout=30)
-        names = {worker["name"] for worker in client.scheduler_info(n_workers=-1)["workers"].values()}
-        # Which the operator gives, and retires by.
-        assert names == {body["metadata"]["name"] for body in cluster.list("Deployment", "dask.org/component=worker")}
+        # By their names, which it gave them, the operator retires workers.
+        assert worker_names(client) == deployed(cluster)
         cluster.delete("DaskAutoscaler", "stay")
         client.cancel(futures)
         cluster.scale("DaskWorkerGroup", "stay-default", 1)
-        cluster.wait("retirement", lambda: len(cluster.list("Deployment", "dask.org/component=worker")) == 1, 30)
-        (left,) = cluster.list("Deployment", "dask.org/component=worker")
-        workers = client.scheduler_info(n_workers=-1)["workers"].values()
-        assert {worker["name"] for worker in workers} == {left["metadata"]["name"]}
+        cluster.wait("retirement", lambda: len(deployed(cluster)) == 1, 30)
+        cluster.wait("one worker, the same", lambda: worker_names(client) == deployed(cluster), 30)
     cluster.delete("DaskCluster", "stay")
     cluster.wait("deletion", lambda: not remains(cluster, "stay"), 30)
     cluster.wait("end of the processes", lambda: not processes_with(str(cluster.folder / "stay")), 30)
@@ -143,6 +144,15 @@ def has_started(cluster: Kube, name: str) -> bool:
     """Whether the operator has made all of a cluster; it says "Running" and then "Pending", or the other way round."""
     workers = cluster.list("Deployment", f"dask.org/component=worker,dask.org/cluster-name={name}")
     return phase(cluster, name) in ("Pending", "Running") and bool(workers)
+
+
+def deployed(cluster: Kube) -> set[str]:
+    return {body["metadata"]["name"] for body in cluster.list("Deployment", "dask.org/component=worker")}
+
+
+def worker_names(client: Client) -> set[str]:
+    """What Dask's scheduler calls its workers."""
+    return {worker["name"] for worker in client.scheduler_info(n_workers=-1)["workers"].values()}
 
 
 def job_status(cluster: Kube, name: str) -> str | None:
