@@ -16,8 +16,6 @@ if TYPE_CHECKING:
 
 __all__ = ["opened"]
 
-_GZIP = b"\x1f\x8b"
-
 
 @contextmanager
 def opened(path: str | Path | Url) -> Iterator[fits.HDUList]:
@@ -33,7 +31,7 @@ def opened(path: str | Path | Url) -> Iterator[fits.HDUList]:
     file = there.open()
     raw = file.raw
     assert isinstance(raw, Ranges)
-    source: Any = gzip.GzipFile(fileobj=file) if file.peek(len(_GZIP)).startswith(_GZIP) else file
+    source: Any = gzip.GzipFile(fileobj=file) if raw.is_gzip else file
     try:
         with fits.open(source, memmap=False, lazy_load_hdus=True) as hdus:
             yield hdus

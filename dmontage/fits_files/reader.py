@@ -67,6 +67,8 @@ def _section(
             return convert(data.reshape(*ref.planes, *window.shape), hdu.header)
     except (ChangedError, UnreachableError):
         raise
+    except MissingError as error:
+        raise _gone(ref, "there is no such object") from error
     except InputError as error:
         raise InputError(f"{ref.path}: {error}") from error
     except Exception as error:  # damage shows as OSError, TypeError, ValueError, zlib.error, EOFError, ...
@@ -83,13 +85,14 @@ def _unchanged(ref: ImageRef, window: Window) -> Path | Url:
             there = there.with_head(ref.size) if ref.size <= most else there.with_head()
         stat = there.stat()
     except (OSError, MissingError) as error:
-        reason = getattr(error, "strerror", None) or "there is no such object"
-        raise ChangedError(
-            f"{ref.path}: cannot be read any more: {reason}; put it back, or scan again without it"
-        ) from error
+        raise _gone(ref, getattr(error, "strerror", None) or "there is no such object") from error
     if (stat.st_size, stat.st_mtime_ns) != (ref.size, ref.stamp):
         raise ChangedError(f"{ref.path}: has changed since the scan; scan again")
     return there
+
+
+def _gone(ref: ImageRef, reason: str) -> ChangedError:
+    return ChangedError(f"{ref.path}: cannot be read any more: {reason}; put it back, or scan again without it")
 
 
 def _check_stream(hdu: Any) -> None:

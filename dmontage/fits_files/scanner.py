@@ -95,11 +95,14 @@ def _find(inputs: str | Path | Url | Iterable[str | Path | Url]) -> tuple[dict[P
             for child in inside:
                 if not _is_fits_name(child) or child.name.startswith("."):
                     continue
-                if (
-                    isinstance(child, Path) and not child.is_file()
-                ):  # opening a pipe would wait for ever, and a device never ends
+                if isinstance(child, Url):
+                    if not child.is_plain:
+                        skipped.append(Skipped(child.name, "its key has '?', '#' or an empty part: rename it"))
+                        continue
+                elif not child.is_file():  # opening a pipe would wait for ever, and a device never ends
                     skipped.append(Skipped(child.name, _NO_FILE))
-                elif _stem(child).endswith("_area"):
+                    continue
+                if _stem(child).endswith("_area"):
                     skipped.append(Skipped(child.name, "an area file, not an image"))
                 else:
                     paths.setdefault(child.resolve(), False)

@@ -38,6 +38,8 @@ def check_writable(path: str | Place, suffixes: tuple[str, ...] | None = (".fits
         raise InputError(f"cannot write {path}: it is a folder; name a file")
     if suffixes is not None and there.suffix.lower() not in suffixes:
         raise InputError(f"cannot write {path}: name a file that ends in {' or '.join(suffixes)}, not compressed")
+    if not there.name:
+        raise InputError(f"cannot write {path}: it names no file")
     if isinstance(there, Url):
         there.with_name(f".{there.name}.probe").write_bytes(b"")
         there.with_name(f".{there.name}.probe").unlink()

@@ -19,6 +19,7 @@ from dmontage.pipeline.corrections import given_planes, read_corrections
 from dmontage.pipeline.match import Match
 from dmontage.pipeline.pixel_check import with_pixels_checked
 from dmontage.pipeline.prediction import with_prediction
+from dmontage.places import Url
 from dmontage.planner import BandPlans, MosaicPlan, far_hint, make_plan
 from dmontage.quality import Quality
 
@@ -236,7 +237,7 @@ def _scanned(
     """Images from whatever names them."""
     if isinstance(images, Images):
         return images
-    listed = [images] if isinstance(images, (str, Path)) else list(images)
+    listed = [images] if isinstance(images, (str, Path, Url)) else list(images)
     refs = {item for item in listed if isinstance(item, ImageRef)}
     paths = [item for item in listed if not isinstance(item, ImageRef)]
     found = scan(paths, strict=strict, mosaics=mosaics) if paths or not refs else Images(())

@@ -140,16 +140,23 @@ class Stages:
         sink: Any = None,
     ) -> list[Any]:
         """Run one stage's tasks; their names tell the stage, what it works on and the batch, but no ``sink``."""
-        path = self._open().path
+        store = self._open()
+        store.check_locked()
+        path = store.path
         run_name = name_of(self.plan.digest, path, arguments)
         more = () if sink is None else (sink,)
         calls = [
             Call(f"dmontage-{stage}-{run_name}-{k}", function, (path, *args, *more)) for k, args in enumerate(arguments)
         ]
         self._progress(stage, 0, len(calls))
+
+        def after(done: int, total: int) -> None:
+            store.check_locked()
+            self._progress(stage, done, total)
+
         return run(
             calls,
-            lambda done, total: self._progress(stage, done, total),
+            after,
             collect=collect,
             workers=self.plan.memory.workers,
         )

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import random
 import re
+import threading
 import time
 from datetime import timedelta
 from functools import cache
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
     from dmontage.places.url import Url
 
-__all__ = ["MissingError", "asked", "bucket", "refused"]
+__all__ = ["MissingError", "asked", "bucket", "forget", "refused"]
 
 _T = TypeVar("_T")
 
@@ -31,11 +32,15 @@ TRIES = 4
 OPTIONS: dict[str, Any] = {"timeout": "60s", "connect_timeout": "5s", "pool_idle_timeout": "20s"}
 """Of the HTTP client; the timeout is that of a whole request."""
 
-RETRIES = {
+RETRIES: dict[str, Any] = {
     "max_retries": 6,
-    "retry_timeout": timedelta(seconds=60),
+    # Longer than a request's: of a large object the rest is fetched from where it broke off, again and again.
+    "retry_timeout": timedelta(minutes=10),
     "backoff": {"init_backoff": timedelta(seconds=0.1), "max_backoff": timedelta(seconds=5), "base": 2.0},
 }
+
+QUICK: dict[str, Any] = {"timeout": "2s", "connect_timeout": "2s"}
+"""Options of requests that are of use at once, or not at all; they are not tried again."""
 
 _METADATA = "169.254.169.254"
 """Where the machines of the clouds tell their own role."""
@@ -48,14 +53,32 @@ _ENDPOINTS = ("AWS_ENDPOINT_URL", "AWS_ENDPOINT", "GOOGLE_BASE_URL")
 
 _EXTRA = "object stores need the package obstore: pip install 'dmontage[cloud]'"
 
+_making = threading.Lock()
+
 
 class MissingError(InputError):
     """There is no such object."""
 
 
-@cache  # all of them: one in memory has no other place
-def bucket(scheme: str, name: str) -> Any:
-    """The client of a bucket; it reads its credentials from the environment when it is made."""
+def bucket(scheme: str, name: str, *, quick: bool = False) -> Any:
+    """The client of a bucket; it reads its credentials from the environment when it is made.
+
+    Parameters
+    ----------
+    quick
+        The one whose requests take two seconds at most.
+    """
+    with _making:  # a bucket in memory is in its client: threads that come together must get the same
+        return _client(scheme, name, quick and scheme != "memory")
+
+
+def forget() -> None:
+    """Drop all clients, and what is in memory: the next ones read the environment anew."""
+    _client.cache_clear()
+
+
+@cache
+def _client(scheme: str, name: str, quick: bool) -> Any:
     try:
         from obstore.store import GCSStore, MemoryStore, S3Store
     except ImportError as error:
@@ -65,14 +88,17 @@ def bucket(scheme: str, name: str) -> Any:
     kind = {"s3": S3Store, "gs": GCSStore}[scheme]
     # Options given here take the place of the environment's own word for it, AWS_ALLOW_HTTP.
     plain = any(os.environ.get(key, "").startswith("http://") for key in _ENDPOINTS)
+    options, retries = ({**OPTIONS, **QUICK}, {**RETRIES, "max_retries": 0}) if quick else (OPTIONS, RETRIES)
     try:
-        return kind(name, client_options={**OPTIONS, "allow_http": plain}, retry_config=RETRIES)
+        return kind(name, client_options={**options, "allow_http": plain}, retry_config=retries)
     except Exception as error:  # obstore has an exception class for each of its errors
-        raise InputError(f"{scheme}://{name} cannot be opened: {refused(error)}; set {_NEEDED[scheme]}") from error
+        raise InputError(f"{scheme}://{name} cannot be opened: {refused(error)}; set {_NEEDED[scheme]}") from None
 
 
-def asked(url: Url, request: Callable[[], _T]) -> _T:
-    """The answer to a request about a place.
+def asked(url: Url, request: Callable[[], _T], *, once: bool = False) -> _T:
+    """The answer to a request about a place; ``once`` does not try again.
+
+    No error has the store's own for its cause: that may have the whole answer, with tokens in it.
 
     Raises
     ------
@@ -83,31 +109,31 @@ def asked(url: Url, request: Callable[[], _T]) -> _T:
     """
     from obstore import exceptions
 
-    lasting = (
-        exceptions.PermissionDeniedError, exceptions.UnauthenticatedError, exceptions.InvalidPathError,
-        exceptions.NotSupportedError,
-    )  # fmt: skip
-    for k in range(TRIES):
+    tries = 1 if once else TRIES
+    lasting = (exceptions.PermissionDeniedError, exceptions.UnauthenticatedError, exceptions.NotSupportedError)
+    for k in range(tries):
         try:
             return request()
-        except FileNotFoundError as error:
-            raise MissingError(f"{url}: there is no such object, or no such bucket") from error
+        except FileNotFoundError:
+            raise MissingError(f"{url}: there is no such object, or no such bucket") from None
         except (exceptions.AlreadyExistsError, exceptions.PreconditionError):
             raise
+        except exceptions.InvalidPathError:
+            raise InputError(f"{url}: here are keys with an empty part, '.' or '..'; rename them") from None
         except lasting as error:
             raise UnreachableError(
                 f"{url}: {refused(error)}; check the credentials of this process, and its rights"
-            ) from error
+            ) from None
         except (exceptions.BaseError, OSError) as error:
             if "NoSuchBucket" in str(error):  # of a listing
-                raise MissingError(f"{url}: there is no such bucket") from error
+                raise MissingError(f"{url}: there is no such bucket") from None
             if _METADATA in str(error):  # where credentials are asked for that the environment does not have
-                raise UnreachableError(f"{url}: this process has no credentials; set {_NEEDED[url.scheme]}") from error
-            if k + 1 == TRIES:
+                raise UnreachableError(f"{url}: this process has no credentials; set {_NEEDED[url.scheme]}") from None
+            if k + 1 == tries:
                 raise UnreachableError(
-                    f"{url}: cannot be reached, {TRIES} times: {refused(error)}; what is done is kept: the same "
+                    f"{url}: cannot be reached, tried {tries} times: {refused(error)}; what is done is kept: the same "
                     "command again goes on from there"
-                ) from error
+                ) from None
             time.sleep(0.2 * 2**k * random.uniform(0.5, 1.5))  # not all tasks at once
     raise AssertionError("not reached")
 

@@ -50,5 +50,5 @@ def brought(path: str | os.PathLike[str] | Url) -> Iterator[Path]:
         return
     with tempfile.TemporaryDirectory(prefix=_PREFIX) as folder:
         copy = Path(folder, there.name)
-        copy.write_bytes(there.read_bytes())
+        there.fetch(copy)
         yield copy

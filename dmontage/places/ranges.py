@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dmontage.errors import ChangedError, InputError
+from dmontage.places.buckets import MissingError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -34,6 +35,11 @@ class Ranges(io.RawIOBase):
         self.failure: InputError | None = None
         """Why a read failed: readers of formats take any error for damage of what they read."""
 
+    @property
+    def is_gzip(self) -> bool:
+        """Whether it begins as gzip does."""
+        return self._head.startswith(b"\x1f\x8b")
+
     def readable(self) -> bool:
         """True."""
         return True
@@ -56,8 +62,9 @@ class Ranges(io.RawIOBase):
         start, end = self._at, min(self._at + len(buffer), self.stat.st_size)
         if start >= end:
             return 0
+        data: bytes | memoryview
         if start < len(self._head):
-            data = self._head[start:end]
+            data = memoryview(self._head)[start:end]  # it may be all of a large image
         else:
             try:
                 data, stat = self._url.read_range(start, end)
@@ -71,6 +78,13 @@ class Ranges(io.RawIOBase):
         return len(data)
 
 
+def _headed(url: Url) -> Url:
+    try:
+        return url.with_head()
+    except MissingError:  # gone since it was listed: told by who looks into it
+        return url
+
+
 def with_heads(places: Iterable[Place]) -> Iterator[Place]:
     """The same places in the same order; the first bytes of objects are read ahead, many at once."""
     waiting: deque[Future[Place]] = deque()
@@ -81,7 +95,7 @@ def with_heads(places: Iterable[Place]) -> Iterator[Place]:
                     yield waiting.popleft().result()
                 yield each
                 continue
-            waiting.append(pool.submit(each.with_head))
+            waiting.append(pool.submit(_headed, each))
             if len(waiting) > 2 * _AT_ONCE:
                 yield waiting.popleft().result()
         while waiting:

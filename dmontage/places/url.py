@@ -6,6 +6,7 @@ import hashlib
 import io
 import os
 import re
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
@@ -25,7 +26,7 @@ SCHEMES = ("s3", "gs", "memory")
 _AHEAD = 64 * 1024
 """Bytes that one request reads at least: the header of an image mostly."""
 
-_URL = re.compile(r"([a-z][a-z0-9+.-]*):/(?:/([^/]*))?/?(.*)", re.DOTALL)
+_URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):/(?:/([^/]*))?/?(.*)", re.DOTALL)
 
 
 class Stat(NamedTuple):
@@ -54,9 +55,9 @@ def place(path: str | os.PathLike[str] | Url) -> Path | Url:
     text = os.fspath(path)
     found = _URL.fullmatch(text)
     # pathlib makes "s3:/b" of "s3://b".
-    if found is None or ("://" not in text and found[1] not in (*SCHEMES, "file")):
+    if found is None or ("://" not in text and found[1].lower() not in (*SCHEMES, "file")):
         return Path(path)
-    scheme, host, key = found[1], found[2] or "", found[3] or ""
+    scheme, host, key = found[1].lower(), found[2] or "", found[3] or ""
     if "://" not in text:
         host, _, key = ("", "", key) if scheme == "file" else key.partition("/")
     if scheme == "file":
@@ -75,7 +76,10 @@ def place(path: str | os.PathLike[str] | Url) -> Path | Url:
         )
     if "?" in key or "#" in key:
         raise InputError(f"{scheme}://{host}/...: a URL with a query; give {scheme}://BUCKET/KEY")
-    return Url(scheme, host, str(PurePosixPath(key)).strip("/") if key.strip("/") else "")
+    url = Url(scheme, host, key.removesuffix("/"))
+    if not url.is_plain:
+        raise InputError(f"{url}: a key with an empty part, '.' or '..'; give {scheme}://BUCKET/KEY")
+    return url
 
 
 @dataclass(frozen=True, order=True)
@@ -92,6 +96,12 @@ class Url:
 
     def __str__(self) -> str:
         return f"{self.scheme}://{self.bucket}/{self.key}"
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether its text names it: not where a key has parts that paths, or marks that URLs, do not have."""
+        parts = self.key.split("/") if self.key else []
+        return not ({"", ".", ".."}.intersection(parts) or set("?#").intersection(self.key))
 
     @property
     def _path(self) -> PurePosixPath:
@@ -155,10 +165,17 @@ class Url:
 
     def is_dir(self) -> bool:
         """Whether any object lies below."""
+        return bool(self.some_below())
+
+    def some_below(self) -> set[str]:
+        """Some keys of objects that lie below, a thousand at most, without its own; none only where there is none."""
         import obstore
 
-        # A listing of its own for each try, and no more of it than its first page.
-        return bool(asked(self, lambda: next(iter(obstore.list(self._store, prefix=self.key or None)), None)))
+        def page() -> list[Any]:
+            # A listing of its own for each try.
+            return list(next(iter(obstore.list(self._store, prefix=self.key or None)), ()))
+
+        return {meta["path"][len(self.key) + bool(self.key) :] for meta in asked(self, page)}
 
     def below(self) -> Iterator[Url]:
         """All objects whose keys begin with this one and a slash, in order, with what is known of them."""
@@ -210,7 +227,19 @@ class Url:
         """A file to read from by ranges; its ``raw`` is a `Ranges`."""
         if mode != "rb":
             raise ValueError(f"mode {mode!r}: objects are read in binary, and written whole")
-        return io.BufferedReader(Ranges(self), _AHEAD)
+        source = Ranges(self)
+        return io.BufferedReader(source, _AHEAD * 64 if source.is_gzip else _AHEAD)  # which is read from its start
+
+    def fetch(self, path: Path) -> None:
+        """Copy it to a path of this machine, piece by piece."""
+        import obstore
+
+        def copy() -> None:
+            with path.open("wb") as file:
+                for piece in obstore.get(self._store, self.key).stream():
+                    file.write(piece)
+
+        asked(self, copy)
 
     def read_bytes(self) -> bytes:
         """All of it."""
@@ -231,21 +260,23 @@ class Url:
         asked(self, lambda: obstore.put(self._store, self.key, path))
 
     def write_if(self, data: bytes, before: Any) -> Any:
-        """Put it there if it is the version ``before``, None for nothing; its version now, None where it was not.
+        """Put it there, within seconds, if it is the version ``before``, None for nothing.
 
-        No two of these writes may be the same: one whose answer is lost is known by its data.
+        Returns
+        -------
+        version or None
+            That it has now; None where it was not. A write that was done, but whose answer is lost, may look so too.
         """
         import obstore
         from obstore.exceptions import AlreadyExistsError, PreconditionError
 
+        client = bucket(self.scheme, self.bucket, quick=True)
         mode: Any = "create" if before is None else before
         try:
-            return _version(
-                asked(self, lambda: obstore.put(self._store, self.key, data, mode=mode, use_multipart=False))
-            )
+            made = asked(self, lambda: obstore.put(client, self.key, data, mode=mode, use_multipart=False), once=True)
         except (AlreadyExistsError, PreconditionError, MissingError):
-            found = self.read_versioned()
-            return found[1] if found is not None and found[0] == data else None
+            return None
+        return _version(made)
 
     def read_versioned(self) -> tuple[bytes, Any] | None:
         """All of it, and its version; None where there is nothing."""
@@ -268,11 +299,16 @@ class Url:
         """Take objects of its bucket away; nothing where they are not there."""
         import obstore
 
-        if each:
-            try:
-                asked(self, lambda: obstore.delete(self._store, [url.key for url in each]))
-            except MissingError:  # as wanted
-                return
+        def delete(keys: list[str]) -> None:
+            asked(self, lambda: obstore.delete(self._store, keys))
+
+        keys = [url.key for url in each]
+        try:
+            delete(keys)
+        except MissingError:  # one of them, as one that was deleted without an answer; the others may be there still
+            for key in keys:
+                with suppress(MissingError):
+                    delete([key])
 
 
 def _version(meta: Any) -> dict[str, str]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
+from dmontage.places import is_url
+
 if TYPE_CHECKING:
     from dmontage.planner.plan import MosaicPlan
 
@@ -36,6 +38,8 @@ def _bytes_row(plan: MosaicPlan, i: int) -> int:
     n_maps = sum(ref is not None for ref in beside.maps)
     size = row.image.grid.window.size
     n = (32 + 16 * n_maps) * size + 8 * (4 + n_maps) * row.window.size
+    if is_url(row.image.path):  # the object as it lies there, while it is read
+        n += row.image.size
     if row.method == "sky":
         # The corners of the whole window are vectors, some times over while the WCS makes them.
         n += 100 * row.mapping.sub_out**2 * row.window.size

@@ -5,6 +5,7 @@ All that a store does to its place goes through here: `Files` for a folder of th
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
@@ -113,6 +114,11 @@ class Files:
         place = Path(self.root)
         return not place.exists() or (place.is_dir() and not any(place.iterdir()))
 
+    @contextmanager
+    def reserved(self) -> Iterator[None]:
+        """Nothing: who is first to rename a folder has laid out the run."""
+        yield
+
     def lay_out(self, fill: Callable[[Files], None]) -> None:
         """Let ``fill`` make a new run; one that is killed meanwhile leaves no folder that is none."""
         place = Path(self.root)
@@ -123,6 +129,8 @@ class Files:
             fill(Files(partial))
             partial.rename(place)
         except OSError as error:
+            if error.errno in (errno.ENOTEMPTY, errno.EEXIST):  # another run was first
+                return
             raise InputError(f"cannot write the store {place}: {error}; choose another place (--workdir)") from error
         finally:
             shutil.rmtree(partial, ignore_errors=True)
@@ -132,6 +140,9 @@ class Files:
         """Keep other drivers out; see `dmontage.store.lock.locked`."""
         with locked(Path(self.root)):
             yield
+
+    def check_locked(self) -> None:
+        """Nothing: what the kernel gives nobody takes."""
 
     def is_locked(self) -> bool:
         """Whether a driver is at work."""

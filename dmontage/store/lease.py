@@ -13,51 +13,131 @@ import socket
 import threading
 import time
 import uuid
-from contextlib import contextmanager, suppress
+from collections import deque
+from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dmontage.aside import lives
 from dmontage.errors import UnreachableError
-from dmontage.store.lock import InUseError, gone
+from dmontage.store.lock import InUseError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from typing import Self
 
     from dmontage.places import Url
 
-__all__ = ["BEAT", "is_held", "leased"]
+__all__ = ["BEAT", "LOCK", "Lease", "is_held"]
+
+LOCK = "driver.lock"
+"""Its key."""
+
+_TRIES = 5
 
 BEAT = 3.0
 """Seconds between two writes of a holder."""
-PATIENCE = 5
+PATIENCE = 10
 """Beats without a write until a lock is free."""
 
 
-@contextmanager
-def leased(place: Url) -> Iterator[None]:
-    """Hold the lock of the run at a URL.
+class Lease:
+    """The lock of the run at a URL, as one driver holds it; use as a context.
 
     Raises
     ------
     InUseError
-        If another driver holds it, or the run is gone.
+        If another driver holds it; at the end, if another one has taken it meanwhile.
     """
-    lock = place / "driver.lock"
-    if not (place / "zarr.json").is_file():
-        raise gone(place)
-    state = _Holder(lock, _taken(lock, place))
-    state.start()
-    try:
-        yield
-    finally:
-        state.end()
-    if state.is_lost:
-        raise InUseError(f"another run took the lock of {place}, which it found silent; run again when it is done")
+
+    def __init__(self, place: Url) -> None:
+        self._place, self._lock = place, place / LOCK
+        self._version: Any = None
+        self._sent: deque[bytes] = deque(maxlen=2 * PATIENCE)
+        """What was written last: known again where the answer to a write was lost."""
+        self._done = threading.Event()
+        self._thread = threading.Thread(target=self._beat, name="dmontage-lease", daemon=True)
+        self.is_lost = False
+        """True when another driver has it."""
+
+    def __enter__(self) -> Self:
+        self._take()
+        self._thread.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        self._done.set()
+        self._thread.join()
+        with suppress(UnreachableError):  # of a lock that is not given back nobody waits for long
+            if self._renew():
+                self._lock.unlink()
+        if kind is None:
+            self.check()
+
+    def check(self) -> None:
+        """Raise InUseError where another driver has the lock."""
+        if self.is_lost:
+            raise InUseError(
+                f"another run took the lock of {self._place}, which was silent for {PATIENCE * BEAT:g} s; run again"
+            )
+
+    def _beat(self) -> None:
+        while not self._done.wait(BEAT):
+            with suppress(UnreachableError):  # again at the next beat; the work itself will tell if it lasts
+                if not self._renew():
+                    return
+
+    def _renew(self) -> bool:
+        """Write it anew; False where it is lost."""
+        if self.is_lost or self._write(self._version):
+            return not self.is_lost
+        found = self._lock.read_versioned()
+        if found is None or found[0] not in self._sent:
+            self.is_lost = True
+            return False
+        self._version = found[1]  # written by this, and not answered
+        return True
+
+    def _write(self, before: Any) -> bool:
+        document = json.dumps({**_machine(), "beat": uuid.uuid4().hex}).encode()
+        self._sent.append(document)
+        version = self._lock.write_if(document, before)
+        if version is None:
+            return False
+        self._version = version
+        return True
+
+    def _take(self) -> None:
+        if self._tried(None):
+            return
+        seen, since = None, time.monotonic()
+        while (found := self._lock.read_versioned()) is not None:
+            document, version = found
+            if document in self._sent:
+                self._version = version
+                return
+            if seen is not None and version != seen:
+                raise InUseError(f"{self._place} is in use by another run; wait for it, or choose another --workdir")
+            seen = version
+            if (_is_dead(document) or time.monotonic() - since > PATIENCE * BEAT) and self._tried(version):
+                return
+            time.sleep(BEAT / 6)
+        self._take()  # given back meanwhile
+
+    def _tried(self, before: Any) -> bool:
+        """Whether a write was done, for all that is known."""
+        for k in range(_TRIES):
+            try:
+                return self._write(before)
+            except UnreachableError:
+                if k + 1 == _TRIES:
+                    raise
+                time.sleep(BEAT / 6)
+        raise AssertionError("not reached")
 
 
 def is_held(place: Url) -> bool:
     """Whether a driver holds the lock of the run at a URL; nothing is written."""
-    lock, seen, since = place / "driver.lock", None, time.monotonic()
+    lock, seen, since = place / LOCK, None, time.monotonic()
     while found := lock.read_versioned():
         if seen is not None and found[1] != seen:
             return True
@@ -68,59 +148,21 @@ def is_held(place: Url) -> bool:
     return False
 
 
-class _Holder(threading.Thread):
-    """Writes the lock again and again until it is told to end."""
-
-    def __init__(self, lock: Url, version: Any) -> None:
-        super().__init__(name="dmontage-lease", daemon=True)
-        self._lock, self._version, self._stop_it = lock, version, threading.Event()
-        self.is_lost = False
-
-    def run(self) -> None:
-        while not self._stop_it.wait(BEAT):
-            with suppress(UnreachableError):  # again at the next beat; the work itself will tell if it lasts
-                self._version = self._lock.write_if(_document(), self._version)
-                if self._version is None:
-                    self.is_lost = True
-                    return
-
-    def end(self) -> None:
-        """Give the lock back."""
-        self._stop_it.set()
-        self.join()
-        if not self.is_lost:
-            self._lock.unlink()
-
-
-def _document() -> bytes:
-    """Of its holder; no two are the same, so that one that is written anew has another ETag."""
-    return json.dumps({"host": socket.gethostname(), "pid": os.getpid(), "beat": uuid.uuid4().hex}).encode()
-
-
-def _taken(lock: Url, place: Url) -> Any:
-    """The version of the lock, now that it is this process's."""
-    version = lock.write_if(_document(), None)
-    seen, since = None, time.monotonic()
-    while version is None:
-        found = lock.read_versioned()
-        if found is None:  # given back meanwhile
-            version = lock.write_if(_document(), None)
-            continue
-        document, at = found
-        if seen is not None and at != seen:
-            raise InUseError(f"{place} is in use by another run; wait for it, or choose another --workdir")
-        seen = at
-        if _is_dead(document) or time.monotonic() - since > PATIENCE * BEAT:
-            version, seen = lock.write_if(_document(), at), None
-        else:
-            time.sleep(BEAT / 6)
-    return version
+def _machine() -> dict[str, Any]:
+    """What tells this process: names of machines are not all different, nor are numbers of processes in containers."""
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        space = os.readlink("/proc/self/ns/pid")  # noqa: PTH115 (it is no path)
+    except OSError:  # no telling whether a process lives
+        boot, space = uuid.uuid4().hex, ""
+    return {"host": socket.gethostname(), "boot": boot, "space": space, "pid": os.getpid()}
 
 
 def _is_dead(document: bytes) -> bool:
     """Whether it was written by a process of this machine that is no more."""
     try:
         holder = json.loads(document)
-        return bool(holder["host"] == socket.gethostname() and not lives(int(holder["pid"])))
+        here = all(holder[key] == value for key, value in _machine().items() if key != "pid")
+        return here and not lives(int(holder["pid"]))
     except (ValueError, KeyError, TypeError):  # no lock of ours: as any other that nobody writes to
         return False

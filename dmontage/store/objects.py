@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, TypeVar
 from dmontage.errors import InputError
 from dmontage.places import MissingError, Url, place
 from dmontage.store.files import Files
-from dmontage.store.lease import is_held, leased
+from dmontage.store.lease import LOCK, Lease, is_held
+from dmontage.store.lock import gone
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -33,6 +34,7 @@ class Objects(Files):
     def __init__(self, url: Url) -> None:
         super().__init__(str(url))
         self._url = url
+        self._lease: Lease | None = None
 
     def get(self, key: str) -> bytes | None:
         """What a key holds; None where there is nothing."""
@@ -80,22 +82,44 @@ class Objects(Files):
 
     def is_free(self) -> bool:
         """Whether a run may be laid out there: nothing is, or what a run left that was killed before it was one."""
-        return not self.has("zarr.json") and (self.has(_BEGUN) or not self.exists())
+        return not self.has("zarr.json") and (self.has(_BEGUN) or self._url.some_below() <= {LOCK})
+
+    @contextmanager
+    def reserved(self) -> Iterator[None]:
+        """Keep others out of a place that is no run yet."""
+        if not self._url.key:
+            raise InputError(f"{self._url}: a whole bucket is no place for a store; give {self._url}run.zarr")
+        with Lease(self._url):
+            yield
 
     def lay_out(self, fill: Callable[[Files], None]) -> None:
         """Let ``fill`` make a new run, which it is when its ``zarr.json`` is there."""
-        if not self._url.key:
-            raise InputError(f"{self._url}: a whole bucket is no place for a store; give {self._url}run.zarr")
-        self.remove_folder("")
         self.put(_BEGUN, b"")
+        self._clear()
         fill(self)
         self.remove(_BEGUN)
 
+    def _clear(self) -> None:
+        """Take all away but the lock, and what tells that it is no run; killed half-way, that stays true."""
+        keep = {str(self._url / key) for key in (LOCK, _BEGUN)}
+        self._url.remove([url for url in self._url.below() if str(url) not in keep])
+
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Keep other drivers out; see `dmontage.store.lease.leased`."""
-        with leased(self._url):
-            yield
+        """Keep other drivers out; see `dmontage.store.lease.Lease`."""
+        with Lease(self._url) as lease:
+            if not self.has("zarr.json"):
+                raise gone(self._url)
+            self._lease = lease
+            try:
+                yield
+            finally:
+                self._lease = None
+
+    def check_locked(self) -> None:
+        """Raise InUseError where another driver has taken the lock that is held."""
+        if self._lease is not None:
+            self._lease.check()
 
     def is_locked(self) -> bool:
         """Whether a driver is at work: its lock is written to."""
@@ -105,7 +129,8 @@ class Objects(Files):
         """Delete the whole run; killed half-way, it leaves what is no run, and free."""
         self.put(_BEGUN, b"")
         self.remove("zarr.json")
-        self.remove_folder("")
+        self._clear()
+        self.remove(_BEGUN)
 
 
 def files_at(path: str | Place) -> Files:

@@ -88,7 +88,9 @@ class Store:
         """
         files = files_at(path)
         if files.is_free():
-            cls._lay_out(files, attributes, rows, current or {})
+            with files.reserved():
+                if files.is_free():  # no other driver was first
+                    cls._lay_out(files, attributes, rows, current or {})
         found = cls._opened(files).attributes
         wanted = json.loads(json.dumps(attributes))  # as they come back
         if any(found.get(name) != value for name, value in wanted.items()):
@@ -231,6 +233,10 @@ class Store:
         with self._files.locked():
             Store.open(self.path, self.laid_out)
             yield
+
+    def check_locked(self) -> None:
+        """Raise InUseError where the lock that is held was taken by another driver, which found it silent."""
+        self._files.check_locked()
 
     @staticmethod
     def remove(path: str | Place) -> None:
