@@ -1,9 +1,8 @@
 """An S3 server on loopback, and a way to it that fails as it is told.
 
 `Way` forwards each request to the server and counts what passes. Its `fault` is asked before each one; what it
-answers is done: an HTTP status is sent instead, "drop" closes the connection, "lost" does so once the server has done
-what it was asked, "cut" in the middle of the answer's body, a number waits for so many seconds first, and anything
-that can be called is called.
+answers is done: an HTTP status, or one of 403 with some bytes, is sent instead, "drop" closes the connection, "lost"
+does so once the server has done what it was asked, "cut" in the middle of the answer's body, "trickle" sends it by 50 kB every 0.15 s, a float waits for so many seconds first, and anything that can be called is called.
 """
 
 from __future__ import annotations
@@ -85,10 +84,12 @@ class _Handler(BaseHTTPRequestHandler):
         if what == "drop":
             self.close_connection = True
             return
-        if isinstance(what, int):
-            self.send_response(what)
-            self.send_header("Content-Length", "0")
+        if isinstance(what, (int, bytes)):
+            self.send_response(what if isinstance(what, int) else 403)
+            text = what if isinstance(what, bytes) else b""
+            self.send_header("Content-Length", str(len(text)))
             self.end_headers()
+            self.wfile.write(text)
             return
         link = HTTPConnection("127.0.0.1", owner.server, timeout=60)
         try:
@@ -113,6 +114,11 @@ class _Handler(BaseHTTPRequestHandler):
             self.close_connection = True
         with owner.lock:
             owner.bytes_out += len(data)
+        if what == "trickle":
+            for k in range(0, len(data), 50_000):
+                self.wfile.write(data[k : k + 50_000])
+                time.sleep(0.15)
+            return
         self.wfile.write(data)
 
     do_GET = do_PUT = do_POST = do_DELETE = do_HEAD = _pass

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+import traceback
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -380,6 +381,53 @@ def test_a_store_that_stays_away_leaves_no_image_out(
     assert str(fits.getheader(tmp_path / "m.fits")["DATAHASH"]) == expected
 
 
+def test_an_image_that_goes_between_head_and_pixels_is_not_left_out(way: Way, tmp_path: Path) -> None:
+    """Of a file of several images the pixels are a request of their own."""
+    rng = np.random.default_rng(0)
+    one = write_image(tmp_path / "one.fits", rng.normal(100, 1, (300, 300)).astype(np.float32))
+    with fits.open(one) as hdus:
+        many = [fits.ImageHDU(hdus[0].data + k, hdus[0].header) for k in range(4)]
+    fits.HDUList([fits.PrimaryHDU(), *many]).writeto(tmp_path / "many.fits")
+    url(f"s3://{BUCKET}/many/x.fits").write_bytes((tmp_path / "many.fits").read_bytes())
+    made = dm.mosaic(f"s3://{BUCKET}/many", background="none")
+    answers = iter([None, 404])
+    way.fault = lambda method, path: next(answers, None)
+    with pytest.raises(ChangedError, match="cannot be read any more: there is no such object"):
+        made.compute()
+
+
+def test_a_download_that_takes_longer_than_a_request_may(way: Way, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It goes on where it broke off."""
+    monkeypatch.setattr(buckets, "OPTIONS", buckets.OPTIONS | {"timeout": "1s"})
+    buckets.forget()
+    there, data = url(f"s3://{BUCKET}/large.bin"), os.urandom(600_000)
+    there.write_bytes(data)
+    way.fault = lambda method, path: "trickle"
+    assert there.read_bytes() == data
+
+
+def test_odd_keys(way: Way, survey: Survey) -> None:
+    """Those that no URL names are left out, and say so; the others are as good as any."""
+    for name in ("a b", "ü", "50%25", "x+y&z", "[1]", "~q"):
+        url(f"s3://{BUCKET}/odd/{name}.fits").write_bytes(survey.paths[0].read_bytes())
+    Url("s3", BUCKET, "odd/what?.fits").write_bytes(b"")
+    images = scan(f"s3://{BUCKET}/odd/")
+    assert len(images) == 6 and [str(item) for item in images.skipped] == [
+        "what?.fits: its key has '?', '#' or an empty part: rename it"
+    ]
+    for image in images:
+        read(image)
+
+
+def test_no_error_has_the_stores_answer_for_its_cause(way: Way) -> None:
+    """Which may have the whole request in it, the token of the session too."""
+    way.fault = lambda method, path: f"<Error><CanonicalRequest>x-amz-security-token:{SECRET}</Error>".encode()
+    with pytest.raises(UnreachableError, match="403 Forbidden") as caught:
+        scan(RAW)
+    told = "".join(traceback.format_exception(caught.value))
+    assert SECRET not in told and SECRET.encode() not in pickle.dumps(caught.value)
+
+
 def test_no_secret_is_told_or_kept(way: Way, survey: Survey, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Not in tasks, in the store, in products, in what is printed, nor in errors."""
     tasks: list[bytes] = []
@@ -408,6 +456,9 @@ def test_no_secret_is_told_or_kept(way: Way, survey: Survey, tmp_path: Path, mon
         (f"s3://bucket/x.fits?X-Amz-Signature={SECRET}", "a URL with a query"),
         ("https://host/x.fits", "https:// is no place that can be read"),
         ("file://other/x.fits", "a file on another machine"),
+        ("s3://bucket/a//x.fits", "a key with an empty part"),
+        ("s3://bucket/a/../x.fits", "a key with an empty part"),
+        ("s3:///x.fits", "without a plain bucket name"),
     ],
 )
 def test_urls_that_are_refused(text: str, message: str) -> None:
@@ -508,3 +559,4 @@ def test_a_path_that_pathlib_made_of_a_url() -> None:
     assert place(Path("s3://bucket/a/b.fits")) == place("s3://bucket/a/b.fits") == Url("s3", "bucket", "a/b.fits")
     assert place(Path("file:///tmp/x")) == place("file:///tmp/x") == Path("/tmp/x")
     assert place("a:b/c") == Path("a:b/c")
+    assert place("S3://bucket/a") == place("s3://bucket/a/")

@@ -110,32 +110,40 @@ def asked(url: Url, request: Callable[[], _T], *, once: bool = False) -> _T:
     from obstore import exceptions
 
     tries = 1 if once else TRIES
-    lasting = (exceptions.PermissionDeniedError, exceptions.UnauthenticatedError, exceptions.NotSupportedError)
     for k in range(tries):
         try:
             return request()
-        except FileNotFoundError:
-            raise MissingError(f"{url}: there is no such object, or no such bucket") from None
         except (exceptions.AlreadyExistsError, exceptions.PreconditionError):
             raise
-        except exceptions.InvalidPathError:
-            raise InputError(f"{url}: here are keys with an empty part, '.' or '..'; rename them") from None
-        except lasting as error:
-            raise UnreachableError(
-                f"{url}: {refused(error)}; check the credentials of this process, and its rights"
-            ) from None
         except (exceptions.BaseError, OSError) as error:
-            if "NoSuchBucket" in str(error):  # of a listing
-                raise MissingError(f"{url}: there is no such bucket") from None
-            if _METADATA in str(error):  # where credentials are asked for that the environment does not have
-                raise UnreachableError(f"{url}: this process has no credentials; set {_NEEDED[url.scheme]}") from None
-            if k + 1 == tries:
-                raise UnreachableError(
-                    f"{url}: cannot be reached, tried {tries} times: {refused(error)}; what is done is kept: the same "
-                    "command again goes on from there"
-                ) from None
+            lasting, why = _lasting(url, error), refused(error)
+        if lasting is not None:  # raised out here, where the store's own error is no part of it
+            raise lasting
+        if k + 1 < tries:
             time.sleep(0.2 * 2**k * random.uniform(0.5, 1.5))  # not all tasks at once
-    raise AssertionError("not reached")
+    raise UnreachableError(
+        f"{url}: cannot be reached, tried {tries} times: {why}; what is done is kept: the same command again goes on "
+        "from there"
+    )
+
+
+def _lasting(url: Url, error: Exception) -> InputError | None:
+    """What is wrong, where asking again is of no use."""
+    from obstore import exceptions
+
+    if isinstance(error, FileNotFoundError):
+        return MissingError(f"{url}: there is no such object, or no such bucket")
+    if "NoSuchBucket" in str(error):  # of a listing
+        return MissingError(f"{url}: there is no such bucket")
+    if isinstance(error, exceptions.InvalidPathError):
+        return InputError(f"{url}: here are keys with an empty part, '.' or '..'; rename them")
+    if isinstance(
+        error, (exceptions.PermissionDeniedError, exceptions.UnauthenticatedError, exceptions.NotSupportedError)
+    ):
+        return UnreachableError(f"{url}: {refused(error)}; check the credentials of this process, and its rights")
+    if _METADATA in str(error):  # where credentials are asked for that the environment does not have
+        return UnreachableError(f"{url}: this process has no credentials; set {_NEEDED[url.scheme]}")
+    return None
 
 
 def refused(error: BaseException) -> str:
