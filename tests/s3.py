@@ -2,7 +2,8 @@
 
 `Way` forwards each request to the server and counts what passes. Its `fault` is asked before each one; what it
 answers is done: an HTTP status, or one of 403 with some bytes, is sent instead, "drop" closes the connection, "lost"
-does so once the server has done what it was asked, "cut" in the middle of the answer's body, "trickle" sends it by 50 kB every 0.15 s, a float waits for so many seconds first, and anything that can be called is called.
+does so once the server has done what it was asked, "cut" in the middle of the answer's body, "trickle" sends it by 50
+kB every 0.15 s, a float waits for so many seconds first, and anything that can be called is called.
 """
 
 from __future__ import annotations
