@@ -16,6 +16,8 @@ LEVELS = {
     "errors": -2,  # everybody may raise
     "places": -1,  # everybody may be told a URL
     "aside": 0,
+    "log": 0,
+    "progress": 0,
     "window": 0,
     "headers": 0,
     "sphere": 0,

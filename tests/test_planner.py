@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 from dataclasses import replace
-from itertools import combinations, pairwise
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
@@ -89,14 +89,22 @@ def test_pairs_are_those_of_all_against_all(windows: list[Window]) -> None:
     assert pairs == wanted
 
 
-@given(st.lists(st.integers(0, 3_000_000), max_size=60))
-def test_batches_cut_the_numbers_in_order(costs: list[int]) -> None:
-    """All numbers once and in order; no batch above the limit unless it is one number; none that could be joined."""
-    cut = batches(costs)
+@given(st.lists(st.floats(1, 3e6), max_size=60), st.integers(1, 80))
+def test_batches_cut_the_numbers_in_order(costs: list[float], n: int) -> None:
+    """All numbers once and in order; no more batches than asked for, none far from its share of the whole."""
+    cut = batches(costs, n)
     assert [i for batch in cut for i in batch] == list(range(len(costs)))
+    assert len(cut) <= n and all(cut)
     sums = [sum(costs[i] for i in batch) for batch in cut]
-    assert all(batch and (len(batch) == 1 or total <= 2_000_000) for batch, total in zip(cut, sums, strict=True))
-    assert all(total + costs[after[0]] > 2_000_000 for total, (_, after) in zip(sums, pairwise(cut), strict=False))
+    assert all(total <= (sum(costs) / n + max(costs)) * (1 + 1e-9) for total in sums)
+
+
+@pytest.mark.parametrize(("threads", "tasks"), [(1, 15), (2, 16), (4, 24), (7, 42), (8, 48), (40, 80), (1000, 60)])
+def test_batches_grow_with_the_work(images: Images, survey: Survey, threads: int, tasks: int) -> None:
+    """Things of 0.1 s: up to four in a task, fewer where a thread had less than six tasks; as many for each thread."""
+    plan = make_plan(images, survey.grid, cluster_threads=threads)
+    cut = plan._batches([2_000_000 * REFERENCE] * 60)
+    assert len(cut) == min(tasks, 60) and sum(map(len, cut)) == 60
 
 
 def test_chunks_know_the_rows_that_reach_them(survey: Survey, images: Images, monkeypatch: pytest.MonkeyPatch) -> None:

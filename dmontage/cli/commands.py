@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +11,7 @@ from dmontage._version import __version__
 from dmontage.cli import options
 from dmontage.cli.options import make_grid, take_grid
 from dmontage.cli.run import Wish, picture, run, run_bands, show, tell
+from dmontage.cli.where import Where
 from dmontage.errors import InputError
 from dmontage.places import Place, made_at
 
@@ -96,13 +96,12 @@ def plan_command(inputs: tuple[Place, ...], strict: bool, **chosen: Any) -> None
     metavar="STEM",
 )
 @click.option("--write-corrections", type=options.PLACE, help="Table of the images' corrections to write (ECSV).")
-@options.scheduler
+@options.where
 @options.tiles
 @options.bands
 def mosaic(
     inputs: tuple[Place, ...],
     strict: bool,
-    scheduler: str,
     group_by: str | None,
     cube: bool,
     **chosen: Any,
@@ -110,19 +109,20 @@ def mosaic(
     """Make a mosaic of files and folders: project, match backgrounds, coadd, write."""
     from dmontage.pipeline import plan
 
-    wish = Wish.take(chosen)
-    wish.check()
-    if cube and group_by is None:
-        raise InputError("a cube needs bands: give --group-by too")
-    grid = take_grid(chosen)
-    images = _scan(inputs, strict)
-    with _cluster(scheduler):
-        if group_by is None:
-            tell(run(plan(images, grid, strict=strict, **chosen), wish, strict=strict), wish)
-            show(wish)
-        else:
-            plans = plan(images, grid, strict=strict, group_by=group_by, **chosen)
-            run_bands(plans, wish, strict=strict, cube=cube)
+    where, wish = Where.take(chosen), Wish.take(chosen)
+    with where.told():
+        wish.check()
+        if cube and group_by is None:
+            raise InputError("a cube needs bands: give --group-by too")
+        grid = take_grid(chosen)
+        images = _scan(inputs, strict)
+        with where.entered():
+            if group_by is None:
+                tell(run(plan(images, grid, strict=strict, **chosen), wish, strict=strict), wish)
+                show(wish)
+            else:
+                plans = plan(images, grid, strict=strict, group_by=group_by, **chosen)
+                run_bands(plans, wish, strict=strict, cube=cube)
 
 
 @main.command()
@@ -132,12 +132,11 @@ def mosaic(
 @options.aligned
 @options.strict
 @options.workdir
-@options.scheduler
+@options.where
 def coadd(
     inputs: tuple[Place, ...],
     header: Place | None,
     strict: bool,
-    scheduler: str,
     **chosen: Any,
 ) -> None:
     """Make a mosaic of images that lie on one grid already, with x_area.fits files beside them or without."""
@@ -145,12 +144,13 @@ def coadd(
     from dmontage.grid import Grid
     from dmontage.pipeline import plan
 
-    wish = Wish.take(chosen)
-    wish.check()
-    images = scan(inputs, strict=strict, mosaics=True)
-    grid = None if header is None else Grid.from_header(header)
-    with _cluster(scheduler):
-        tell(run(plan(images, grid, strict=strict, aligned=True, **chosen), wish, strict=strict), wish)
+    where, wish = Where.take(chosen), Wish.take(chosen)
+    with where.told():
+        wish.check()
+        images = scan(inputs, strict=strict, mosaics=True)
+        grid = None if header is None else Grid.from_header(header)
+        with where.entered():
+            tell(run(plan(images, grid, strict=strict, aligned=True, **chosen), wish, strict=strict), wish)
 
 
 @main.command()
@@ -194,12 +194,3 @@ def _scan(inputs: tuple[Place, ...], strict: bool) -> Images:
     from dmontage.fits_files import scan
 
     return scan(inputs, strict=strict)
-
-
-def _cluster(scheduler: str) -> Any:
-    """Where the tasks run: the cluster of an address, or threads."""
-    if scheduler == "threads":
-        return nullcontext()
-    from dmontage.graph.drive import connected
-
-    return connected(scheduler)

@@ -6,8 +6,8 @@ import click
 
 from dmontage.cli.commands import main
 from dmontage.cli.options import PLACE
-from dmontage.cli.progress import bars
 from dmontage.places import Place
+from dmontage.progress import bars
 
 __all__: list[str] = []
 

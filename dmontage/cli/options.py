@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from dmontage.model import Images
 
 __all__ = [
-    "PLACE", "aligned", "bands", "grid", "group_by", "how", "inputs", "make_grid", "matching", "output", "scheduler",
-    "strict", "take_grid", "tiles", "workdir",
+    "PLACE", "aligned", "bands", "grid", "group_by", "how", "inputs", "make_grid", "matching", "output", "strict",
+    "take_grid", "tiles", "where", "workdir",
 ]  # fmt: skip
 
 
@@ -51,9 +51,16 @@ strict = click.option(
 )
 output = click.option("-o", "--output", required=True, type=PLACE, help="Mosaic to write (FITS).")
 workdir = click.option("--workdir", type=PLACE, help="Store of the run, kept: the same command again reuses it.")
-scheduler = click.option(
-    "--scheduler", default="threads", show_default=True, help="'threads', or a dask scheduler: tcp://HOST:PORT."
-)
+where = options(
+    click.option("--scheduler", default="threads", show_default=True,
+                 help="'threads', or a dask scheduler: tcp://HOST:PORT."),
+    click.option("--wait-for-workers", type=click.FloatRange(min=0), metavar="SECONDS",
+                 help="How long a cluster may take to have its first worker.  [default: 60]"),
+    click.option("--performance-report", type=click.Path(path_type=Path), metavar="FILE.html",
+                 help="Dask's report of what the cluster did, to write."),
+    click.option("--log-json", metavar="FILE", help="Append a line of JSON for each stage, each skipped image, the "
+                 "start, and the end or the error, as they happen; '-' for the standard output."),
+)  # fmt: skip
 grid = options(
     click.option("--header", type=PLACE,
                  help="Template (.hdr) of the output grid, or a --workdir that has it."),

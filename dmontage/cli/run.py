@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from dmontage.cli.progress import bars
 from dmontage.errors import InputError
 from dmontage.places import Place, Url, brought, made_at
+from dmontage.progress import bars
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

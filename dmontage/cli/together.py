@@ -7,10 +7,11 @@ from typing import Any
 import click
 
 from dmontage.cli import options
-from dmontage.cli.commands import _cluster, _scan, main
+from dmontage.cli.commands import _scan, main
 from dmontage.cli.options import take_grid
-from dmontage.cli.progress import bars
+from dmontage.cli.where import Where
 from dmontage.places import Place
+from dmontage.progress import bars
 
 __all__: list[str] = []
 
@@ -21,20 +22,22 @@ __all__: list[str] = []
 @options.grid
 @options.how
 @options.strict
-@options.scheduler
-def fit_command(inputs: tuple[Place, ...], workdir: Place, strict: bool, scheduler: str, **chosen: Any) -> None:
+@options.where
+def fit_command(inputs: tuple[Place, ...], workdir: Place, strict: bool, **chosen: Any) -> None:
     """Project files and folders and fit their overlaps, and no more: for a solve of several runs.
 
     The mosaic follows with --corrections and the same --workdir.
     """
     from dmontage.pipeline import Mosaic, plan
 
-    grid = take_grid(chosen)
-    images = _scan(inputs, strict)
-    with _cluster(scheduler), bars() as progress:
-        made = Mosaic(plan(images, grid, strict=strict, **chosen), workdir, strict=strict, progress=progress).fit()
-    click.echo(made.summary)
-    click.echo(f"fitted      {len(made.fits)} overlaps, kept in {workdir}")
+    where = Where.take(chosen)
+    with where.told():
+        grid = take_grid(chosen)
+        images = _scan(inputs, strict)
+        with where.entered(), bars() as progress:
+            made = Mosaic(plan(images, grid, strict=strict, **chosen), workdir, strict=strict, progress=progress).fit()
+        click.echo(made.summary)
+        click.echo(f"fitted      {len(made.fits)} overlaps, kept in {workdir}")
 
 
 @main.command("solve")

@@ -131,6 +131,11 @@ class FitsWriter:
                 before = (first + k // width) * nx + window.x0
                 _write_at(file.fileno(), flat[k : k + width], self._start + 4 * before)
 
+    @property
+    def digest(self) -> str:
+        """That of the pixels, once the file is whole."""
+        return str(self._header["DATAHASH"])
+
     def _write_header(self, file: BinaryIO) -> int:
         """Write the header, and give its length."""
         text = self._header.tostring(padding=True).encode("ascii")

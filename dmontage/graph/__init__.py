@@ -1,8 +1,9 @@
 """Graphs: dask lives here, and nowhere below.
 
 A task reads, calls its body (a plain function on plain arrays), writes, and returns a small receipt. `drive` runs a set
-of tasks: on threads of this process, or on the dask client that is active. Tasks carry row numbers, never headers or
-pixels; they are idempotent, and each stored row or chunk has one owning task.
+of tasks: on threads of this process, or on the dask client that is active, which `cluster` knows from the driver's side
+and `worker` from the other; `ready` asks workers what they have before any work. Tasks carry row numbers, never headers
+or pixels; they are idempotent, and each stored row or chunk has one owning task.
 
 `rows` fills the store, by `project`; `overlaps` fits; `coadd` makes chunks, by `combine` and `stacked`; `shares` and
 `sources` tell what images have in them, `verify` makes them again. `lazy` and `image` are the same as dask arrays.

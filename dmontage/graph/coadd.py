@@ -76,8 +76,8 @@ def coadd_chunk(store_path: str, chunk: Chunk, how: How, *_: object) -> NDArray[
     return product(store, Layout.of(store, how.corrected_by), chunk, how)
 
 
-def coadd_chunks(store_path: str, chunks: Sequence[Chunk], how: How, sink: Sink | None = None) -> int:
-    """Task: coadd some chunks and store them; gives the pixels made.
+def coadd_chunks(store_path: str, chunks: Sequence[Chunk], how: How, sink: Sink | None = None) -> list[Window]:
+    """Task: coadd some chunks and store them; gives their windows.
 
     Parameters
     ----------
@@ -85,17 +85,16 @@ def coadd_chunks(store_path: str, chunks: Sequence[Chunk], how: How, sink: Sink 
         Takes each chunk's layers (float32) too, while they are at hand; only where the task runs in this process.
     """
     store = Store.open(store_path)
+    store.product.refresh()
     layout = Layout.of(store, how.corrected_by)
-    made = 0
     for chunk in chunks:
         if not store.product.done(chunk.window, chunk.digest):
             layers = list(product(store, layout, chunk, how))
             if sink is None or not store.projected.volatile:
                 store.product.write(chunk.window, layers, chunk.digest)
-            made += chunk.window.size
             if sink is not None:
                 sink(chunk.window, layers)
-    return made
+    return [chunk.window for chunk in chunks]
 
 
 class Layout(NamedTuple):

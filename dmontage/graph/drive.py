@@ -1,16 +1,14 @@
 """Drive: run a set of independent tasks, wherever dask is told to (level 4).
 
-The library starts no cluster. With an active dask client the tasks go there, and each future is released as it
-completes, so that a lost worker never costs what is stored already. Otherwise they run on threads of this process, or
-on the local scheduler that dask is configured to use.
+The library starts no cluster. With an active dask client the tasks go there (`dmontage.graph.cluster`). Otherwise they
+run on threads of this process, or on the local scheduler that dask is configured to use.
 """
 
 from __future__ import annotations
 
-import asyncio
 import sys
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from dask import config, threaded
@@ -22,15 +20,13 @@ from dask.system import CPU_COUNT
 from dmontage.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Sequence
+
+    from dmontage.graph.worker import Needs
 
     Progress = Callable[[int, int], None]
 
-__all__ = ["Call", "active_client", "connected", "in_process", "name_of", "run"]
-
-
-_WAIT = 60
-"""Seconds until a cluster must have its first worker."""
+__all__ = ["Call", "active_client", "in_process", "name_of", "run"]
 
 
 class Call(NamedTuple):
@@ -53,34 +49,9 @@ def active_client() -> Any | None:
         return None
     if client.status != "running":
         raise InputError(f"the active dask client is {client.status}, not connected: close it or connect it again")
+    if client.asynchronous:
+        raise InputError("the active dask client is asynchronous, which waits for nothing: make one without that")
     return client
-
-
-@contextmanager
-def connected(address: str) -> Iterator[None]:
-    """Run what is inside on the cluster of a scheduler; InputError when none answers."""
-    from distributed import Client
-    from distributed.comm.addressing import parse_address, parse_host_port
-    from distributed.comm.registry import get_backend
-
-    try:
-        scheme, place = parse_address(address)
-        get_backend(scheme)
-        parse_host_port(place)
-        # Not the default until it is connected: a client that failed would stay behind as one.
-        client = Client(address, timeout="10s", set_as_default=False)
-    except (OSError, ValueError, TimeoutError) as error:
-        raise InputError(
-            f"no dask scheduler answers at {address!r}: {error}; give tcp://HOST:PORT or 'threads'"
-        ) from error
-    with client, client.as_current():
-        try:
-            client.wait_for_workers(1, timeout=_WAIT)
-        except TimeoutError as error:
-            raise InputError(
-                f"the dask scheduler at {address!r} has no worker after {_WAIT} s: start one by 'dask worker {address}'"
-            ) from error
-        yield
 
 
 def in_process() -> bool:
@@ -99,6 +70,7 @@ def run(
     *,
     collect: Callable[[Any], None] | None = None,
     workers: int | None = None,
+    needs: Needs | None = None,
 ) -> list[Any]:
     """Run all calls and return their results, in the order of the calls.
 
@@ -111,12 +83,16 @@ def run(
     workers
         At once at most; fewer where dask is told so (``num_workers``). As many as dask is told, or as there are
         processors, if None. A cluster has its own.
+    needs
+        What a worker of a cluster must have for these calls; nothing else asks for it.
     """
     if not calls:
         return []
     client = active_client()
     if client is not None:
-        return _on_cluster(client, calls, progress, collect)
+        from dmontage.graph.cluster import run_on_cluster
+
+        return run_on_cluster(client, calls, progress, collect, needs)
     done = 0
 
     def after(_: object, result: Any, *__: object) -> None:
@@ -140,26 +116,3 @@ def run(
             more["pool"] = stack.enter_context(ThreadPoolExecutor(workers))
         stack.enter_context(Callback(posttask=after))
         return list(compute(*tasks, scheduler=scheduler, optimize_graph=False, **more))
-
-
-def _on_cluster(
-    client: Any, calls: Sequence[Call], progress: Progress | None, collect: Callable[[Any], None] | None
-) -> list[Any]:
-    from distributed import as_completed
-
-    futures = {client.submit(c.function, *c.arguments, key=c.key): k for k, c in enumerate(calls)}
-    results: list[Any] = [None] * len(calls)
-    try:
-        for done, (future, result) in enumerate(as_completed(futures, with_results=True), 1):
-            results[futures[future]] = result
-            future.release()
-            if collect is not None:
-                collect(result)
-            if progress is not None:
-                progress(done, len(calls))
-    finally:
-        for future in futures:
-            future.release()
-        # The client's own thread lets go of them: until it has, a call of the same name would get the old result.
-        client.sync(asyncio.sleep, 0)
-    return results

@@ -15,8 +15,9 @@ each taken from there where they were made from the same.
 - `prediction` says before, and `uncertainty` after, how well the background is known
 - `pixel_check` reads a row of each image, on request, for a plan's warnings
 - `saving` writes rows of tables many at a time
-- `outcome`, `summary`, `compiling` tell what was or will be done, `products`, `cards` and `sources` write it, `kept`
-  tells and checks what a store or a product has of it; `image` is the projection of one image
+- `outcome`, `summary`, `compiling` tell what was or will be done, `journal` as it happens, `products`, `cards` and
+  `sources` write it, `kept` tells and checks what a store or a product has of it
+- `image` is the projection of one image
 """
 
 from typing import TYPE_CHECKING, Any

@@ -31,7 +31,7 @@ def mosaic(
     combine: str = "mean",
     *,
     strict: bool = False,
-    progress: Progress | None = None,
+    progress: Progress | bool | None = None,
     **options: Any,
 ) -> Mosaic:
     """A mosaic of images; lazy: no pixel is read before one is asked for.
@@ -55,7 +55,7 @@ def mosaic(
     strict
         Raise when a file cannot be used or turns out to be damaged, instead of going on without it.
     progress
-        Called with (stage, done, total).
+        Called with (stage, done, total) of the tasks; True shows bars on a terminal, or in a notebook.
     **options
         What of the images counts, and how it is laid on the output: ``weight_map``, ``mask``, ``variance``,
         ``image_weight``, ``zero_point``, ``zero_point_out``, ``flux_scale``, ``border``, ``polygons``, ``good_bits``,
@@ -89,7 +89,7 @@ def mosaics(
     *,
     group_by: str | Mapping[str, str],
     strict: bool = False,
-    progress: Progress | None = None,
+    progress: Progress | bool | None = None,
     **options: Any,
 ) -> Bands:
     """A mosaic for each band of images, on one grid; each is what `mosaic` makes of the band's images alone.
@@ -132,7 +132,7 @@ def coadd(
     combine: str = "mean",
     *,
     strict: bool = False,
-    progress: Progress | None = None,
+    progress: Progress | bool | None = None,
     **options: Any,
 ) -> Mosaic:
     """A mosaic of images that lie on one grid already, such as Montage's projected ones: none is projected.

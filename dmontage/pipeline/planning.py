@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, overload
 from dmontage.errors import InputError
 from dmontage.fits_files import scan
 from dmontage.fits_files.companions import Wanted, find_companions
+from dmontage.graph.drive import active_client
 from dmontage.grid import Grid
 from dmontage.model import Drop, Given, ImageRef, Images, Matching
 from dmontage.pipeline.aligned import check_aligned, common_grid
@@ -156,7 +157,7 @@ def plan(
         quality=Quality(border, polygons, good_bits, min_weight),
         companions=companions,
         zero_point_out=zero_point_out,
-        **options,
+        **(options | _of_workers(options)),
     )
     if group_by is None:
         return decide(found, matching)
@@ -190,6 +191,23 @@ def _of_these(given: Given, images: Images) -> Given:
     """The corrections that name one of some images: a table may be that of a whole survey."""
     names = {name for image in images for name in (image.name, image.path)}
     return replace(given, planes=tuple(plane for plane in given.planes if plane[0] in names))
+
+
+def _of_workers(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Options of the plan that are those of a cluster's workers, where there is one; a lower limit of the user's stays.
+
+    No bit of the answer depends on them: chunks get smaller.
+    """
+    client = active_client()
+    if client is None:
+        return {}
+    from dmontage.graph.ready import smallest_worker
+
+    found, told = smallest_worker(client), options.get("memory_limit")
+    limit = found.pop("memory_limit", None)
+    if limit is not None and (told is None or (isinstance(told, (int, float)) and told > limit)):
+        found["memory_limit"] = limit
+    return {**found, "each_worker": True}
 
 
 def _speed() -> float:

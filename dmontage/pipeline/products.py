@@ -105,6 +105,11 @@ class _Layer(_Together):
                 self._at[index].append(k)
         super().__init__([writer for _, writer in self._tiles])
 
+    @property
+    def digests(self) -> dict[Path, str]:
+        """Of the files, once they are whole."""
+        return {writer.path: writer.digest for _, writer in self._tiles}
+
     def write(self, window: Window, values: NDArray[Any]) -> None:
         """Write a window's pixels into all tiles that it reaches."""
         blocks = window.blocks((self._side, self._side))
@@ -127,6 +132,11 @@ class Products(_Together):
         super().__init__(self._writers)
         self.any_covered = False
         """True when a pixel has a value."""
+
+    @property
+    def digests(self) -> dict[Path, str]:
+        """Of all files, once they are whole."""
+        return {path: digest for layer in self._writers for path, digest in layer.digests.items()}
 
     def write(self, window: Window, layers: Sequence[NDArray[np.float32]]) -> None:
         """Write one chunk of all layers, as the store has them; the area becomes steradian.

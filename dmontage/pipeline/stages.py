@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import replace
 from itertools import chain
 from pathlib import Path
@@ -16,14 +16,17 @@ from dmontage.graph.coadd import Chunk, How
 from dmontage.graph.drive import Call, active_client, in_process, name_of, run
 from dmontage.graph.overlaps import fit_pairs
 from dmontage.graph.rows import create_store, project_rows
+from dmontage.graph.worker import Needs
 from dmontage.model import PlaneFit, Skipped
 from dmontage.pipeline.corrections import given_planes
+from dmontage.pipeline.journal import say_skipped, say_start
 from dmontage.pipeline.match import Match
 from dmontage.pipeline.outcome import outcome
 from dmontage.pipeline.pair_noise import pair_correlations
 from dmontage.pipeline.saving import Saving
 from dmontage.pipeline.summary import Summary
 from dmontage.places import place
+from dmontage.progress import bars
 from dmontage.store import FITS_PER_CHUNK, InUseError, Store
 
 if TYPE_CHECKING:
@@ -41,8 +44,13 @@ if TYPE_CHECKING:
 
 __all__ = ["Stages"]
 
+
 _LATEST = 2.0
 """Seconds that fits wait for others at most before they are stored: what a run that is killed does again."""
+
+
+def _silent(stage: str, done: int, total: int) -> None:
+    """Progress that nobody looks at."""
 
 
 class Stages:
@@ -54,7 +62,7 @@ class Stages:
         store: str | Place | None = None,
         *,
         strict: bool = False,
-        progress: Progress | None = None,
+        progress: Progress | bool | None = None,
     ) -> None:
         self.plan = plan
         self.summary = Summary(
@@ -66,10 +74,13 @@ class Stages:
         self.solution: Solution | None = None
         """The corrections of the images of the plan, and their errors, once they are known."""
         self._strict = strict
-        self._progress = progress or (lambda stage, done, total: None)
+        self._progress = _silent if progress is None or isinstance(progress, bool) else progress
+        self._bars = progress is True
         self._place = None if store is None else place(store)
         self._temporary: tempfile.TemporaryDirectory[str] | None = None
         self._store: Store | None = None
+        self._needs: Needs | None = None
+        """Of each worker, where the stages run on a cluster."""
         self._numbers: tuple[int, ...] = ()
         """Of the plan's rows, in the store."""
         self._receipts: dict[int, dict[str, Any]] = {}
@@ -121,11 +132,30 @@ class Stages:
             elif str(self._place).startswith("memory:") and not in_process():
                 raise InputError(f"{self._place} is of this process alone: give a store that all workers can reach")
             path = self._place or Path(cast("Any", self._temporary).name) / "run.zarr"
-            self._store, self._numbers = create_store(path, self.plan)
+            say_start(self.plan, path)
+            say_skipped(self.plan.skipped)
+            self._check_cluster(None)
+            store, self._numbers = create_store(path, self.plan)
+            self._check_cluster(store)
+            self._store = store
             if in_process():
                 self._store.projected.cache.allow(self.plan.memory.cache)
                 self._store.projected.volatile = self._temporary is not None
         return self._store
+
+    def _check_cluster(self, store: Store | None) -> None:
+        """InputError where there is a cluster whose workers do not see the inputs, or, once it is there, the store."""
+        client = active_client()
+        if client is None:
+            return
+        from dmontage.graph.ready import check_files, check_store, check_workers
+
+        if store is None:
+            check_workers(client)
+            check_files(client, self.plan.files)
+        else:
+            self._needs = Needs.of(store, self.plan)
+            check_store(client, self._needs)
 
     @property
     def _how(self) -> How:
@@ -148,18 +178,15 @@ class Stages:
         calls = [
             Call(f"dmontage-{stage}-{run_name}-{k}", function, (path, *args, *more)) for k, args in enumerate(arguments)
         ]
-        self._progress(stage, 0, len(calls))
+        self.summary.n_tasks += len(calls)
+        with bars() if self._bars else nullcontext(self._progress) as show:
+            show(stage, 0, len(calls))
 
-        def after(done: int, total: int) -> None:
-            store.check_locked()
-            self._progress(stage, done, total)
+            def after(done: int, total: int) -> None:
+                store.check_locked()
+                show(stage, done, total)
 
-        return run(
-            calls,
-            after,
-            collect=collect,
-            workers=self.plan.memory.workers,
-        )
+            return run(calls, after, collect=collect, workers=self.plan.memory.workers, needs=self._needs)
 
     def _stored(self, rows: Iterable[int]) -> tuple[int, ...]:
         """Numbers in the store of rows of the plan."""
@@ -172,8 +199,10 @@ class Stages:
         if not missing:
             return
         batches = [tuple(row for row in batch if row in missing) for batch in self.plan.row_batches]
-        with self.summary.timed("project"):
+        with self.summary.timed("project") as told:
             done = self._run("project", project_rows, [(self._stored(batch),) for batch in batches if batch])
+            read = {self.plan.rows[row].image for row in missing}
+            told.update(rows=len(missing), images=len(read), bytes=sum(image.size for image in read))
         each = zip(chain.from_iterable(batches), chain.from_iterable(done), strict=True)
         receipts = self._receipts | dict(each)
         found = outcome(receipts, self.plan.image_of)
@@ -182,7 +211,9 @@ class Stages:
         self._receipts, self._outcome = receipts, found
         images, summary = self.plan.images, self.summary
         bad = [(images[k], error) for k, error in found.failed.items()]
-        summary.skipped = (*self.plan.skipped, *(Skipped(i.name, e.removeprefix(f"{i.path}: ")) for i, e in bad))
+        damaged = [Skipped(i.name, e.removeprefix(f"{i.path}: ")) for i, e in bad]
+        say_skipped(item for item in damaged if item not in summary.skipped)
+        summary.skipped = (*self.plan.skipped, *damaged)
         summary.empty = tuple(images[k].name for k in found.empty)
         summary.images = len(images) - len(bad) - len(found.empty)
         summary.undefined, summary.reused = found.undefined, found.reused
@@ -224,9 +255,14 @@ class Stages:
         if self.solution is None:
             self._project(range(len(self.plan.rows)))
             self.fits = self._fit()
-            with self.summary.timed("solve"):
+            with self.summary.timed("solve") as told:
                 self.solution = self._match.solve(self.fits)
-            self._tell(self.solution)
+                self._tell(self.solution)
+                summary = self.summary
+                told.update(
+                    pairs=summary.pairs, rejected=len(summary.rejected), rms_before=summary.rms_before,
+                    rms_after=summary.rms_after,
+                )  # fmt: skip
         return self.solution.parameters
 
     def _fit(self) -> tuple[PlaneFit, ...]:
@@ -250,8 +286,9 @@ class Stages:
             saving.add([*f.to_row(), key[-1]] for key, f in new.items() if not failed & {f.plus, f.minus})
 
         saving = Saving(store.tables.append_fits, FITS_PER_CHUNK, _LATEST)
-        with self.summary.timed("fit"), saving:
+        with self.summary.timed("fit") as told, saving:
             self._run("fit", fit_pairs, [(batch,) for batch in batches if batch], collect)
+            told.update(pairs=len(wanted), reused=self.summary.fits_reused)
         fits = zip((kept[key] for key in wanted), plan.pairs, strict=True)
         return tuple(replace(fit, plus=pair.plus, minus=pair.minus) for fit, pair in fits)
 

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from dmontage.log import say
 from dmontage.planner import human, some
 
 if TYPE_CHECKING:
@@ -59,6 +60,8 @@ class Summary:
     empty: tuple[str, ...] = ()
     """Images of which no pixel counts, or lies on the grid."""
     seconds: dict[str, float] = field(default_factory=dict)
+    n_tasks: int = 0
+    """Of the stage that is timed, or was last."""
     undefined: int = 0
     """Pixels with a value but with a corner off the sky, which are no pixels."""
     error_bound: float = 0.0
@@ -80,13 +83,22 @@ class Summary:
         self.matching_reused = True
 
     @contextmanager
-    def timed(self, stage: str) -> Iterator[None]:
-        """Add the seconds of what is inside to a stage."""
+    def timed(self, stage: str) -> Iterator[dict[str, Any]]:
+        """Add the seconds of what is inside to a stage, and log it with the values that it fills in (of JSON's types).
+
+        The tasks that run inside are the stage's.
+        """
         start = time.perf_counter()
+        told: dict[str, Any] = {}
+        self.n_tasks = 0
         try:
-            yield
+            yield told
         finally:
-            self.seconds[stage] = self.seconds.get(stage, 0.0) + time.perf_counter() - start
+            seconds = time.perf_counter() - start
+            self.seconds[stage] = self.seconds.get(stage, 0.0) + seconds
+        told = {"seconds": round(seconds, 3), "tasks": self.n_tasks} | told
+        values = ", ".join(f"{name} {value}" for name, value in told.items())
+        say("stage", f"{stage}: {values}", stage=stage, **told)
 
     def __str__(self) -> str:
         reused = f" ({self.reused} from the store)" if self.reused else ""

@@ -13,6 +13,7 @@ from dmontage.graph.drive import in_process
 from dmontage.graph.lazy import lazy_mosaic
 from dmontage.graph.sources import Reach
 from dmontage.pipeline.cutout import Cutout, Pixels
+from dmontage.pipeline.journal import say_end
 from dmontage.pipeline.matched import Matched
 from dmontage.pipeline.products import Products, check_products, product_paths, write_sources
 from dmontage.pipeline.sources import Sources, find_sets, number_chunks
@@ -22,7 +23,7 @@ from dmontage.window import Window
 
 if TYPE_CHECKING:
     import tempfile
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from typing import Self
 
     from numpy.typing import NDArray
@@ -103,14 +104,16 @@ class Mosaic(Matched):
             self._prepare()
             with Products(here, plan, self.summary, parts) as products:
                 self._coadd(products.write)
-                with self.summary.timed("write"):
+                with self.summary.timed("write") as told:
                     products.close()
+                    told.update(bytes=sum(part.stat().st_size for part in products.digests))
             if not products.any_covered:
                 self.summary.warnings += ("all pixels of the mosaic are blank",)
             if "sources" in plan.also:
                 with self.summary.timed("sources"):
                     write_sources(plan, self.summary, here, parts, *self._find_sources())
         self.summary.bytes_out = plan.bytes_out * sum(part.window.size for part in parts) // plan.grid.window.size
+        say_end(path, {part.name: digest for part, digest in products.digests.items()}, self.summary)
         return self
 
     def sources(self) -> Sources:
@@ -139,19 +142,24 @@ class Mosaic(Matched):
     def _coadd(self, take: Sink) -> None:
         """Make the chunks that the store does not have, and hand the layers of all of them to ``take``."""
         plan, store, summary = self.plan, self._open(), self.summary
-        with summary.timed("coadd"):
+        with summary.timed("coadd") as told:
             store.product.lay_out(plan.layers, plan.grid.shape, plan.chunk)
             planes = store.tables.planes(plan.corrected_by, len(store.rows))
             chunks = [self._chunk(window, rows, planes) for window, rows in plan.chunks]
             made = store.product.made([chunk.window for chunk in chunks])
             missing = {k for k, chunk in enumerate(chunks) if made.get(chunk.window) != chunk.digest}
             summary.chunks, summary.chunks_reused = len(chunks), len(chunks) - len(missing)
+            told.update(chunks=len(chunks), reused=summary.chunks_reused)
             batches = [[chunks[k] for k in batch if k in missing] for batch in plan.chunk_batches]
-            sink = take if in_process() else None
-            self._run("coadd", coadd_chunks, [(batch, self._how) for batch in batches if batch], sink=sink)
-            for k, chunk in enumerate(chunks):
-                if sink is None or k not in missing:
-                    take(chunk.window, [store.product.read(name, chunk.window) for name in store.product.layers])
+
+            def hand_on(windows: Iterable[Window]) -> None:
+                for window in windows:
+                    take(window, [store.product.read(name, window) for name in store.product.layers])
+
+            # What other processes make is handed on while they make more.
+            where: dict[str, Any] = {"sink": take} if in_process() else {"collect": hand_on}
+            self._run("coadd", coadd_chunks, [(batch, self._how) for batch in batches if batch], **where)
+            hand_on(chunk.window for k, chunk in enumerate(chunks) if k not in missing)
 
     def _find_sources(self) -> tuple[list[tuple[int, ...]], Iterator[tuple[Window, NDArray[np.int32]]]]:
         """The sets of images that made pixels, and windows with the numbers of their pixels' sets."""

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from dmontage.planner.plan import MosaicPlan
 
-__all__ = ["REFERENCE", "estimate"]
+__all__ = ["REFERENCE", "chunk_cost", "estimate", "pair_cost", "row_cost"]
 
 REFERENCE = 47e-9
 """Seconds of one core for projecting an input pixel on the plane, onto pixels of the same size."""
@@ -30,20 +30,33 @@ _SHARED = 0.77
 """Exponent of the workers: two are worth 1.7, since they share memory and caches."""
 
 
+def row_cost(plan: MosaicPlan, i: int) -> float:
+    """Seconds of one core for projecting a row, at the speed of reference."""
+    row = plan.rows[i]
+    kind = "sky" if row.method == "sky" else "listed" if plan.listed(i) else "plane"
+    return 1e-9 * _NS[kind] * row.image.grid.window.size
+
+
+def pair_cost(n_pixels: int) -> float:
+    """The same for fitting an overlap of so many pixels."""
+    return _PAIR + 1e-9 * _NS["fit"] * n_pixels
+
+
+def chunk_cost(plan: MosaicPlan, n_pixels: int, n_values: int) -> float:
+    """The same for making a chunk of so many pixels, of so many values in them."""
+    return 1e-9 * (_NS["coadd"] * n_pixels + _NS.get(plan.combine, _NS["add"]) * n_values)
+
+
 def estimate(plan: MosaicPlan) -> dict[str, float]:
     """Seconds of each stage, "scan", "project", "fit", "solve", "coadd" and "write", of a run with nothing done yet."""
-    kinds = ["sky" if row.method == "sky" else "listed" if plan.listed(i) else "plane"
-             for i, row in enumerate(plan.rows)]  # fmt: skip
-    project = sum(_NS[kind] * row.image.grid.window.size for kind, row in zip(kinds, plan.rows, strict=True))
     pairs = plan.pairs if plan.is_matched else ()
-    values = sum((row.window & plan.grid.window).size for row in plan.rows)
-    coadd = _NS["coadd"] * plan.grid.window.size + _NS.get(plan.combine, _NS["add"]) * values
-    speed, workers = plan.per_pixel / REFERENCE, plan.memory.workers**_SHARED
+    values = int(plan.mean_depth * plan.grid.window.size)
+    speed, workers = plan.per_pixel / REFERENCE, plan.slots**_SHARED
     return {
         "scan": speed * _IMAGE * len(plan.rows),
-        "project": speed * project * 1e-9 / workers,
-        "fit": speed * sum(_PAIR + 1e-9 * _NS["fit"] * pair.window.size for pair in pairs) / workers,
+        "project": speed * sum(row_cost(plan, i) for i in range(len(plan.rows))) / workers,
+        "fit": speed * sum(pair_cost(pair.window.size) for pair in pairs) / workers,
         "solve": speed * _SOLVE * len(plan.rows) * bool(pairs),
-        "coadd": speed * coadd * 1e-9 / workers,
+        "coadd": speed * chunk_cost(plan, plan.grid.window.size, values) / workers,
         "write": 1e-9 * _NS["bytes"] * plan.bytes_out,
     }

@@ -60,7 +60,12 @@ class Memory(NamedTuple):
 
 
 def decide_memory(
-    limit: int | None, workers: int, n_rows: int, rows_bytes: int, bytes_task: Callable[[int], int]
+    limit: int | None,
+    workers: int,
+    n_rows: int,
+    rows_bytes: int,
+    bytes_task: Callable[[int], int],
+    way_out: str = "raise it (memory_limit, --memory-limit)",
 ) -> Memory:
     """Fit a run into a limit.
 
@@ -74,6 +79,8 @@ def decide_memory(
         What all projected rows take.
     bytes_task
         Memory of the largest task as a function of the side of a mosaic chunk.
+    way_out
+        How the limit is raised.
 
     Raises
     ------
@@ -92,7 +99,7 @@ def decide_memory(
     least = base + int(_SPREAD * min(map(bytes_task, CHUNKS)))
     raise InputError(
         f"the run needs {human(least)} at least ({human(base)} for the process, the rest for one task at a time), the "
-        f"memory limit is {human(limit)}; raise it (memory_limit, --memory-limit), or use smaller images"
+        f"memory limit is {human(limit)}; {way_out}, or use smaller images"
     )
 
 

@@ -16,7 +16,7 @@ from dmontage.mapping import affordable_parts
 from dmontage.model import FWHM, Companions, Drop, ImageRef, Matching, OverlapPair, Skipped
 from dmontage.noise import correlation_factor
 from dmontage.planner.combining import STACKED
-from dmontage.planner.estimate import REFERENCE
+from dmontage.planner.estimate import REFERENCE, chunk_cost, pair_cost, row_cost
 from dmontage.planner.memory import Memory, chunk_shape, decide_memory, processors
 from dmontage.planner.names import numbers_of
 from dmontage.planner.rows import row_digest
@@ -34,7 +34,13 @@ if TYPE_CHECKING:
 __all__ = ["MosaicPlan", "batches"]
 
 _TASK_PIXELS = 2_000_000
-"""Input or output pixels of one task: 0.2 s or more at 10 Mpix/s."""
+"""Work of one task at least, in pixels that the plane kernel projects in the time: 0.1 s."""
+
+_MORE, _EACH = 4, 6
+"""How many times as much where there is enough of it: as long as each of the tasks at once has so many in turn."""
+
+_PAIRS = 44
+"""Pairs that one task fits at most: their numbers take less than 1 kB in the graph."""
 
 _SPREAD = math.sqrt(12.0) / FWHM
 """Side of a square over the FWHM of a Gaussian of the same variance."""
@@ -70,6 +76,10 @@ class MosaicPlan:
     """Bytes of the process at most; a safe part of what there is if None."""
     workers: int | None = None
     """Tasks at once at most; as many as there are processors if None."""
+    each_worker: bool = False
+    """True where these are those of each worker process of a cluster: what the driver holds does not count there."""
+    cluster_threads: int | None = None
+    """Tasks at once on all of a cluster; None where there is none."""
     per_pixel: float = REFERENCE
     """Seconds of one core for projecting a pixel, which the estimate of the time goes by."""
     large_scale: float | None = None
@@ -85,8 +95,10 @@ class MosaicPlan:
     @cached_property
     def memory(self) -> Memory:
         """How the run is kept to its memory; InputError where it cannot be."""
-        workers = self.workers or processors()
-        return decide_memory(self.memory_limit, workers, len(self.rows), self.bytes_rows, partial(bytes_task, self))
+        workers, task = self.workers or processors(), partial(bytes_task, self)
+        if self.each_worker:
+            return decide_memory(self.memory_limit, workers, 0, 0, task, "start workers with more (dask worker)")
+        return decide_memory(self.memory_limit, workers, len(self.rows), self.bytes_rows, task)
 
     @property
     def chunk(self) -> tuple[int, int]:
@@ -112,19 +124,40 @@ class MosaicPlan:
         return any(row.window not in self.grid.window for row in self.rows)
 
     @property
-    def row_batches(self) -> tuple[tuple[int, ...], ...]:
-        """Rows that one task projects: neighbours in the table, about two million input pixels."""
-        return batches([row.image.grid.window.size for row in self.rows])
+    def slots(self) -> int:
+        """Tasks at once, wherever they run."""
+        return self.cluster_threads or self.memory.workers
 
-    @property
+    @cached_property
+    def row_batches(self) -> tuple[tuple[int, ...], ...]:
+        """Rows that one task projects: neighbours in the table."""
+        return self._batches([row_cost(self, i) for i in range(len(self.rows))])
+
+    @cached_property
     def pair_batches(self) -> tuple[tuple[int, ...], ...]:
         """Pairs that one task fits: grouped by image, so that an image is decoded once."""
-        return batches([max(8 * pair.window.size, _TASK_PIXELS // 16) for pair in self.pairs])
+        least = _MORE * _TASK_PIXELS * REFERENCE / _PAIRS
+        return self._batches([max(pair_cost(pair.window.size), least) for pair in self.pairs])
 
-    @property
+    @cached_property
     def chunk_batches(self) -> tuple[tuple[int, ...], ...]:
         """Mosaic chunks that one task coadds."""
-        return batches([(len(rows) + 1) * chunk.size // 2 for chunk, rows in self.chunks])
+        depth = self.mean_depth
+        return self._batches([chunk_cost(self, chunk.size, int(depth * chunk.size)) for chunk, _ in self.chunks])
+
+    @cached_property
+    def mean_depth(self) -> float:
+        """Images that a pixel of the mosaic lies in, in the mean over all."""
+        return sum((row.window & self.grid.window).size for row in self.rows) / self.grid.window.size
+
+    def _batches(self, seconds: Sequence[float]) -> tuple[tuple[int, ...], ...]:
+        """Tasks of things that take so long each: so few that scheduling costs little, so many that all stay busy."""
+        costs, slots = [max(each / REFERENCE, 1.0) for each in seconds], self.slots
+        least, most = (math.ceil(sum(costs) / (times * _TASK_PIXELS) - 1e-6) for times in (_MORE, 1))
+        n = min(max(_EACH * slots, least), most)
+        if n > slots:
+            n = -(-n // slots) * slots  # all end together
+        return batches(costs, n)
 
     @cached_property
     def ratios(self) -> tuple[float, ...]:
@@ -352,14 +385,11 @@ def _is_shift(row: Footprint) -> bool:
     return not row.mapping.cut and all(patch.shift is not None for patch in row.mapping.patches)
 
 
-def batches(costs: Sequence[int]) -> tuple[tuple[int, ...], ...]:
-    """Cut the numbers 0, 1, ... into runs of about one task's cost each."""
-    out: list[list[int]] = []
-    total = 0
+def batches(costs: Sequence[float], n: int) -> tuple[tuple[int, ...], ...]:
+    """Cut the numbers 0, 1, ... into ``n`` runs of about the same cost; fewer where single ones cost more than that."""
+    total, before = sum(costs), 0.0
+    out: dict[int, list[int]] = {}
     for i, cost in enumerate(costs):
-        if not out or total + cost > _TASK_PIXELS:
-            out.append([])
-            total = 0
-        out[-1].append(i)
-        total += cost
-    return tuple(tuple(batch) for batch in out)
+        out.setdefault(int((before + cost / 2) / total * n), []).append(i)
+        before += cost
+    return tuple(tuple(batch) for batch in out.values())

@@ -22,7 +22,6 @@ def plan_text(plan: MosaicPlan) -> str:
     n_sky = sum(row.method == "sky" for row in plan.rows)
     n_fit = len(plan.pair_batches) if plan.is_matched else 0
     mpix = sum(image.grid.window.size for image in plan.images) / 1e6
-    depth = sum((row.window & plan.grid.window).size for row in plan.rows) / plan.grid.window.size
     beyond = f";  fits reach up to {plan.margin} pixels beyond the grid" if plan.reaches_beyond else ""
     lines = [
         f"mosaic      {nx} x {ny} pixels of {np.degrees(plan.grid.scale) * 3600:.4g} arcsec, "
@@ -31,14 +30,14 @@ def plan_text(plan: MosaicPlan) -> str:
         f"projection  {len(plan.rows) - n_sky} on the plane, {n_sky} on the sphere; "
         f"error at most {plan.error_bound:.1e} px",
         _footprints_line(plan),
-        f"overlaps    {len(plan.pairs)} pairs at most; mean depth {depth:.2f}{beyond}",
+        f"overlaps    {len(plan.pairs)} pairs at most; mean depth {plan.mean_depth:.2f}{beyond}",
         f"background  {plan.background};  combine {_combine(plan)}, weights {plan.weights}",
         *_matching_lines(plan),
         *_pixels_line(plan),
         *_scale_line(plan),
         f"tasks       {len(plan.row_batches)} project, {n_fit} fit, {len(plan.chunk_batches)} coadd; "
         f"an image is read {plan.read_amplification:.2g} times for the coadd",
-        f"memory      {plan.memory}",
+        f"memory      {plan.memory}{' of each worker' if plan.each_worker else ''}",
         _time_line(plan),
         f"bytes       {human(plan.bytes_in)} in, store at most {human(plan.bytes_store)}, {human(plan.bytes_out)} out",
     ]

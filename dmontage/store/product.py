@@ -74,6 +74,13 @@ class Product:
         Array.create(self._files, f"{_PLACE}/mark", (n_y, n_x, _BYTES), (1, 1, _BYTES), np.uint8)
         self._files.put(f"{_PLACE}/zarr.json", group_document(about))
 
+    def refresh(self) -> None:
+        """Forget a layout that the driver, in another process, has replaced."""
+        known = self.__dict__.get("_arrays")
+        if known and self.about != {"layers": list(self.layers), "chunk": list(known[self.layers[0]].chunks)}:
+            self.__dict__.pop("layers", None)
+            self.__dict__.pop("_arrays", None)
+
     def _is_laid_out(self, layers: Sequence[str]) -> bool:
         """Whether all arrays can be told by what lies there."""
         try:

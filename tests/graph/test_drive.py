@@ -13,7 +13,8 @@ import dask
 import pytest
 
 from dmontage.errors import InputError
-from dmontage.graph.drive import Call, active_client, connected, run
+from dmontage.graph.cluster import connected
+from dmontage.graph.drive import Call, active_client, run
 from dmontage.window import Window
 
 
