@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import importlib
 import json
 import os
 import shutil
@@ -120,6 +121,30 @@ def test_a_product_half_removed_is_laid_out_again(
         patch.setattr(Files, "remove_folder", fail)
         stored(survey.folder, survey, tmp_path, also="depth")
     assert stored(survey.folder, survey, tmp_path) == expected
+
+
+@pytest.mark.parametrize("task", ["rows.row_sums", "coadd.product"])
+def test_a_task_that_wakes_up_in_another_run_writes_nothing(
+    survey: Survey, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, task: str
+) -> None:
+    """Its driver was taken for dead, and another run has its place, whose rows have the same numbers."""
+    about = tmp_path / "run.zarr/zarr.json"
+    module = importlib.import_module(f"dmontage.graph.{task.partition('.')[0]}")
+    act = getattr(module, task.partition(".")[2])
+    kept: list[list[str]] = []
+
+    def sleep(*arguments: Any) -> Any:
+        found = act(*arguments)
+        document = json.loads(about.read_text())
+        document["attributes"]["laid_out"] = "another"
+        about.write_text(json.dumps(document))
+        kept.append(sorted(str(path) for path in about.parent.rglob("c.*")))
+        return found
+
+    monkeypatch.setattr(f"dmontage.graph.{task}", sleep)
+    with pytest.raises(InUseError, match="was removed by another run"):
+        stored(survey.folder, survey, tmp_path)
+    assert kept[0] == sorted(str(path) for path in about.parent.rglob("c.*"))
 
 
 def test_an_image_that_could_not_be_read_is_matched_the_next_time(

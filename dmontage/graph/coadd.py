@@ -14,7 +14,7 @@ from dmontage.graph.combine import Part, coadd
 from dmontage.graph.units import flux_of
 from dmontage.planner.combining import STACKED
 from dmontage.planner.task_memory import BAND, HELD
-from dmontage.store import Store
+from dmontage.store import Store, Where
 from dmontage.window import Window
 
 if TYPE_CHECKING:
@@ -70,13 +70,13 @@ class Chunk(NamedTuple):
         return self._replace(digest=hashlib.sha256(json.dumps(made_from).encode()).hexdigest())
 
 
-def coadd_chunk(store_path: str, chunk: Chunk, how: How, *_: object) -> NDArray[np.float32]:
+def coadd_chunk(where: str | Where, chunk: Chunk, how: How, *_: object) -> NDArray[np.float32]:
     """Task: the product's layers in a window, (layers, ny, nx); the last arguments only order it after its rows."""
-    store = Store.open(store_path)
+    store = Store.open(where)
     return product(store, Layout.of(store, how.corrected_by), chunk, how)
 
 
-def coadd_chunks(store_path: str, chunks: Sequence[Chunk], how: How, sink: Sink | None = None) -> list[Window]:
+def coadd_chunks(where: str | Where, chunks: Sequence[Chunk], how: How, sink: Sink | None = None) -> list[Window]:
     """Task: coadd some chunks and store them; gives their windows.
 
     Parameters
@@ -84,13 +84,14 @@ def coadd_chunks(store_path: str, chunks: Sequence[Chunk], how: How, sink: Sink 
     sink
         Takes each chunk's layers (float32) too, while they are at hand; only where the task runs in this process.
     """
-    store = Store.open(store_path)
+    store = Store.open(where)
     store.product.refresh()
     layout = Layout.of(store, how.corrected_by)
     for chunk in chunks:
         if not store.product.done(chunk.window, chunk.digest):
             layers = list(product(store, layout, chunk, how))
             if sink is None or not store.projected.volatile:
+                store.check_there()
                 store.product.write(chunk.window, layers, chunk.digest)
             if sink is not None:
                 sink(chunk.window, layers)

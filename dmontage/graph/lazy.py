@@ -12,32 +12,23 @@ from dmontage.errors import InputError
 from dmontage.graph.coadd import Chunk, How, coadd_chunk
 from dmontage.graph.drive import name_of
 from dmontage.graph.rows import project_rows
-from dmontage.store import Store
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from numpy.typing import NDArray
-
     from dmontage.planner import MosaicPlan
+    from dmontage.store import Store, Where
 
 __all__ = ["lazy_mosaic"]
 
 
-def project_row(store_path: str, laid_out: str | None, row: int, strict: bool) -> None:
+def project_row(where: Where, row: int, strict: bool) -> None:
     """Task: project one image for the chunks that need it; a damaged one is told of, or stops a strict run."""
-    Store.open(store_path, laid_out)
-    for receipt in project_rows(store_path, (row,)):
+    for receipt in project_rows(where, (row,)):
         if "error" in receipt:
             if strict:
                 raise InputError(receipt["error"])
             warnings.warn(f"left out: {receipt['error']}", stacklevel=2)
-
-
-def make_chunk(store_path: str, laid_out: str | None, chunk: Chunk, how: How, *_: object) -> NDArray[np.float32]:
-    """Task: as `coadd_chunk`, of that store only: another one at its place has other images behind the numbers."""
-    Store.open(store_path, laid_out)
-    return coadd_chunk(store_path, chunk, how)
 
 
 def lazy_mosaic(
@@ -61,7 +52,7 @@ def lazy_mosaic(
     run = name_of(plan.input_digest, store.path, store.laid_out, strict)
     rows = {
         i: delayed(project_row, pure=True, traverse=False)(
-            store.path, store.laid_out, numbers[i], strict, dask_key_name=f"dmontage-row-{run}-{i}"
+            store.where, numbers[i], strict, dask_key_name=f"dmontage-row-{run}-{i}"
         )
         for i in range(0 if projected else len(plan.rows))
     }
@@ -70,8 +61,8 @@ def lazy_mosaic(
     n_layers = len(plan.layers)
     blocks: list[list[Any]] = []
     for k, (chunk, mine) in enumerate(plan.chunks):
-        task = delayed(make_chunk, pure=True)(
-            store.path, store.laid_out, Chunk(chunk, tuple(numbers[i] for i in mine), plan.factors_of(mine)), how,
+        task = delayed(coadd_chunk, pure=True)(
+            store.where, Chunk(chunk, tuple(numbers[i] for i in mine), plan.factors_of(mine)), how,
             *(rows[i] for i in mine if i in rows),
             dask_key_name=f"{name}-{k}",
         )  # fmt: skip

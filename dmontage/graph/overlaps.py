@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from dmontage.kernels.plane_fit import Sums, difference, fit_plane, median_about
 from dmontage.model import Drop, OverlapPair, Plane, PlaneFit
-from dmontage.store import Store
+from dmontage.store import Store, Where
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -55,19 +55,19 @@ def fit_pair(pair: OverlapPair, plus: Sums, minus: Sums, correlation: float) -> 
     )
 
 
-def fit_pairs(store_path: str, pairs: Sequence[tuple[int, int, float]]) -> list[tuple[PlaneFit, float]]:
+def fit_pairs(where: str | Where, pairs: Sequence[tuple[int, int, float]]) -> list[tuple[PlaneFit, float]]:
     """Task: fit some pairs (plus, minus, correlation); those with one ``plus`` stand together: it is decoded once.
 
     Gives each fit with its correlation: of pairs of the store's rows.
     """
     correlations = [correlation for *_, correlation in pairs]
-    each = _each(Store.open(store_path), [(plus, minus) for plus, minus, _ in pairs])
+    each = _each(Store.open(where), [(plus, minus) for plus, minus, _ in pairs])
     return [(fit_pair(*sums, correlation), correlation) for sums, correlation in zip(each, correlations, strict=True)]
 
 
-def medians_left(store_path: str, pairs: Sequence[tuple[int, int]], corrected_by: str) -> list[float]:
+def medians_left(where: str | Where, pairs: Sequence[tuple[int, int]], corrected_by: str) -> list[float]:
     """Task: medians of some pairs' differences less the corrections that the store has, measured on the pixels."""
-    store = Store.open(store_path)
+    store = Store.open(where)
     planes = [Plane(*numbers) for numbers in store.tables.planes(corrected_by, len(store.rows)).tolist()]
     medians = []
     for pair, plus, minus in _each(store, pairs):

@@ -19,7 +19,7 @@ from dmontage.mapping import Mapping
 from dmontage.model import Companions, Drop, ImageRef
 from dmontage.planner import Footprint
 from dmontage.quality import Quality
-from dmontage.store import Mark, Store
+from dmontage.store import Mark, Store, Where
 from dmontage.window import Window
 
 if TYPE_CHECKING:
@@ -96,7 +96,7 @@ def row_from_table(table: dict[str, Any]) -> tuple[Footprint, Companions]:
     return row, Companions(weight, mask, variance, scale=table["scale"], area=area)
 
 
-def project_rows(store_path: str, rows: Sequence[int]) -> list[dict[str, Any]]:
+def project_rows(where: str | Where, rows: Sequence[int]) -> list[dict[str, Any]]:
     """Task: project some images into their rows; what is done and still true is left alone.
 
     Returns
@@ -105,7 +105,7 @@ def project_rows(store_path: str, rows: Sequence[int]) -> list[dict[str, Any]]:
         A receipt per row: "row", "lost" (pixels with a value but an undefined corner), "empty" (no pixel of it counts),
         "reused" (the store had it), and "error" where the file's data are bad.
     """
-    store = Store.open(store_path)
+    store = Store.open(where)
     run = Run.of(store)
     receipts = []
     for number, table in zip(rows, store.rows.tables(rows), strict=True):
@@ -122,6 +122,7 @@ def project_rows(store_path: str, rows: Sequence[int]) -> list[dict[str, Any]]:
                 receipt["error"] = str(error)
             else:
                 done = [sums[name] for name in store.projected.names]
+                store.check_there()
                 store.projected.write(number, done, table["digest"], mark)
         receipts.append(receipt | {"lost": mark.lost, "empty": mark.empty})
     return receipts

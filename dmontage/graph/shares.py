@@ -16,7 +16,7 @@ import numpy as np
 
 from dmontage.errors import InputError
 from dmontage.graph.combine import least_area
-from dmontage.store import Store
+from dmontage.store import Store, Where
 from dmontage.window import Window
 
 if TYPE_CHECKING:
@@ -84,7 +84,7 @@ def check_shares(combine: str) -> None:
         )
 
 
-def share_sums(store_path: str, parts: Sequence[Chunk], how: How, cells: Cells) -> NDArray[np.float64]:
+def share_sums(where: str | Where, parts: Sequence[Chunk], how: How, cells: Cells) -> NDArray[np.float64]:
     """Task: the rows' shares over cells, of what some parts of the mosaic have of them.
 
     Returns
@@ -93,7 +93,7 @@ def share_sums(store_path: str, parts: Sequence[Chunk], how: How, cells: Cells) 
         (k, 6): cell's y and x, row, and the sums over the pixels of share, share·v and share·u, where u, v count
         from the middle of the cell.
     """
-    store = Store.open(store_path)
+    store = Store.open(where)
     windows, nominal = store.rows.windows(), store.rows.nominal()
     middle_x, middle_y = cells.middles
     out = []

@@ -24,7 +24,7 @@ from dmontage._version import __version__
 from dmontage.errors import InputError
 from dmontage.places import is_url
 from dmontage.planner import human
-from dmontage.store import InUseError, Store
+from dmontage.store import InUseError, Store, Where
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -158,7 +158,7 @@ def _look_at_store(needs: Needs) -> str:
     deadline = time.monotonic() + _LATE
     while True:
         try:
-            Store.open(needs.store, needs.laid_out)
+            Store.open(Where(needs.store, needs.laid_out))
             break
         except InUseError:
             there = "sees another one at"

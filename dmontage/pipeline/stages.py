@@ -172,11 +172,11 @@ class Stages:
         """Run one stage's tasks; their names tell the stage, what it works on and the batch, but no ``sink``."""
         store = self._open()
         store.check_locked()
-        path = store.path
-        run_name = name_of(self.plan.digest, path, arguments)
+        run_name = name_of(self.plan.digest, store.path, arguments)
         more = () if sink is None else (sink,)
         calls = [
-            Call(f"dmontage-{stage}-{run_name}-{k}", function, (path, *args, *more)) for k, args in enumerate(arguments)
+            Call(f"dmontage-{stage}-{run_name}-{k}", function, (store.where, *args, *more))
+            for k, args in enumerate(arguments)
         ]
         self.summary.n_tasks += len(calls)
         with bars() if self._bars else nullcontext(self._progress) as show:

@@ -6,7 +6,7 @@ import json
 import uuid
 from collections import deque
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 from weakref import WeakValueDictionary
 
 from dmontage.errors import InputError
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from dmontage.places import Place
     from dmontage.store.files import Files
 
-__all__ = ["FORMAT", "Store"]
+__all__ = ["FORMAT", "Store", "Where"]
 
 FORMAT = 6
 """Version of the layout."""
@@ -43,6 +43,14 @@ _recent: deque[Store] = deque(maxlen=2)
 """The last that were opened by URL, which takes a second: a worker's next task needs the same."""
 
 
+class Where(NamedTuple):
+    """One run, known from others that may come to its place."""
+
+    path: str | Place
+    laid_out: str | None = None
+    """`Store.laid_out`; any if None."""
+
+
 class Store:
     """One run's group. Cheap to open; a task opens its own."""
 
@@ -50,7 +58,6 @@ class Store:
         self.path = files.root
         self._files = files
         self._attributes = attributes
-        self._is_drivers = False
         self.rows = RowTable(self._files, attributes["rows"])
         self.projected = Projected(self._files, attributes["sums"])
         self.tables = Tables(self._files)
@@ -97,7 +104,6 @@ class Store:
             raise InputError(f"{path} holds another run: {_difference(path, found, wanted)}")
         with files.locked():
             store = cls._opened(files, found.get("laid_out"))  # as it is now: another driver may have had it meanwhile
-            store._is_drivers = True
             store._files.sweep()
             numbers = store._take(rows)
             document = _as_current(current or {}, numbers)
@@ -144,13 +150,13 @@ class Store:
         self._attributes = attributes
 
     @classmethod
-    def open(cls, path: str | Place, laid_out: str | None = None) -> Store:
+    def open(cls, path: str | Place | Where) -> Store:
         """Open an existing run, or share it with who has it open in this process.
 
         Parameters
         ----------
-        laid_out
-            Which one it must be: `laid_out` of the store when it was opened first. Any, if None.
+        path
+            Its place; any run there will do, unless that is a `Where`.
 
         Raises
         ------
@@ -159,10 +165,10 @@ class Store:
         InUseError
             Where another one has taken its place.
         """
-        store = cls._opened(files_at(path), laid_out)
-        if is_url(path) and not store._is_drivers:
+        there, laid_out = path if isinstance(path, Where) else Where(path)
+        store = cls._opened(files_at(there), laid_out)
+        if is_url(there):
             _recent.append(store)
-            store.product = Product(store._files)  # the driver may have laid out another one meanwhile
         return store
 
     @classmethod
@@ -217,6 +223,16 @@ class Store:
         return self._attributes.get("laid_out")
 
     @property
+    def where(self) -> Where:
+        """What opens this store, and no other."""
+        return Where(self.path, self.laid_out)
+
+    def check_there(self) -> None:
+        """Raise InUseError where another store has taken this one's place: nothing may be written to that."""
+        if _attributes_at(self._files).get("laid_out") != self.laid_out:
+            raise gone(self.path)
+
+    @property
     def attributes(self) -> dict[str, Any]:
         """What the run is."""
         return self._attributes
@@ -231,7 +247,7 @@ class Store:
     def locked(self) -> Iterator[None]:
         """Keep other drivers out while something is written; see `dmontage.store.lock.locked`."""
         with self._files.locked():
-            Store.open(self.path, self.laid_out)
+            self.check_there()
             yield
 
     def check_locked(self) -> None:
