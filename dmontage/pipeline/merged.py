@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -65,7 +65,7 @@ def _one_of_each(runs: Sequence[RunFits]) -> tuple[tuple[ImageRef, ...], tuple[I
     An image has one digest, and perhaps another path in another run; but of one run two images are two.
     """
     digests = [[image.digest for image in run.images] for run in runs]
-    twins = {digest for each in digests for digest in each if len(set(each)) < len(each) and each.count(digest) > 1}
+    twins = {digest for each in digests for digest, count in Counter(each).items() if count > 1}
     first: dict[tuple[str, str], ImageRef] = {}
     keys = []
     for run, mine in zip(runs, digests, strict=True):

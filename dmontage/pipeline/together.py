@@ -6,6 +6,7 @@ overlap that both have fitted counts once: the fit with most pixels.
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 import numpy as np
@@ -16,6 +17,7 @@ from dmontage.pipeline.corrections import sky_table
 from dmontage.pipeline.merged import Merged
 from dmontage.pipeline.placed import on_lattice, on_sky
 from dmontage.pipeline.run_fits import RunFits
+from dmontage.places import Url
 from dmontage.planner import check_words, numbers_of
 
 if TYPE_CHECKING:
@@ -29,7 +31,7 @@ __all__ = ["solve_runs"]
 
 
 def solve_runs(
-    stores: Sequence[str | Place],
+    stores: str | Place | Sequence[str | Place],
     *,
     background: str = "plane",
     slope_prior: float | str | None = "auto",
@@ -44,7 +46,7 @@ def solve_runs(
     Parameters
     ----------
     stores
-        The runs' stores, in any order.
+        The runs' stores, in any order, or that of one run.
     background, slope_prior, anchor, lock
         As for `dmontage.plan`; background "plane" or "level". Without a prior of the slopes (None) the runs must lie on
         one lattice.
@@ -61,7 +63,8 @@ def solve_runs(
         Where a run is not fitted to its end, or runs tell their values in different units or zero points.
     """
     check_words(("background", background, ("plane", "level")))
-    runs = sorted(map(RunFits.of, stores), key=lambda run: (run.grid.header, run.grid.shape, run.path))
+    listed = [stores] if isinstance(stores, (str, Path, Url)) else stores
+    runs = sorted(map(RunFits.of, listed), key=lambda run: (run.grid.header, run.grid.shape, run.path))
     _check(runs)
     merged = Merged.of(runs)
     where = on_lattice(runs, merged) or on_sky(runs, merged)
