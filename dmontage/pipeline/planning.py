@@ -16,7 +16,7 @@ from dmontage.grid import Grid
 from dmontage.model import Drop, Given, ImageRef, Images, Matching
 from dmontage.pipeline.aligned import check_aligned, common_grid
 from dmontage.pipeline.bands import plan_bands
-from dmontage.pipeline.corrections import given_planes, read_corrections
+from dmontage.pipeline.given import given_planes, read_corrections
 from dmontage.pipeline.match import Match
 from dmontage.pipeline.pixel_check import with_pixels_checked
 from dmontage.pipeline.prediction import with_prediction
