@@ -223,6 +223,8 @@ class SkyPlane:
     """Change per radian towards the east."""
     slope_north: float
     """Change per radian towards the north."""
+    scale: float | None = None
+    """What the image's values were multiplied by when it was found; None where that is not known."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,6 +21,7 @@ from dmontage.cli import main
 from dmontage.errors import InputError
 from dmontage.grid import Grid
 from dmontage.pipeline import Mosaic
+from dmontage.pipeline.corrections import write_table
 from dmontage.pipeline.merged import _one_of_each
 from dmontage.sphere import lonlat
 from dmontage.window import Window
@@ -255,6 +256,12 @@ def other_zero_point(survey: Survey, grid: Grid, folder: Path) -> list[Path]:
     return [folder / "zp.zarr"]
 
 
+def other_scale(survey: Survey, grid: Grid, folder: Path) -> list[Path]:
+    scales = {path.name: 10.0 if k == 9 else 1.0 for k, path in enumerate(survey.paths)}
+    dm.mosaic(survey.folder, grid, folder / "scale.zarr", flux_scale=scales).fit()
+    return [folder / "scale.zarr"]
+
+
 def changed(survey: Survey, grid: Grid, folder: Path) -> list[Path]:
     raw = make_survey(folder / "raw", layout=(1, 2))
     dm.mosaic(raw.folder, grid, folder / "old.zarr").fit()
@@ -270,6 +277,7 @@ def changed(survey: Survey, grid: Grid, folder: Path) -> list[Path]:
         (nothing_done, "none.zarr has no image: project"),
         (other_unit, "has unit 'flux_per_pixel'"),
         (other_zero_point, "has zero point 20.0"),
+        (other_scale, r"image09.fits: its values are times 10 in .*, times 1 in .*: give both runs one \(flux_scale"),
         (changed, "image01.fits has changed between two of the runs"),
     ],
 )
@@ -283,6 +291,31 @@ def test_runs_that_do_not_go_together_are_refused(
 ) -> None:
     with pytest.raises(InputError, match=words):
         dm.solve_runs([*stores, *make(survey, grid, tmp_path)])
+
+
+def test_a_table_tells_the_scales_that_it_was_found_with(survey: Survey, grid: Grid, tmp_path: Path) -> None:
+    """Two runs with one image's values times 10; the table is refused where they are not, or are times 20."""
+    scales = {path.name: 10.0 if k == 9 else 1.0 for k, path in enumerate(survey.paths)}
+    points = dict.fromkeys(scales, 25.0)
+    paths = [tmp_path / "a.zarr", tmp_path / "b.zarr"]
+    for path, window in zip(paths, halves(grid), strict=True):
+        dm.mosaic(survey.folder, grid.subgrid(window), path, flux_scale=scales, zero_point=points).fit()
+    found = dm.solve_runs(paths)
+    assert found["scale"].tolist() == [10.0 if k == 9 else 1.0 for k in range(18)]
+    write_table(found, tmp_path / "c.ecsv")
+    given: dict[str, Any] = {"corrections": tmp_path / "c.ecsv", "zero_point": points}
+    fitted = dm.mosaic(survey.folder, grid, flux_scale=scales, zero_point=points).compute().data
+    ours = dm.mosaic(survey.folder, grid, flux_scale=scales, **given).compute().data
+    np.testing.assert_allclose(ours, fitted, rtol=1e-5)
+    brighter = dm.mosaic(survey.folder, grid, flux_scale=scales, zero_point_out=27.5, **given).compute().data
+    np.testing.assert_allclose(brighter, 10 * fitted, rtol=1e-5)
+    twice = {"image09.fits": 20.0} | {name: 1.0 for name in scales if name != "image09.fits"}
+    for other, words in ((None, "here they are times 1:"), (twice, "here they are times 20:")):
+        with pytest.raises(InputError, match=f"image09.fits was found with its values times 10, {words} give the flux"):
+            dm.plan(survey.folder, grid, flux_scale=other, **given)
+    found.remove_column("scale")  # a table made by hand
+    given["corrections"] = found
+    assert np.isfinite(dm.mosaic(survey.folder, grid, **given).compute().data).any()
 
 
 def test_what_cannot_be_solved_is_refused(

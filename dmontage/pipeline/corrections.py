@@ -40,17 +40,25 @@ def correction_table(match: Match, solution: Solution) -> Table:
 
     Columns: file, ra, dec (ICRS, degrees), level, slope_east, slope_north (per degree), their standard errors
     (``_error``; NaN from a relaxation, and without overlap), group, and status: "fitted", "level only", "locked",
-    "no overlap", or "no origin on the sky", whose numbers are NaN. What values are told in stands in the table's meta.
+    "no overlap", or "no origin on the sky", whose numbers are NaN; and scale, which the image's values were multiplied
+    by before. What values are told in stands in the table's meta.
     """
     plan = match.plan
     told = {"unit": plan.unit, "solid_angle": plan.grid.scale**2}
     if plan.zero_point is not None:
         told["zero_point"] = plan.zero_point
-    return sky_table(plan.images, match.sky_origins, to_sky(match.tangents.jacobian), solution, told, plan.bunit)
+    turn = to_sky(match.tangents.jacobian)
+    return sky_table(plan.images, match.sky_origins, turn, solution, plan.scales, told, plan.bunit)
 
 
 def sky_table(
-    images: Sequence[ImageRef], origins: Floats, turn: Floats, solution: Solution, told: dict[str, Any], bunit: str
+    images: Sequence[ImageRef],
+    origins: Floats,
+    turn: Floats,
+    solution: Solution,
+    scales: Sequence[float],
+    told: dict[str, Any],
+    bunit: str,
 ) -> Table:
     """The table of `correction_table` from what it is made of.
 
@@ -60,6 +68,8 @@ def sky_table(
         (n, 3) ICRS unit vectors of the planes' origins.
     turn
         (n, 3, 3) that `to_sky` gives.
+    scales
+        What each image's values were multiplied by.
     told
         What the values are told in, for the table's meta.
     bunit
@@ -80,6 +90,7 @@ def sky_table(
     names = [*COLUMNS[1:], *(f"{name}_error" for name in COLUMNS[3:])]
     table = Table({"file": files} | dict(zip(names, numbers.T, strict=True)))
     table["group"], table["status"] = solution.components, _status(turn, solution)
+    table["scale"] = np.array(scales, np.float64)
     for name in names[2:]:
         table[name].description = f"unit: {unit}{' per degree' * name.startswith('slope')}"
     table.meta = {

@@ -17,9 +17,12 @@ from dmontage.grid.tangent import tangents
 from dmontage.model import Given, SkyPlane
 from dmontage.pipeline.corrections import COLUMNS, NO_ORIGIN
 from dmontage.places import Url, brought
+from dmontage.planner import same_scale
 from dmontage.sphere import unit_vectors
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
     from dmontage.pipeline.match import Match
@@ -64,8 +67,11 @@ def read_corrections(source: Any) -> Given:
     if twice:
         raise InputError(f"the table of corrections has {min(twice)!r} twice; keep one of its rows")
     for name, plane in planes:
-        for field, value in zip(COLUMNS[1:], astuple(plane), strict=True):
-            if not math.isfinite(value) or (field == "dec" and abs(value) > 90):
+        for field, value in zip((*COLUMNS[1:], "scale"), astuple(plane), strict=True):
+            if value is None:
+                continue
+            bad = (field == "dec" and abs(value) > 90) or (field == "scale" and value <= 0)
+            if bad or not math.isfinite(value):
                 raise InputError(f"correction of {name}: {field} is {value}, not a finite number in range")
     return Given(tuple(planes), **told)
 
@@ -79,17 +85,36 @@ def _scale_of(given: Given, plan: MosaicPlan) -> float:
             f"the corrections are told for zero point {given.zero_point}, the mosaic for {plan.zero_point}: "
             "give both (zero_point) or none"
         )
-    scale = 1.0
-    if given.zero_point is not None and plan.zero_point is not None:
-        scale *= 10 ** (-0.4 * (given.zero_point - plan.zero_point))
+    scale = _brighter(given, plan)
     if plan.unit == "flux_per_pixel" and given.solid_angle is not None:
         scale *= plan.grid.scale**2 / given.solid_angle
     return scale
 
 
+def _brighter(given: Given, plan: MosaicPlan) -> float:
+    """Values of a star in a plan, in parts of those where corrections were found: by the zero points of the two."""
+    if given.zero_point is None or plan.zero_point is None:
+        return 1.0
+    return float(10 ** (-0.4 * (given.zero_point - plan.zero_point)))
+
+
+def _check_scales(given: Given, plan: MosaicPlan, chosen: Sequence[SkyPlane | None]) -> None:
+    """InputError for an image that is scaled otherwise than when its correction was found, but for the zero points."""
+    brighter = _brighter(given, plan)
+    for image, scale, plane in zip(plan.images, plan.scales, chosen, strict=True):
+        if plane is None or plane.scale is None or same_scale(scale, brighter * plane.scale):
+            continue
+        raise InputError(
+            f"the correction of {image.path} was found with its values times {brighter * plane.scale:.10g}, here they "
+            f"are times {scale:.10g}: give the flux_scale and zero_point of then, or match anew"
+        )
+
+
 def _sky_plane(row: Any) -> SkyPlane:
     ra, dec, level, east, north = (_number(row, name) for name in COLUMNS[1:])
-    return SkyPlane(ra, dec, level, math.degrees(east), math.degrees(north))  # per degree, and so much more per radian
+    scale = _number(row, "scale") if "scale" in row.colnames else None
+    # Per degree, and so much more per radian.
+    return SkyPlane(ra, dec, level, math.degrees(east), math.degrees(north), scale)
 
 
 def _number(row: Any, name: str) -> float:
@@ -111,6 +136,7 @@ def given_planes(match: Match) -> tuple[Floats, tuple[str, ...], tuple[str, ...]
     chosen = [given.get(image.name, given.get(image.path)) for image in plan.images]
     if not any(plane is not None for plane in chosen):
         raise InputError(f"the corrections name none of the {len(chosen)} images: {plan.images[0].name}, ...")
+    _check_scales(source, plan, chosen)
     planes = np.zeros((len(plan.rows), 5))
     covered = match.boxes[:, 2] * match.boxes[:, 3] > 0
     seen = [i for i, image in enumerate(plan.image_of) if chosen[image] is not None and covered[i]]

@@ -37,6 +37,8 @@ class RunFits(NamedTuple):
     unit: str
     zero_point: float | None
     images: tuple[ImageRef, ...]
+    scales: Floats
+    """(n,) what their values were multiplied by."""
     boxes: Floats
     """(n, 4) x, y of the middle of what each image covers, and its width and height; mosaic pixels."""
     origins: Floats
@@ -75,8 +77,8 @@ class RunFits(NamedTuple):
         image_of, main = np.array(plan.image_of, np.int64), match.main_rows
         whole = len(plan.rows) == plan.n_images and not any(row.mapping.cut for row in plan.rows)
         return cls(
-            str(path), plan.grid, plan.unit, plan.zero_point, plan.images, match.boxes[main], match.sky_origins,
-            tuple(match.level_only),
+            str(path), plan.grid, plan.unit, plan.zero_point, plan.images, np.array(plan.scales), match.boxes[main],
+            match.sky_origins, tuple(match.level_only),
             tuple(row.window for row in plan.rows) if whole else (),
             np.array([row.outline for row in plan.rows]).reshape(-1, 4, 2) if whole else np.zeros((0, 4, 2)),
             image_of[np.array([(pair.plus, pair.minus) for pair in plan.pairs], np.int64).reshape(-1, 2)],

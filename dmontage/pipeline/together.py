@@ -18,7 +18,7 @@ from dmontage.pipeline.merged import Merged
 from dmontage.pipeline.placed import on_lattice, on_sky
 from dmontage.pipeline.run_fits import RunFits
 from dmontage.places import Url
-from dmontage.planner import check_words, numbers_of
+from dmontage.planner import check_words, numbers_of, same_scale
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -60,13 +60,15 @@ def solve_runs(
     Raises
     ------
     InputError
-        Where a run is not fitted to its end, or runs tell their values in different units or zero points.
+        Where a run is not fitted to its end, or runs tell their values in different units or zero points, or scale an
+        image differently.
     """
     check_words(("background", background, ("plane", "level")))
     listed = [stores] if isinstance(stores, (str, Path, Url)) else stores
     runs = sorted(map(RunFits.of, listed), key=lambda run: (run.grid.header, run.grid.shape, run.path))
     _check(runs)
     merged = Merged.of(runs)
+    scales = _scales(runs, merged)
     where = on_lattice(runs, merged) or on_sky(runs, merged)
     if where.turned and slope_prior is None and background == "plane":
         raise InputError("slope_prior None needs runs on one lattice: give a prior, or background 'level'")
@@ -87,7 +89,7 @@ def solve_runs(
     if runs[0].zero_point is not None:
         told["zero_point"] = runs[0].zero_point
     units = {image.bunit for image in images}
-    table = sky_table(images, where.origins, where.turn, solution, told, units.pop() if len(units) == 1 else "")
+    table = sky_table(images, where.origins, where.turn, solution, scales, told, units.pop() if len(units) == 1 else "")
     table.meta["missing"] = sorted({name for run in runs for name in run.missing} - {image.name for image in images})
     return table
 
@@ -102,6 +104,20 @@ def _check(runs: Sequence[RunFits]) -> None:
                 raise InputError(
                     f"{run.path} has {what} {other!r}, {runs[0].path} {one!r}: give both runs one ({_OPTION[what]})"
                 )
+
+
+def _scales(runs: Sequence[RunFits], merged: Merged) -> list[float]:
+    """What each image's values were multiplied by; InputError for one of which two runs differ in that."""
+    known: dict[int, tuple[float, RunFits]] = {}
+    for run, numbers in zip(runs, merged.numbers, strict=True):
+        for k, scale in zip(numbers.tolist(), run.scales.tolist(), strict=True):
+            one, other = known.setdefault(k, (scale, run))
+            if not same_scale(scale, one):
+                raise InputError(
+                    f"{merged.images[k].path}: its values are times {scale:.10g} in {run.path}, times {one:.10g} in "
+                    f"{other.path}: give both runs one (flux_scale, zero_point) and fit anew"
+                )
+    return [known[k][0] for k in range(len(merged.images))]
 
 
 _OPTION = {"unit": "unit, --unit", "zero point": "zero_point_out, --zero-point-out"}
