@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gzip
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -14,7 +16,7 @@ from astropy.io import fits
 from astropy.table import Table
 from click.testing import CliRunner
 from numpy.typing import NDArray
-from surveys import Survey, damage, make_survey
+from surveys import Survey, damage, make_survey, write_image
 
 import dmontage as dm
 from dmontage.cli import main
@@ -116,11 +118,12 @@ def test_images_are_counted_in_one_go() -> None:
         __hash__ = str.__hash__
 
     def image(k: int, digest: int) -> Any:
-        return SimpleNamespace(digest=Digest(f"{digest:064x}"), path=f"/{k}.fits", hdu=0, order=(f"{k}.fits", 0))
+        path = f"/{k}.fits"
+        return SimpleNamespace(digest=Digest(f"{digest:064x}"), path=path, full_name=path, order=(path, 0))
 
     n = 300
-    runs: Any = [SimpleNamespace(images=[image(k, max(k, 1)) for k in range(n)]) for _ in range(2)]
-    images, numbers = _one_of_each(runs)
+    runs: Any = [SimpleNamespace(images=[image(k, max(k, 1)) for k in range(n)], missing=()) for _ in range(2)]
+    images, numbers, _ = _one_of_each(runs)
     assert len(images) == n and all(sorted(each.tolist()) == list(range(n)) for each in numbers)
     assert asked < 30 * n
 
@@ -232,6 +235,92 @@ def test_stores_and_table_by_url(survey: Survey, stores: list[Path], grid: Grid)
     again = dm.mosaic(survey.folder, grid.subgrid(window), corrections="memory://runs/c.ecsv").compute().data
     usual = dm.mosaic(survey.folder, grid.subgrid(window), corrections=dm.solve_runs(stores)).compute().data
     np.testing.assert_array_equal(again, usual)
+
+
+@pytest.fixture
+def nights(tmp_path: Path) -> tuple[list[Path], Grid]:
+    """Two folders, each with a file image00.fits.gz; that of the second is 500 brighter, and damaged."""
+    made = make_survey(tmp_path / "n1", seed=3, noise=1e-3)
+    grid = Grid.fit(dm.scan(made.folder))
+    compress(made.paths[0], tmp_path / "n1", 0)
+    compress(made.paths[0], tmp_path / "n2", 500, damaged=True)
+    made.paths[0].unlink()
+    return [tmp_path / "n1", tmp_path / "n2"], grid
+
+
+def compress(path: Path, folder: Path, add: float, *, damaged: bool = False) -> None:
+    """An image, brighter, with gzip; damaged by a wrong checksum at its end."""
+    with fits.open(path) as hdus:
+        write_image(folder / path.name, hdus[0].data + np.float32(add), hdus[0].header)
+    data = bytearray(gzip.compress((folder / path.name).read_bytes(), 1))
+    data[-8] ^= damaged
+    (folder / f"{path.name}.gz").write_bytes(data)
+    if add:
+        (folder / path.name).unlink()
+
+
+def test_a_missing_image_is_told_from_its_namesake(nights: tuple[list[Path], Grid], tmp_path: Path) -> None:
+    """And is not corrected by its plane, once it is mended."""
+    folders, grid = nights
+    run = dm.mosaic(folders, grid, tmp_path / "r.zarr").fit()
+    one, other = (str(folder / "image00.fits.gz") for folder in folders)
+    assert [image.name for image in run.summary.skipped] == ["image00.fits.gz"]
+    found = dm.solve_runs(tmp_path / "r.zarr")
+    assert found.meta["missing"] == [other]
+    assert names_of(found) == [one, *(f"image{k:02d}.fits" for k in range(1, 6))]
+    dm.mosaic(folders[0], grid, tmp_path / "r1.zarr").fit()
+    both = dm.solve_runs([tmp_path / "r1.zarr", tmp_path / "r.zarr"])
+    assert both.meta["missing"] == [other] and names_of(both) == names_of(found)
+    Path(other).write_bytes(Path(one).read_bytes())
+    mosaic = dm.mosaic(folders, grid, corrections=found)
+    mosaic.compute()
+    assert mosaic.summary.uncorrected == ("image00.fits.gz",) and not mosaic.summary.skipped
+    bare = dm.mosaic(folders[0], grid).corrections()
+    assert names_of(bare)[0] == "image00.fits.gz" and "digest" not in bare.colnames
+    with pytest.raises(InputError, match=r"'image00.fits.gz' may be that of 2 images, as of .*: give the path"):
+        dm.plan(folders, grid, corrections=bare)
+
+
+def test_an_image_missing_in_one_run_is_found_in_another(nights: tuple[list[Path], Grid], tmp_path: Path) -> None:
+    """By its path, though the mended file is another."""
+    folders, grid = nights
+    other = folders[1] / "image00.fits.gz"
+    dm.mosaic(folders, grid, tmp_path / "old.zarr").fit()
+    other.write_bytes((folders[0] / "image00.fits.gz").read_bytes())
+    dm.mosaic(folders, grid, tmp_path / "new.zarr").fit()
+    found = dm.solve_runs([tmp_path / "old.zarr", tmp_path / "new.zarr"])
+    assert found.meta["missing"] == [] and str(other) in names_of(found) and len(found) == 7
+
+
+def test_an_image_that_has_another_path_elsewhere_is_known(nights: tuple[list[Path], Grid], tmp_path: Path) -> None:
+    """Where names do not tell images apart, what they are does."""
+    folders, grid = nights
+    (folders[1] / "image00.fits.gz").write_bytes((folders[0] / "image00.fits.gz").read_bytes())
+    table = dm.mosaic(folders, grid).corrections()
+    write_table(table, tmp_path / "c.ecsv")
+    away = [tmp_path / "away" / folder.name for folder in folders]
+    for folder, copy in zip(folders, away, strict=True):
+        shutil.copytree(folder, copy)  # which keeps the times
+    here, there = (dm.mosaic(each, grid, corrections=tmp_path / "c.ecsv") for each in (folders, away))
+    np.testing.assert_array_equal(there.compute().data, here.compute().data)
+    assert there.summary.uncorrected == ()
+
+
+def test_images_of_one_file_are_told_from_those_of_its_namesake(survey: Survey, grid: Grid, tmp_path: Path) -> None:
+    for night in "12":
+        (tmp_path / night).mkdir()
+        with fits.open(survey.paths[0]) as a, fits.open(survey.paths[1]) as b:
+            hdus = [fits.PrimaryHDU(a[0].data + int(night), a[0].header), fits.ImageHDU(b[0].data, b[0].header)]
+            fits.HDUList(hdus).writeto(tmp_path / night / "x.fits")
+    mosaic = dm.mosaic([tmp_path / "1", tmp_path / "2"], grid)
+    table = mosaic.corrections()
+    assert names_of(table) == [f"{tmp_path}/{k}/x.fits{hdu}" for hdu in ("", "[1]") for k in "12"]
+    again = dm.mosaic([tmp_path / "1", tmp_path / "2"], grid, corrections=table)
+    np.testing.assert_allclose(again.compute().data, mosaic.compute().data, rtol=1e-6)
+    table.remove_column("digest")
+    less = dm.mosaic([tmp_path / "1", tmp_path / "2"], grid, corrections=table[:2])
+    less.compute()
+    assert less.summary.uncorrected == ("x.fits[1]", "x.fits[1]")
 
 
 def unfinished(survey: Survey, grid: Grid, folder: Path) -> list[Path]:

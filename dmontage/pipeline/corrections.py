@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float64]
 
-__all__ = ["COLUMNS", "NO_ORIGIN", "correction_table", "sky_table", "to_sky", "write_table"]
+__all__ = ["COLUMNS", "NO_ORIGIN", "correction_table", "names_apart", "sky_table", "to_sky", "write_table"]
 
 _MEANING = "subtract level + slope_east x + slope_north y; x, y: gnomonic offsets in degrees, east and north of ra, dec"
 NO_ORIGIN = "no origin on the sky"
@@ -41,7 +41,8 @@ def correction_table(match: Match, solution: Solution) -> Table:
     Columns: file, ra, dec (ICRS, degrees), level, slope_east, slope_north (per degree), their standard errors
     (``_error``; NaN from a relaxation, and without overlap), group, and status: "fitted", "level only", "locked",
     "no overlap", or "no origin on the sky", whose numbers are NaN; and scale, which the image's values were multiplied
-    by before. What values are told in stands in the table's meta.
+    by before. An image whose name another one has too is told by its path; a digest then tells images whose path is
+    another elsewhere. What values are told in stands in the table's meta.
     """
     plan = match.plan
     told = {"unit": plan.unit, "solid_angle": plan.grid.scale**2}
@@ -59,6 +60,7 @@ def sky_table(
     scales: Sequence[float],
     told: dict[str, Any],
     bunit: str,
+    missing: Sequence[ImageRef] = (),
 ) -> Table:
     """The table of `correction_table` from what it is made of.
 
@@ -74,6 +76,8 @@ def sky_table(
         What the values are told in, for the table's meta.
     bunit
         The images' BUNIT; nothing where they differ.
+    missing
+        Images that are not in the table, but whose names its own must be told from.
     """
     from astropy.table import Table
 
@@ -84,19 +88,26 @@ def sky_table(
         covariance = turn @ solution.covariances @ np.swapaxes(turn, 1, 2)
         errors = np.sqrt(np.maximum(np.einsum("kaa->ka", covariance), 0.0))
         errors[list(solution.unpaired)] = np.nan  # nothing tells their level
-    alike = Counter(image.name for image in images)
-    files = [image.path if alike[image.name] > 1 else image.name for image in images]
+    files = names_apart([*images, *missing])[: len(images)]
     numbers = np.column_stack([*lonlat(origins), values, errors])
     names = [*COLUMNS[1:], *(f"{name}_error" for name in COLUMNS[3:])]
     table = Table({"file": files} | dict(zip(names, numbers.T, strict=True)))
     table["group"], table["status"] = solution.components, _status(turn, solution)
     table["scale"] = np.array(scales, np.float64)
+    if any(file != image.name for file, image in zip(files, images, strict=True)):
+        table["digest"] = [image.digest for image in images]
     for name in names[2:]:
         table[name].description = f"unit: {unit}{' per degree' * name.startswith('slope')}"
     table.meta = {
         "creator": f"dmontage {__version__}", "meaning": _MEANING, "gauge": solution.gauge, "frame": "icrs", **told
     }  # fmt: skip
     return table
+
+
+def names_apart(images: Sequence[ImageRef]) -> list[str]:
+    """Names of images; of those that have one name, their paths."""
+    alike = Counter(image.name for image in images)
+    return [image.full_name if alike[image.name] > 1 else image.name for image in images]
 
 
 def to_sky(jacobian: Floats) -> Floats:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import astuple
+from dataclasses import astuple, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,16 +21,17 @@ from dmontage.planner import same_scale
 from dmontage.sphere import unit_vectors
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from numpy.typing import NDArray
 
+    from dmontage.model import ImageRef
     from dmontage.pipeline.match import Match
     from dmontage.planner import MosaicPlan
 
     Floats = NDArray[np.float64]
 
-__all__ = ["given_planes", "read_corrections"]
+__all__ = ["given_planes", "read_corrections", "those_of"]
 
 
 def read_corrections(source: Any) -> Given:
@@ -58,9 +59,10 @@ def read_corrections(source: Any) -> Given:
         has_status = "status" in source.colnames
         rows = [row for row in source if not (has_status and row["status"] == NO_ORIGIN)]
         planes = [(str(row["file"]), _sky_plane(row)) for row in rows]
+        digests = [str(row["digest"]) for row in rows] if "digest" in source.colnames else []
         told = {name: source.meta[name] for name in ("unit", "solid_angle", "zero_point") if name in source.meta}
     elif isinstance(source, Mapping) and all(isinstance(plane, SkyPlane) for plane in source.values()):
-        planes, told = [(str(name), plane) for name, plane in source.items()], {}
+        planes, told, digests = [(str(name), plane) for name, plane in source.items()], {}, []
     else:
         raise InputError(f"corrections {source!r:.60} are neither a table, nor its file, nor SkyPlanes by file name")
     twice = [name for name, count in Counter(name for name, _ in planes).items() if count > 1]
@@ -73,7 +75,44 @@ def read_corrections(source: Any) -> Given:
             bad = (field == "dec" and abs(value) > 90) or (field == "scale" and value <= 0)
             if bad or not math.isfinite(value):
                 raise InputError(f"correction of {name}: {field} is {value}, not a finite number in range")
-    return Given(tuple(planes), **told)
+    copies = Counter(digests)
+    known = [(digest, plane) for digest, (_, plane) in zip(digests, planes, strict=False) if copies[digest] == 1]
+    return Given((*planes, *known), **told)
+
+
+def those_of(given: Given, images: Iterable[ImageRef]) -> Given:
+    """The corrections that name one of some images: a table may be that of a whole survey."""
+    names = {name for image in images for name in (*_exact(image), *_loose(image))}
+    return replace(given, planes=tuple(plane for plane in given.planes if plane[0] in names))
+
+
+def _exact(image: ImageRef) -> tuple[str, ...]:
+    """What tells an image from all others."""
+    return image.full_name, image.digest
+
+
+def _loose(image: ImageRef) -> tuple[str, ...]:
+    """What others may be called too."""
+    return image.name, image.path
+
+
+def _chosen(given: Given, images: Sequence[ImageRef]) -> list[SkyPlane | None]:
+    """Each image's correction; InputError for one that is called what several are."""
+    known = dict(given.planes)
+    called = Counter(name for image in images for name in set(_loose(image)))
+    of_one = {image.full_name for image in images}
+    chosen: list[SkyPlane | None] = []
+    for image in images:
+        name = next((name for name in _exact(image) if name in known), None)
+        if name is None:
+            name = next((name for name in _loose(image) if name in known and name not in of_one), "")
+            if called[name] > 1:
+                raise InputError(
+                    f"the correction of {name!r} may be that of {called[name]} images, as of {image.full_name}: give "
+                    "the path of its image instead, or match anew"
+                )
+        chosen.append(known.get(name))
+    return chosen
 
 
 def _scale_of(given: Given, plan: MosaicPlan) -> float:
@@ -132,8 +171,7 @@ def given_planes(match: Match) -> tuple[Floats, tuple[str, ...], tuple[str, ...]
     """
     plan = match.plan
     source = plan.matching.given or Given(())
-    given, scale = dict(source.planes), _scale_of(source, plan)
-    chosen = [given.get(image.name, given.get(image.path)) for image in plan.images]
+    chosen, scale = _chosen(source, plan.images), _scale_of(source, plan)
     if not any(plane is not None for plane in chosen):
         raise InputError(f"the corrections name none of the {len(chosen)} images: {plan.images[0].name}, ...")
     _check_scales(source, plan, chosen)

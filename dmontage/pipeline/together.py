@@ -13,7 +13,7 @@ import numpy as np
 
 from dmontage.background import solve
 from dmontage.errors import InputError
-from dmontage.pipeline.corrections import sky_table
+from dmontage.pipeline.corrections import names_apart, sky_table
 from dmontage.pipeline.merged import Merged
 from dmontage.pipeline.placed import on_lattice, on_sky
 from dmontage.pipeline.run_fits import RunFits
@@ -55,7 +55,8 @@ def solve_runs(
     -------
     astropy.table.Table
         The corrections of all images, as `Mosaic.corrections` gives them: what each run applies by ``corrections=``.
-        Its meta names, under "missing", images that no run has projected.
+        Its meta names, under "missing", images that no run has projected. A name that several images have, be they
+        missing, is told by paths.
 
     Raises
     ------
@@ -89,8 +90,9 @@ def solve_runs(
     if runs[0].zero_point is not None:
         told["zero_point"] = runs[0].zero_point
     units = {image.bunit for image in images}
-    table = sky_table(images, where.origins, where.turn, solution, scales, told, units.pop() if len(units) == 1 else "")
-    table.meta["missing"] = sorted({name for run in runs for name in run.missing} - {image.name for image in images})
+    bunit = units.pop() if len(units) == 1 else ""
+    table = sky_table(images, where.origins, where.turn, solution, scales, told, bunit, merged.missing)
+    table.meta["missing"] = names_apart([*images, *merged.missing])[len(images) :]
     return table
 
 
