@@ -59,6 +59,11 @@ class ImageRef:
         return self.path.rpartition(os.sep)[2] + (f"[{self.hdu}]" if self.hdu else "")
 
     @property
+    def full_name(self) -> str:
+        """Path, with the HDU where it is not the first."""
+        return self.path + (f"[{self.hdu}]" if self.hdu else "")
+
+    @property
     def order(self) -> tuple[str, int, str]:
         """What images are sorted by, and so added in: name, HDU, path."""
         return self.path.rpartition(os.sep)[2], self.hdu, self.path
@@ -223,13 +228,16 @@ class SkyPlane:
     """Change per radian towards the east."""
     slope_north: float
     """Change per radian towards the north."""
+    scale: float | None = None
+    """What the image's values were multiplied by when it was found; None where that is not known."""
 
 
 @dataclass(frozen=True, slots=True)
 class Given:
-    """Corrections by image name, to be applied as they are, and what their values are told in where that is known."""
+    """Corrections by image, to be applied as they are, and what their values are told in where that is known."""
 
     planes: tuple[tuple[str, SkyPlane], ...]
+    """By name, or by path; and by digest, where that is known too."""
     unit: str | None = None
     """"surface_brightness" or "flux_per_pixel"."""
     solid_angle: float | None = None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import pickle
 import socket
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -365,6 +366,16 @@ def test_fit_of_many_images_is_that_of_all_their_points(
     monkeypatch.setattr(Grid, "points_in", counted)
     assert Grid.fit(images, projection=projection) == whole
     assert len(looked_at) < 3 * len(images)
+
+
+def test_fit_of_many_images_that_are_all_wide_warns_of_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nine points stand for none of them, so that all are looked at closely."""
+    images = [make("CAR", lon=10.0 + d, lat=0.0, CDELT1=-0.2, CDELT2=0.2) for d in range(5)]
+    whole = Grid.fit(images)
+    monkeypatch.setattr("dmontage.grid.span._FEW", 0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert Grid.fit(images) == whole
 
 
 def test_fit_of_wide_curved_images() -> None:

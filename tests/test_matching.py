@@ -130,6 +130,7 @@ def _with(name: str, value: Any) -> Callable[[Path, Table], Any]:
         (_without("level"), "no column 'level'"),
         (_with("level", np.nan), "level is .*nan"),
         (_with("dec", 91.0), "dec is .*91"),
+        (_with("scale", 0.0), "scale is 0.0"),
         (_with("file", "image00.fits"), "'image00.fits' twice"),
         (lambda path, table: {"x.fits": SkyPlane(0, 0, 1, 0, 0)}, "none of the 6 images"),
         (lambda path, table: {"image00.fits": SkyPlane(263.8, 5.4, 1, 1, 0)}, "too far from its origin"),

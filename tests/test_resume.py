@@ -16,9 +16,10 @@ import pytest
 from surveys import Survey, make_survey
 
 import dmontage as dm
-from dmontage.errors import InputError
+from dmontage.errors import InputError, UnreachableError
 from dmontage.fits_files import FitsWriter
 from dmontage.fits_files import writer as fits_writer
+from dmontage.model import ImageRef
 from dmontage.store import Store
 from dmontage.store.files import Files
 
@@ -238,6 +239,19 @@ def test_a_corrupted_chunk_of_the_mosaic(survey: Survey, reference: list[bytes],
         store.projected.write(row, (flux, area), store.rows.tables((row,))[0]["digest"])
     found = dm.pipeline.verify(tmp_path / "run.zarr", sample=0)
     assert len(found.wrong) == 1 and "image02.fits: its projected flux would be other now" in str(found)
+
+
+def test_a_place_out_of_reach_is_no_wrong_chunk(
+    survey: Survey, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(survey, tmp_path)
+
+    def fails(ref: ImageRef) -> Any:
+        raise UnreachableError(f"{ref.path} cannot be reached")
+
+    monkeypatch.setattr("dmontage.graph.rows.read", fails)
+    with pytest.raises(UnreachableError, match="cannot be reached"):
+        dm.pipeline.verify(tmp_path / "run.zarr", sample=1)
 
 
 def test_a_changed_product_is_found(survey: Survey, tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from surveys import damage, field_grid, image_header, make_survey, write_image
 
 import dmontage as dm
-from dmontage.errors import InputError
+from dmontage.errors import ChangedError, InputError, UnreachableError
 from dmontage.fits_files import only_value
 from dmontage.fits_files import read as read_pixels
 from dmontage.grid import Grid
@@ -203,3 +203,20 @@ def test_a_plan_tells_images_without_content(tmp_path: Path) -> None:
     assert said[0].startswith(f"will be left out: {bad}: HDU 1 cannot be read")
     with pytest.raises(InputError, match="cannot be read"):
         dm.plan(tmp_path, grid, check_pixels=True, strict=True)
+
+
+@pytest.mark.parametrize("kind", [UnreachableError, ChangedError])
+def test_what_is_out_of_reach_is_not_said_to_be_left_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: type[InputError]
+) -> None:
+    """And no other image is asked."""
+    asked: list[ImageRef] = []
+
+    def fails(ref: ImageRef) -> float | None:
+        asked.append(ref)
+        raise kind(f"{ref.path}: no answer")
+
+    monkeypatch.setattr("dmontage.pipeline.pixel_check.only_value", fails)
+    with pytest.raises(kind, match=r"image00\.fits: no answer"):
+        dm.plan(make_survey(tmp_path).folder, check_pixels=True)
+    assert len(asked) == 1

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from dmontage.errors import InputError
+from dmontage.errors import InputError, UnreachableError
 from dmontage.graph.coadd import Layout, product
 from dmontage.graph.rows import Run, row_from_table, row_sums
 from dmontage.store import Store, Where
@@ -58,6 +58,8 @@ def verify_chunk(where: str | Where, chunk: Chunk, how: How) -> list[str]:
         for name, values in zip(store.product.layers, layers, strict=True):
             if not _same(values, store.product.read(name, chunk.window)):
                 anew.wrong.append(f"chunk {chunk.window}: its {name} would be another now")
+    except UnreachableError:  # which tells nothing of the chunk
+        raise
     except InputError as error:  # an image that has gone or changed, a store that is damaged
         anew.wrong.append(f"chunk {chunk.window} cannot be made again: {error}")
     return anew.wrong

@@ -75,7 +75,9 @@ class Span:
         at = np.stack(pixel(self._coarse.reshape(-1, 3)), axis=-1).reshape(-1, 9, 2)
         low, high = at.min(axis=1), at.max(axis=1)
         size = high - low  # by so much no point of an image lies outside the box of its nine
-        inside = (low - size > np.nanmin(low, axis=0)) & (high + size < np.nanmax(high, axis=0))
+        # NaN, and so nothing is inside, where nine points stand for no image.
+        lowest, highest = np.fmin.reduce(low, axis=0), np.fmax.reduce(high, axis=0)
+        inside = (low - size > lowest) & (high + size < highest)
         return np.flatnonzero(~inside.all(axis=1))
 
 

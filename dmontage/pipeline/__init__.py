@@ -10,7 +10,8 @@ each taken from there where they were made from the same.
   which run once each
 - `bands` are mosaics of several wavelengths on one grid, `cube` one file of them; `tiles` are parts of a mosaic that
   have files of their own
-- `match` and `overlap_geometry` are between rows of the store and images of the solve; `corrections` are their tables
+- `match` and `overlap_geometry` are between rows of the store and images of the solve; `corrections` are their tables,
+  and `given` those that a user has
 - `together` is one solve for several runs, from what `run_fits` finds in their stores
 - `prediction` says before, and `uncertainty` after, how well the background is known
 - `pixel_check` reads a row of each image, on request, for a plan's warnings

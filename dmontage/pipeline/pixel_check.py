@@ -6,7 +6,7 @@ import math
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from dmontage.errors import InputError
+from dmontage.errors import ChangedError, InputError, UnreachableError
 from dmontage.fits_files import only_value
 from dmontage.planner import some
 
@@ -25,7 +25,8 @@ def with_pixels_checked(plan: MosaicPlan, *, strict: bool = False) -> MosaicPlan
     Raises
     ------
     InputError
-        With ``strict``, for an image that cannot be read.
+        With ``strict``, for an image that cannot be read; always for one that has changed since the scan, or that is
+        out of reach.
     """
     blank: list[str] = []
     constant: list[str] = []
@@ -33,6 +34,9 @@ def with_pixels_checked(plan: MosaicPlan, *, strict: bool = False) -> MosaicPlan
     for image in plan.images:
         try:
             value = only_value(image)
+        # Such an image is not left out: without it the mosaic would be another than was asked for.
+        except (ChangedError, UnreachableError):
+            raise
         except InputError as error:
             if strict:
                 raise

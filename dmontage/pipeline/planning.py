@@ -13,10 +13,10 @@ from dmontage.fits_files import scan
 from dmontage.fits_files.companions import Wanted, find_companions
 from dmontage.graph.drive import active_client
 from dmontage.grid import Grid
-from dmontage.model import Drop, Given, ImageRef, Images, Matching
+from dmontage.model import Drop, ImageRef, Images, Matching
 from dmontage.pipeline.aligned import check_aligned, common_grid
 from dmontage.pipeline.bands import plan_bands
-from dmontage.pipeline.corrections import given_planes, read_corrections
+from dmontage.pipeline.given import given_planes, read_corrections, those_of
 from dmontage.pipeline.match import Match
 from dmontage.pipeline.pixel_check import with_pixels_checked
 from dmontage.pipeline.prediction import with_prediction
@@ -144,7 +144,7 @@ def plan(
     wanted = Wanted(weight_map, mask, variance, image_weight, zero_point, flux_scale, aligned, group_by)
     scanned = _scanned(images, strict=strict, mosaics=aligned)
     found, companions = find_companions(scanned, wanted, strict=strict)
-    given = None if corrections is None else _of_these(read_corrections(corrections), found)
+    given = None if corrections is None else those_of(read_corrections(corrections), found)
     matching = Matching(slope_prior, _names(anchor), _names(lock), solver, given)
     decide: Callable[[Images, Matching], MosaicPlan] = partial(
         _decide,
@@ -185,12 +185,6 @@ def _decide(
     if per_pixel is not None:
         decided = replace(decided, per_pixel=per_pixel)
     return with_pixels_checked(decided, strict=strict) if check_pixels else decided
-
-
-def _of_these(given: Given, images: Images) -> Given:
-    """The corrections that name one of some images: a table may be that of a whole survey."""
-    names = {name for image in images for name in (image.name, image.path)}
-    return replace(given, planes=tuple(plane for plane in given.planes if plane[0] in names))
 
 
 def _of_workers(options: Mapping[str, Any]) -> dict[str, Any]:

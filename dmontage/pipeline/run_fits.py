@@ -37,6 +37,8 @@ class RunFits(NamedTuple):
     unit: str
     zero_point: float | None
     images: tuple[ImageRef, ...]
+    scales: Floats
+    """(n,) what their values were multiplied by."""
     boxes: Floats
     """(n, 4) x, y of the middle of what each image covers, and its width and height; mosaic pixels."""
     origins: Floats
@@ -56,8 +58,8 @@ class RunFits(NamedTuple):
     """(m,) pixels in which both images are well covered."""
     share: Floats
     """(m,) as of `Overlaps`, by the images of this run."""
-    missing: tuple[str, ...]
-    """Names of images that are not projected: damaged ones, as a rule."""
+    missing: tuple[ImageRef, ...]
+    """Images that are not projected: damaged ones, as a rule."""
 
     @classmethod
     def of(cls, path: str | Place) -> RunFits:
@@ -75,8 +77,8 @@ class RunFits(NamedTuple):
         image_of, main = np.array(plan.image_of, np.int64), match.main_rows
         whole = len(plan.rows) == plan.n_images and not any(row.mapping.cut for row in plan.rows)
         return cls(
-            str(path), plan.grid, plan.unit, plan.zero_point, plan.images, match.boxes[main], match.sky_origins,
-            tuple(match.level_only),
+            str(path), plan.grid, plan.unit, plan.zero_point, plan.images, np.array(plan.scales), match.boxes[main],
+            match.sky_origins, tuple(match.level_only),
             tuple(row.window for row in plan.rows) if whole else (),
             np.array([row.outline for row in plan.rows]).reshape(-1, 4, 2) if whole else np.zeros((0, 4, 2)),
             image_of[np.array([(pair.plus, pair.minus) for pair in plan.pairs], np.int64).reshape(-1, 2)],
@@ -85,7 +87,7 @@ class RunFits(NamedTuple):
         )  # fmt: skip
 
 
-def _plan_of(store: Store, fitted: set[int]) -> tuple[MosaicPlan, list[int], tuple[str, ...]]:
+def _plan_of(store: Store, fitted: set[int]) -> tuple[MosaicPlan, list[int], tuple[ImageRef, ...]]:
     """As much of a run's plan as matching needs, of the images that are projected; their rows' numbers; the others.
 
     Rows that are ``fitted`` are projected: to ask for the mark of each takes an access of the store.
@@ -96,7 +98,7 @@ def _plan_of(store: Store, fitted: set[int]) -> tuple[MosaicPlan, list[int], tup
     for number, table in zip(current["rows"], store.rows.tables(current["rows"]), strict=True):
         row, companions = row_from_table(table)
         if number not in fitted and not store.projected.is_marked(number):
-            missing.append(row.image.name)
+            missing.append(row.image)
             continue
         rows.append(replace(row, image=known.setdefault(row.image, row.image)))
         beside.append(companions)
@@ -107,7 +109,7 @@ def _plan_of(store: Store, fitted: set[int]) -> tuple[MosaicPlan, list[int], tup
         unit=run["unit"], tol=run["tol"], margin=0, drop=Drop(**run["drop"]), quality=Quality(**run["quality"]),
         companions=tuple(beside), zero_point=current.get("zero_point"), matching=Matching(), **more,
     )  # fmt: skip
-    return plan, numbers, tuple(missing)
+    return plan, numbers, tuple(image for image in dict.fromkeys(missing) if image not in known)
 
 
 def _fits_of(plan: MosaicPlan, numbers: list[int], kept: dict[tuple[int, int], Floats], path: str | Place) -> Floats:

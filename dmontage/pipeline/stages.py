@@ -18,7 +18,7 @@ from dmontage.graph.overlaps import fit_pairs
 from dmontage.graph.rows import create_store, project_rows
 from dmontage.graph.worker import Needs
 from dmontage.model import PlaneFit, Skipped
-from dmontage.pipeline.corrections import given_planes
+from dmontage.pipeline.given import given_planes
 from dmontage.pipeline.journal import say_skipped, say_start
 from dmontage.pipeline.match import Match
 from dmontage.pipeline.outcome import outcome

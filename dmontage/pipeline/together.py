@@ -6,17 +6,19 @@ overlap that both have fitted counts once: the fit with most pixels.
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 import numpy as np
 
 from dmontage.background import solve
 from dmontage.errors import InputError
-from dmontage.pipeline.corrections import sky_table
+from dmontage.pipeline.corrections import names_apart, sky_table
 from dmontage.pipeline.merged import Merged
 from dmontage.pipeline.placed import on_lattice, on_sky
 from dmontage.pipeline.run_fits import RunFits
-from dmontage.planner import check_words, numbers_of
+from dmontage.places import Url
+from dmontage.planner import check_words, numbers_of, same_scale
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,7 +31,7 @@ __all__ = ["solve_runs"]
 
 
 def solve_runs(
-    stores: Sequence[str | Place],
+    stores: str | Place | Sequence[str | Place],
     *,
     background: str = "plane",
     slope_prior: float | str | None = "auto",
@@ -44,7 +46,7 @@ def solve_runs(
     Parameters
     ----------
     stores
-        The runs' stores, in any order.
+        The runs' stores, in any order, or that of one run.
     background, slope_prior, anchor, lock
         As for `dmontage.plan`; background "plane" or "level". Without a prior of the slopes (None) the runs must lie on
         one lattice.
@@ -53,17 +55,21 @@ def solve_runs(
     -------
     astropy.table.Table
         The corrections of all images, as `Mosaic.corrections` gives them: what each run applies by ``corrections=``.
-        Its meta names, under "missing", images that no run has projected.
+        Its meta names, under "missing", images that no run has projected. A name that several images have, be they
+        missing, is told by paths.
 
     Raises
     ------
     InputError
-        Where a run is not fitted to its end, or runs tell their values in different units or zero points.
+        Where a run is not fitted to its end, or runs tell their values in different units or zero points, or scale an
+        image differently.
     """
     check_words(("background", background, ("plane", "level")))
-    runs = sorted(map(RunFits.of, stores), key=lambda run: (run.grid.header, run.grid.shape, run.path))
+    listed = [stores] if isinstance(stores, (str, Path, Url)) else stores
+    runs = sorted(map(RunFits.of, listed), key=lambda run: (run.grid.header, run.grid.shape, run.path))
     _check(runs)
     merged = Merged.of(runs)
+    scales = _scales(runs, merged)
     where = on_lattice(runs, merged) or on_sky(runs, merged)
     if where.turned and slope_prior is None and background == "plane":
         raise InputError("slope_prior None needs runs on one lattice: give a prior, or background 'level'")
@@ -84,8 +90,9 @@ def solve_runs(
     if runs[0].zero_point is not None:
         told["zero_point"] = runs[0].zero_point
     units = {image.bunit for image in images}
-    table = sky_table(images, where.origins, where.turn, solution, told, units.pop() if len(units) == 1 else "")
-    table.meta["missing"] = sorted({name for run in runs for name in run.missing} - {image.name for image in images})
+    bunit = units.pop() if len(units) == 1 else ""
+    table = sky_table(images, where.origins, where.turn, solution, scales, told, bunit, merged.missing)
+    table.meta["missing"] = names_apart([*images, *merged.missing])[len(images) :]
     return table
 
 
@@ -99,6 +106,20 @@ def _check(runs: Sequence[RunFits]) -> None:
                 raise InputError(
                     f"{run.path} has {what} {other!r}, {runs[0].path} {one!r}: give both runs one ({_OPTION[what]})"
                 )
+
+
+def _scales(runs: Sequence[RunFits], merged: Merged) -> list[float]:
+    """What each image's values were multiplied by; InputError for one of which two runs differ in that."""
+    known: dict[int, tuple[float, RunFits]] = {}
+    for run, numbers in zip(runs, merged.numbers, strict=True):
+        for k, scale in zip(numbers.tolist(), run.scales.tolist(), strict=True):
+            one, other = known.setdefault(k, (scale, run))
+            if not same_scale(scale, one):
+                raise InputError(
+                    f"{merged.images[k].path}: its values are times {scale:.10g} in {run.path}, times {one:.10g} in "
+                    f"{other.path}: give both runs one (flux_scale, zero_point) and fit anew"
+                )
+    return [known[k][0] for k in range(len(merged.images))]
 
 
 _OPTION = {"unit": "unit, --unit", "zero point": "zero_point_out, --zero-point-out"}

@@ -13,6 +13,7 @@ from dmontage.planner.bands import BandPlans, band_ending
 from dmontage.planner.combining import COMBINES
 from dmontage.planner.make import BACKGROUNDS, METHODS, UNITS, check_words, make_plan, overlap_pairs, positive
 from dmontage.planner.names import numbers_of
+from dmontage.planner.photometry import same_scale
 from dmontage.planner.plan import MosaicPlan, batches
 from dmontage.planner.rows import Footprint, kernel_for, row_digest
 from dmontage.planner.suspects import far_hint
@@ -37,5 +38,6 @@ __all__ = [
     "overlap_pairs",
     "positive",
     "row_digest",
+    "same_scale",
     "some",
 ]

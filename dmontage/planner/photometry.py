@@ -6,6 +6,7 @@ mosaic's zero point they are brought by the factor 10**(-0.4 (zp_image - zp_mosa
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from numbers import Real
 from statistics import median_low
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
     from dmontage.model import ImageRef
 
-__all__ = ["on_one_scale"]
+__all__ = ["on_one_scale", "same_scale"]
 
 _MAX_SCALE = 1e76
 """Of a value: from one end of a float32's range to the other; its square stays in double range."""
@@ -53,6 +54,11 @@ def on_one_scale(
     if own:
         out = float(median_low(own) if zero_point_out is None else zero_point_out)
     return {image: _scaled(image, found, out) for image, found in beside.items()}, out
+
+
+def same_scale(one: float, other: float) -> bool:
+    """True for scales that are one but for rounding: powers may differ by a bit between machines."""
+    return math.isclose(one, other, rel_tol=1e-9)
 
 
 def _check(zero_point_out: Any) -> None:

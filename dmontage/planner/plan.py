@@ -220,6 +220,12 @@ class MosaicPlan:
         return tuple(dict.fromkeys(row.image for row in self.rows))
 
     @property
+    def scales(self) -> tuple[float, ...]:
+        """Of each image, what its values are multiplied by."""
+        scales = dict(zip(self.image_of, self.companions, strict=True))
+        return tuple(scales[k].scale for k in range(self.n_images))
+
+    @property
     def n_images(self) -> int:
         """Images that reach the grid."""
         return len(self.images)

@@ -30,7 +30,8 @@ import dmontage as dm  # noqa: E402
 from dmontage.grid import Grid  # noqa: E402
 from dmontage.model import Images  # noqa: E402
 from dmontage.pipeline import Mosaic, merged, placed, together  # noqa: E402
-from dmontage.pipeline.corrections import read_corrections, write_table  # noqa: E402
+from dmontage.pipeline.corrections import write_table  # noqa: E402
+from dmontage.pipeline.given import read_corrections  # noqa: E402
 from dmontage.pipeline.run_fits import RunFits  # noqa: E402
 
 
