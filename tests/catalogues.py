@@ -11,11 +11,12 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from dmontage.graph.coadd import Chunk, How
 from dmontage.graph.drive import Call
 from dmontage.grid import Grid
 from dmontage.headers import cards_text
 from dmontage.model import ImageRef, Images, Plane, PlaneFit
-from dmontage.store import Store
+from dmontage.store import Store, Where
 from dmontage.store.projected import Projected
 from dmontage.window import Window
 
@@ -63,7 +64,7 @@ class Pretended:
         """By stage, as a run on a cluster would send them."""
         self._rng = np.random.default_rng(seed)
         self._marks = marks
-        self._known: dict[str, tuple[Sequence[Window], list[int]]] = {}
+        self._known: dict[Any, tuple[Sequence[Window], list[int]]] = {}
         self._patch = pytest.MonkeyPatch()
 
     def __enter__(self) -> Pretended:
@@ -86,19 +87,22 @@ class Pretended:
                 collect(results[-1])
         return results
 
-    def _project(self, path: str, rows: Sequence[int]) -> list[dict[str, Any]]:
+    def _project(self, where: Where, rows: Sequence[int]) -> list[dict[str, Any]]:
         if self._marks:
-            marks = Projected(Store.open(path)._files, ())  # of rows that hold nothing
+            marks = Projected(Store.open(where)._files, ())  # of rows that hold nothing
             for row in rows:
                 marks.write(row, [], "00" * 32)
         return [{"row": row, "reused": False, "lost": 0, "empty": False} for row in rows]
 
-    def _fit(self, path: str, pairs: Sequence[tuple[int, int, float]]) -> list[tuple[PlaneFit, float]]:
-        if path not in self._known:
-            rows = Store.open(path).rows
+    def _fit(self, where: Where, pairs: Sequence[tuple[int, int, float]]) -> list[tuple[PlaneFit, float]]:
+        if where.path not in self._known:
+            rows = Store.open(where).rows
             names = [Path(table["path"]).stem.removeprefix("image") for table in rows.tables(range(len(rows)))]
-            self._known[path] = rows.windows(), list(map(int, names))
-        return [(self._plane(*self._known[path], plus, minus), correlation) for plus, minus, correlation in pairs]
+            self._known[where.path] = rows.windows(), list(map(int, names))
+        return [(self._plane(*self._known[where.path], plus, minus), correlation) for plus, minus, correlation in pairs]
+
+    def _coadd(self, where: Where, chunks: Sequence[Chunk], how: How) -> list[Window]:
+        return [chunk.window for chunk in chunks]
 
     def _plane(self, windows: Sequence[Window], numbers: Sequence[int], plus: int, minus: int) -> PlaneFit:
         window = windows[plus] & windows[minus]
