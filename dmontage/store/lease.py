@@ -8,6 +8,7 @@ more. No clock but the watcher's own is used. A dead process of the same machine
 from __future__ import annotations
 
 import json
+import logging
 import os
 import socket
 import threading
@@ -20,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 from dmontage.aside import lives
 from dmontage.errors import UnreachableError
+from dmontage.log import say
 from dmontage.store.lock import InUseError
 
 if TYPE_CHECKING:
@@ -117,8 +119,12 @@ class Lease:
                 return
             if seen is not None and version != seen:
                 raise InUseError(f"{self._place} is in use by another run; wait for it, or choose another --workdir")
+            dead = _is_dead(document)
+            if seen is None and not dead:
+                text = f"another run may be at work in {self._place}: watching its lock for {PATIENCE * BEAT:g} s"
+                say("waiting", text, logging.WARNING)
             seen = version
-            if (_is_dead(document) or time.monotonic() - since > PATIENCE * BEAT) and self._tried(version):
+            if (dead or time.monotonic() - since > PATIENCE * BEAT) and self._tried(version):
                 return
             time.sleep(BEAT / 6)
         self._take()  # given back meanwhile
