@@ -22,24 +22,21 @@ from typing import TYPE_CHECKING, Any
 from dmontage.aside import lives
 from dmontage.errors import UnreachableError
 from dmontage.log import say
-from dmontage.store.lock import InUseError
+from dmontage.store.lock import LOCK, InUseError, in_use
 
 if TYPE_CHECKING:
     from typing import Self
 
     from dmontage.places import Url
 
-__all__ = ["BEAT", "LOCK", "Lease", "is_held"]
-
-LOCK = "driver.lock"
-"""Its key."""
-
-_TRIES = 5
+__all__ = ["BEAT", "PATIENCE", "Lease", "is_held"]
 
 BEAT = 3.0
 """Seconds between two writes of a holder."""
 PATIENCE = 10
 """Beats without a write until a lock is free."""
+_TRIES = 5
+"""Of the write that takes a lock, before the store counts as out of reach."""
 
 
 class Lease:
@@ -118,7 +115,7 @@ class Lease:
                 self._version = version
                 return
             if seen is not None and version != seen:
-                raise InUseError(f"{self._place} is in use by another run; wait for it, or choose another --workdir")
+                raise in_use(self._place)
             dead = _is_dead(document)
             if seen is None and not dead:
                 text = f"another run may be at work in {self._place}: watching its lock for {PATIENCE * BEAT:g} s"
@@ -131,14 +128,11 @@ class Lease:
 
     def _tried(self, before: Any) -> bool:
         """Whether a write was done, for all that is known."""
-        for k in range(_TRIES):
-            try:
+        for _ in range(_TRIES - 1):
+            with suppress(UnreachableError):
                 return self._write(before)
-            except UnreachableError:
-                if k + 1 == _TRIES:
-                    raise
-                time.sleep(BEAT / 6)
-        raise AssertionError("not reached")
+            time.sleep(BEAT / 6)
+        return self._write(before)
 
 
 def is_held(place: Url) -> bool:

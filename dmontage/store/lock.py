@@ -13,11 +13,19 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-__all__ = ["InUseError", "gone", "locked"]
+__all__ = ["LOCK", "InUseError", "gone", "in_use", "locked"]
+
+LOCK = "driver.lock"
+"""Its name in the store."""
 
 
 class InUseError(InputError):
     """Another driver holds a run's lock."""
+
+
+def in_use(place: object) -> InUseError:
+    """The error that another driver is at work on a run."""
+    return InUseError(f"{place} is in use by another run; wait for it, or choose another --workdir")
 
 
 def gone(place: object) -> InUseError:
@@ -36,7 +44,7 @@ def locked(place: Path) -> Iterator[None]:
     InputError
         If nothing can be written there.
     """
-    name = place / "driver.lock"
+    name = place / LOCK
     try:
         file = name.open("w")
     except FileNotFoundError as error:
@@ -47,7 +55,7 @@ def locked(place: Path) -> Iterator[None]:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
-            raise InUseError(f"{place} is in use by another run; wait for it, or choose another --workdir") from error
+            raise in_use(place) from error
         if not (name.exists() and os.path.samestat(os.fstat(file.fileno()), name.stat())):
             raise gone(place)
         yield

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, TypeVar
 from dmontage.errors import InputError
 from dmontage.places import MissingError, Url, place
 from dmontage.store.files import Files
-from dmontage.store.lease import LOCK, Lease, is_held
-from dmontage.store.lock import gone
+from dmontage.store.lease import Lease, is_held
+from dmontage.store.lock import LOCK, gone
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
