@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from astropy.io import fits
 
-from dmontage.places import Ranges, Url, place
+from dmontage.places import Place, Ranges, place
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -18,7 +18,7 @@ __all__ = ["opened"]
 
 
 @contextmanager
-def opened(path: str | Path | Url) -> Iterator[fits.HDUList]:
+def opened(path: str | Place) -> Iterator[fits.HDUList]:
     """The HDUs of a file, plain or gzipped; no data are read, nor mapped, before they are asked for.
 
     Of an object only the ranges are fetched that are asked for, unless it is gzipped.

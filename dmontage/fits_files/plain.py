@@ -15,9 +15,7 @@ from dmontage.fits_files.common import BITPIX, BLOCK
 from dmontage.headers import needs_tables
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
-    from dmontage.places import Url
+    from dmontage.places import Place
 
 __all__ = ["Plain", "plain_image"]
 
@@ -47,7 +45,7 @@ class Plain(NamedTuple):
         """Nothing: that the file holds it, and ends with it, is known."""
 
 
-def plain_image(path: Path | Url, n_bytes: int) -> Plain | None:
+def plain_image(path: Place, n_bytes: int) -> Plain | None:
     """The image of a plain file of ``n_bytes``; None where astropy must look at it."""
     with path.open("rb") as file:
         raw = file.read(_MOST)

@@ -75,7 +75,7 @@ def _section(
         raise InputError(f"{ref.path}: HDU {ref.hdu} cannot be read: {first_line(error)}") from error
 
 
-def _unchanged(ref: ImageRef, window: Window) -> Path | Url:
+def _unchanged(ref: ImageRef, window: Window) -> Place:
     """Where an image lies, to read a window of it; ChangedError where its file is not the one that was scanned."""
     there = place(ref.path)
     try:

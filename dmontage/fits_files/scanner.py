@@ -16,7 +16,7 @@ from dmontage.fits_files.plain import Plain, plain_image
 from dmontage.fits_files.structure import hdu_starts
 from dmontage.grid import Grid
 from dmontage.model import ImageRef, Images, Skipped
-from dmontage.places import Url, place, with_heads
+from dmontage.places import Place, Url, place, with_heads
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -35,9 +35,7 @@ _NOT_IMAGES = re.compile(
 _NO_FILE = "not a file to read from: a pipe, socket, device, or a link that leads nowhere"
 
 
-def scan(
-    inputs: str | Path | Url | Iterable[str | Path | Url], *, strict: bool = False, mosaics: bool = False
-) -> Images:
+def scan(inputs: str | Place | Iterable[str | Place], *, strict: bool = False, mosaics: bool = False) -> Images:
     """Find the images in files and folders.
 
     Parameters
@@ -82,12 +80,12 @@ def scan(
     return Images(tuple(refs), tuple(skipped))
 
 
-def _find(inputs: str | Path | Url | Iterable[str | Path | Url]) -> tuple[dict[Path | Url, bool], list[Skipped]]:
+def _find(inputs: str | Place | Iterable[str | Place]) -> tuple[dict[Place, bool], list[Skipped]]:
     """Files to look into, each with True where it was named itself; and what a folder holds besides."""
     items = [inputs] if isinstance(inputs, (str, Path, Url)) else list(inputs)
     if not items:
         raise InputError("no image was given: name files or folders")
-    paths: dict[Path | Url, bool] = {}
+    paths: dict[Place, bool] = {}
     skipped: list[Skipped] = []
     for item in items:
         path = place(item)
@@ -117,26 +115,26 @@ def _find(inputs: str | Path | Url | Iterable[str | Path | Url]) -> tuple[dict[P
     return paths, skipped
 
 
-def _inside(path: Path | Url) -> list[Path] | list[Url] | None:
+def _inside(path: Place) -> list[Path] | list[Url] | None:
     """What a folder holds, with all below, but the folders themselves; None where it is none."""
     if isinstance(path, Path):
         return sorted(child for child in path.rglob("*") if not child.is_dir()) if path.is_dir() else None
     return None if _is_fits_name(path) and path.is_file() else list(path.below()) or None
 
 
-def _stem(path: Path | Url) -> str:
+def _stem(path: Place) -> str:
     """Name without the suffixes of a FITS file; it may have other dots."""
     while path.suffix.lower() in SUFFIXES:
         path = path.with_suffix("")
     return path.name
 
 
-def _is_fits_name(path: Path | Url) -> bool:
+def _is_fits_name(path: Place) -> bool:
     suffixes = [suffix.lower() for suffix in path.suffixes[-2:]]
     return bool(suffixes) and suffixes[-1] in SUFFIXES and (suffixes[-1] != ".gz" or suffixes[0] in SUFFIXES[:3])
 
 
-def _scan_file(path: Path | Url, *, named: bool) -> tuple[list[ImageRef], list[str]]:
+def _scan_file(path: Place, *, named: bool) -> tuple[list[ImageRef], list[str]]:
     """The images of one file, and the reasons for which HDUs of it were left out."""
     refs: list[ImageRef] = []
     left: list[str] = []

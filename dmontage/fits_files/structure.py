@@ -18,9 +18,7 @@ from dmontage.errors import InputError
 from dmontage.fits_files.common import BITPIX, BLOCK
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
-    from dmontage.places import Url
+    from dmontage.places import Place
 
 __all__ = ["hdu_starts"]
 
@@ -45,7 +43,7 @@ _WHOLE = re.compile(rb"[+-]?\d{1,30}")
 _TEXT = bytes([0, 9, 10, 13, *range(32, 127)])
 
 
-def hdu_starts(path: Path | Url, size: int) -> list[int]:
+def hdu_starts(path: Place, size: int) -> list[int]:
     """The first byte of the data of each HDU of a file of ``size`` bytes, plain or gzipped; decompressed bytes count.
 
     Raises

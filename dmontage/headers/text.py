@@ -14,9 +14,8 @@ from dmontage.places import place
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
 
-    from dmontage.places import Url
+    from dmontage.places import Place
 
 __all__ = ["Cards", "angle", "card_text", "cards_text", "checked_shape", "header_text", "parse_header"]
 
@@ -49,7 +48,7 @@ def parse_header(text: str, name: str = "header") -> Header:
     return header
 
 
-def header_text(path: str | Path | Url) -> str:
+def header_text(path: str | Place) -> str:
     """The text of a template, or of the primary header of a FITS file."""
     try:
         with place(path).open("rb") as file:
