@@ -10,7 +10,6 @@ import os
 import pickle
 import platform
 import time
-import uuid
 import zlib
 from collections import Counter
 from contextlib import contextmanager
@@ -22,7 +21,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from dmontage._version import __version__
 from dmontage.errors import InputError
-from dmontage.places import is_url
 from dmontage.planner import human
 from dmontage.store import InUseError, Store, Where
 
@@ -158,7 +156,7 @@ def _look_at_store(needs: Needs) -> str:
     deadline = time.monotonic() + _LATE
     while True:
         try:
-            Store.open(Where(needs.store, needs.laid_out))
+            store = Store.open(Where(needs.store, needs.laid_out))
             break
         except InUseError:
             there = "sees another one at"
@@ -167,12 +165,8 @@ def _look_at_store(needs: Needs) -> str:
         if time.monotonic() > deadline:
             return f"{there} the store {needs.store}; {way_out}"
         time.sleep(0.2)
-    if is_url(needs.store):
-        return ""  # its tasks say what they may not
-    probe = Path(needs.store, f"probe-{uuid.uuid4().hex}.partial")  # swept up, should it stay
     try:
-        probe.touch()
-        probe.unlink()
+        store.probe()
     except OSError as error:
         return f"cannot write to the store {needs.store}: {error.strerror}; {way_out}"
     return ""

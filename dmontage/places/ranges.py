@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 
     from dmontage.places.url import Place, Url
 
-__all__ = ["Ranges", "with_heads"]
+__all__ = ["AT_ONCE", "Ranges", "with_heads"]
 
-_AT_ONCE = 16
+AT_ONCE = 16
 """Requests that are under way together."""
 
 
@@ -88,7 +88,7 @@ def _headed(url: Url) -> Url:
 def with_heads(places: Iterable[Place]) -> Iterator[Place]:
     """The same places in the same order; the first bytes of objects are read ahead, many at once."""
     waiting: deque[Future[Place]] = deque()
-    with ThreadPoolExecutor(_AT_ONCE) as pool:
+    with ThreadPoolExecutor(AT_ONCE) as pool:
         for each in places:
             if isinstance(each, Path):
                 while waiting:
@@ -96,7 +96,7 @@ def with_heads(places: Iterable[Place]) -> Iterator[Place]:
                 yield each
                 continue
             waiting.append(pool.submit(_headed, each))
-            if len(waiting) > 2 * _AT_ONCE:
+            if len(waiting) > 2 * AT_ONCE:
                 yield waiting.popleft().result()
         while waiting:
             yield waiting.popleft().result()

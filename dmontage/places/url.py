@@ -18,9 +18,9 @@ from dmontage.places.ranges import Ranges
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["SCHEMES", "Place", "Stat", "Url", "is_url", "place"]
+__all__ = ["Place", "Stat", "Url", "is_url", "place"]
 
-SCHEMES = ("s3", "gs", "memory")
+_SCHEMES = ("s3", "gs", "memory")
 """Of object stores; ``file://`` is a path."""
 
 _AHEAD = 64 * 1024
@@ -37,9 +37,9 @@ class Stat(NamedTuple):
     """No time: a number that its ETag gives. Times of objects are whole seconds only."""
 
 
-def is_url(path: object) -> bool:
+def is_url(path: str | os.PathLike[str] | Url) -> bool:
     """Whether a place is no path of this machine."""
-    return isinstance(path, Url) or isinstance(place(str(path)), Url)
+    return isinstance(place(path), Url)
 
 
 def place(path: str | os.PathLike[str] | Url) -> Path | Url:
@@ -55,7 +55,7 @@ def place(path: str | os.PathLike[str] | Url) -> Path | Url:
     text = os.fspath(path)
     found = _URL.fullmatch(text)
     # pathlib makes "s3:/b" of "s3://b".
-    if found is None or ("://" not in text and found[1].lower() not in (*SCHEMES, "file")):
+    if found is None or ("://" not in text and found[1].lower() not in (*_SCHEMES, "file")):
         return Path(path)
     scheme, host, key = found[1].lower(), found[2] or "", found[3] or ""
     if "://" not in text:
@@ -64,9 +64,9 @@ def place(path: str | os.PathLike[str] | Url) -> Path | Url:
         if host not in ("", "localhost"):
             raise InputError(f"{text}: a file on another machine; give file:///PATH of this one")
         return Path("/", key)
-    if scheme not in SCHEMES:
+    if scheme not in _SCHEMES:
         raise InputError(
-            f"{scheme}:// is no place that can be read; give a path, or {', '.join(SCHEMES)}:// or file://"
+            f"{scheme}:// is no place that can be read; give a path, or {', '.join(_SCHEMES)}:// or file://"
         )
     if "@" in host or ":" in host or not re.fullmatch(r"[\w.-]+", host):
         # Not told: it may be a password.
@@ -291,8 +291,8 @@ class Url:
         except MissingError:
             return None
 
-    def unlink(self, *, missing_ok: bool = True) -> None:
-        """Take it away."""
+    def unlink(self) -> None:
+        """Take it away; nothing where it is not there."""
         self.remove([self])
 
     def remove(self, each: list[Url]) -> None:

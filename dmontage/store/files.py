@@ -10,6 +10,7 @@ import json
 import os
 import shutil
 import threading
+import uuid
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -100,6 +101,12 @@ class Files:
         """Take away what killed processes left half-written."""
         for path in Path(self.root).rglob(f"*{_PARTIAL}"):
             path.unlink(missing_ok=True)
+
+    def probe(self) -> None:
+        """Write something and take it away; OSError where nothing can be written."""
+        path = Path(self.root, f"probe-{uuid.uuid4().hex}{_PARTIAL}")  # swept up, should it stay
+        path.touch()
+        path.unlink()
 
     def n_bytes(self) -> int:
         """What all keys take."""

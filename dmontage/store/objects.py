@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, TypeVar
 
 from dmontage.errors import InputError
-from dmontage.places import MissingError, Url, place
+from dmontage.places import AT_ONCE, MissingError, Url, place
 from dmontage.store.files import Files
 from dmontage.store.lease import Lease, is_held
 from dmontage.store.lock import LOCK, gone
@@ -22,8 +22,6 @@ __all__ = ["Objects", "files_at"]
 _In = TypeVar("_In")
 _Out = TypeVar("_Out")
 
-_AT_ONCE = 16
-"""Requests that are under way together."""
 _BEGUN = "laying-out"
 """There while a run is laid out: its objects are of no use before the last one, ``zarr.json``, is there."""
 
@@ -45,7 +43,7 @@ class Objects(Files):
 
     def each(self, act: Callable[[_In], _Out], items: Iterable[_In]) -> list[_Out]:
         """As of files, many at once: an answer takes tens of milliseconds."""
-        with ThreadPoolExecutor(_AT_ONCE) as pool:
+        with ThreadPoolExecutor(AT_ONCE) as pool:
             return list(pool.map(act, items))
 
     def put(self, key: str, data: bytes) -> None:
@@ -71,6 +69,9 @@ class Objects(Files):
 
     def sweep(self) -> None:
         """Nothing: no object is ever half-written."""
+
+    def probe(self) -> None:
+        """Nothing: tasks say what they may not."""
 
     def n_bytes(self) -> int:
         """What all keys take."""

@@ -192,6 +192,10 @@ class Store:
         """Whether a run may be laid out at a place."""
         return files_at(path).is_free()
 
+    def probe(self) -> None:
+        """Raise OSError where this process cannot write to it, as far as that is known before it does."""
+        self._files.probe()
+
     def n_bytes(self) -> int:
         """What all of it takes."""
         return self._files.n_bytes()
