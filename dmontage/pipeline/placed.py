@@ -58,7 +58,7 @@ def _values(runs: Sequence[RunFits], merged: Merged, scale: float) -> tuple[Floa
     factors = [(scale / run.grid.scale) ** 2 if run.unit == "flux_per_pixel" else 1.0 for run in runs]
     each = list(zip(runs, merged.chosen, factors, strict=True))
     return (
-        np.concatenate([f * run.numbers[i, :3] for run, i, f in each]),
+        np.concatenate([f * run.planes[i, :3] for run, i, f in each]),
         np.concatenate([run.information[i] / f**2 for run, i, f in each]),
     )
 
@@ -92,7 +92,7 @@ def _in_pixels(
     ends = merged.ends(runs)
     order = np.lexsort((ends[:, 1], ends[:, 0]))
     ends = ends[order]
-    at = [run.numbers[i, 3:] + np.array([dx, dy]) for run, i, (dy, dx) in zip(runs, merged.chosen, moves, strict=True)]
+    at = [run.planes[i, 3:] + np.array([dx, dy]) for run, i, (dy, dx) in zip(runs, merged.chosen, moves, strict=True)]
     x0, y0 = np.concatenate(at)[order].T
     met = np.concatenate([run.n_pixels[i] for run, i in zip(runs, merged.chosen, strict=True)])[order] > 0
     pairs = [OverlapPair(a, b, windows[a] & windows[b]) for a, b in ends.tolist()]
@@ -165,7 +165,7 @@ def _pairs_on_sky(
     bent
         (m, 2) True where an image has no such plane.
     """
-    pixels = run.numbers[chosen, 3:]
+    pixels = run.planes[chosen, 3:]
     steps = np.maximum(frames[numbers[run.ends[chosen]], 2].min(axis=1) / 8 * scale / run.grid.scale, 1.0)
     own = tangents(run.grid, pixels, sky_at(run.grid, pixels), steps).jacobian / scale
     lost = ~np.isfinite(own).all(axis=(1, 2))

@@ -50,7 +50,7 @@ class RunFits(NamedTuple):
     """(n, 4, 2) of their corners; none of either where an image is cut."""
     ends: Ints
     """(m, 2) images plus and minus."""
-    numbers: Floats
+    planes: Floats
     """(m, 5) level, slope_x, slope_y, x0, y0 of the fits, in mosaic pixels."""
     information: Floats
     """(m, 3, 3)."""
