@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float64]
 
-__all__ = ["COLUMNS", "NO_ORIGIN", "correction_table", "names_apart", "sky_table", "to_sky", "write_table"]
+__all__ = ["COLUMNS", "NO_ORIGIN", "correction_table", "names_apart", "sky_table", "to_sky", "told_in", "write_table"]
 
 _MEANING = "subtract level + slope_east x + slope_north y; x, y: gnomonic offsets in degrees, east and north of ra, dec"
 NO_ORIGIN = "no origin on the sky"
@@ -45,11 +45,15 @@ def correction_table(match: Match, solution: Solution) -> Table:
     another elsewhere. What values are told in stands in the table's meta.
     """
     plan = match.plan
-    told = {"unit": plan.unit, "solid_angle": plan.grid.scale**2}
-    if plan.zero_point is not None:
-        told["zero_point"] = plan.zero_point
+    told = told_in(plan.unit, plan.grid.scale, plan.zero_point)
     turn = to_sky(match.tangents.jacobian)
     return sky_table(plan.images, match.sky_origins, turn, solution, plan.scales, told, plan.bunit)
+
+
+def told_in(unit: str, scale: float, zero_point: float | None) -> dict[str, Any]:
+    """What values are told in, for a table's meta: also the solid angle of pixels of side ``scale`` (radians)."""
+    told = {"unit": unit, "solid_angle": scale**2}
+    return told if zero_point is None else {**told, "zero_point": zero_point}
 
 
 def sky_table(
@@ -73,7 +77,7 @@ def sky_table(
     scales
         What each image's values were multiplied by.
     told
-        What the values are told in, for the table's meta.
+        That `told_in` gives.
     bunit
         The images' BUNIT; nothing where they differ.
     missing

@@ -13,7 +13,7 @@ import numpy as np
 
 from dmontage.background import solve
 from dmontage.errors import InputError
-from dmontage.pipeline.corrections import names_apart, sky_table
+from dmontage.pipeline.corrections import names_apart, sky_table, told_in
 from dmontage.pipeline.merged import Merged
 from dmontage.pipeline.placed import on_lattice, on_sky
 from dmontage.pipeline.run_fits import RunFits
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from dmontage.places import Place
 
 __all__ = ["solve_runs"]
+
+_OPTION = {"unit": "unit, --unit", "zero point": "zero_point_out, --zero-point-out"}
 
 
 def solve_runs(
@@ -86,9 +88,7 @@ def solve_runs(
         anchors=numbers_of(images, "anchor", anchor),
         locked=numbers_of(images, "lock", lock),
     )
-    told: dict[str, Any] = {"unit": runs[0].unit, "solid_angle": where.scale**2}
-    if runs[0].zero_point is not None:
-        told["zero_point"] = runs[0].zero_point
+    told = told_in(runs[0].unit, where.scale, runs[0].zero_point)
     units = {image.bunit for image in images}
     bunit = units.pop() if len(units) == 1 else ""
     table = sky_table(images, where.origins, where.turn, solution, scales, told, bunit, merged.missing)
@@ -120,6 +120,3 @@ def _scales(runs: Sequence[RunFits], merged: Merged) -> list[float]:
                     f"{other.path}: give both runs one (flux_scale, zero_point) and fit anew"
                 )
     return [known[k][0] for k in range(len(merged.images))]
-
-
-_OPTION = {"unit": "unit, --unit", "zero point": "zero_point_out, --zero-point-out"}
