@@ -26,9 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
-    from dmontage.graph.drive import Call
-
-    Progress = Callable[[int, int], None]
+    from dmontage.graph.drive import Call, Progress
 
 __all__ = ["connected", "reported", "run_on_cluster"]
 

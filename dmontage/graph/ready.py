@@ -52,8 +52,7 @@ def check_workers(client: Any) -> None:
     names = [name for name in mine if name not in ("python", "dmontage")]
     found = inquire(client, client.get_versions, packages=names)
     installed = {"scheduler": found["scheduler"]} | {f"worker {name}": v for name, v in found["workers"].items()}
-    told = {place: differences(mine, v["packages"] | own) for place, v in installed.items()}
-    _refuse({place: f"has {', '.join(others)}" for place, others in told.items() if others}, INSTALL)
+    _refuse_others(mine, {place: each["packages"] | own for place, each in installed.items()})
     # A scheduler without dmontage cannot read its tasks either.
     try:
         there = {"scheduler": inquire(client, client.run_on_scheduler, own_versions)}
@@ -62,8 +61,7 @@ def check_workers(client: Any) -> None:
             raise InputError(f"the scheduler has no {name}; {INSTALL}") from error
         raise
     there |= _ask(client, own_versions)
-    told = {place: differences(own, versions) for place, versions in there.items()}
-    _refuse({place: f"has {', '.join(others)}" for place, others in told.items() if others}, INSTALL)
+    _refuse_others(own, there)
 
 
 def check_files(client: Any, files: Sequence[ImageRef]) -> None:
@@ -140,6 +138,12 @@ def missing_package(error: Any) -> str:
     """The package that an error says is missing; dask passes some errors on as text."""
     found = re.search(r"No module named '([\w.]+)'", str(error)) if isinstance(error, Exception) else None
     return found[1] if found else ""
+
+
+def _refuse_others(mine: dict[str, str], there: dict[str, dict[str, str | None]]) -> None:
+    """InputError for processes that have other versions."""
+    told = {place: differences(mine, versions) for place, versions in there.items()}
+    _refuse({place: f"has {', '.join(others)}" for place, others in told.items() if others}, INSTALL)
 
 
 def _refuse(lacking: dict[str, str], way_out: str = "") -> None:

@@ -134,28 +134,31 @@ class Stages:
             path = self._place or Path(cast("Any", self._temporary).name) / "run.zarr"
             say_start(self.plan, path)
             say_skipped(self.plan.skipped)
-            self._check_cluster(None)
+            client = active_client()
+            if client is not None:
+                self._check_inputs(client)
             store, self._numbers = create_store(path, self.plan)
-            self._check_cluster(store)
+            if client is not None:
+                self._check_store(client, store)
             self._store = store
             if in_process():
                 self._store.projected.cache.allow(self.plan.memory.cache)
                 self._store.projected.volatile = self._temporary is not None
         return self._store
 
-    def _check_cluster(self, store: Store | None) -> None:
-        """InputError where there is a cluster whose workers do not see the inputs, or, once it is there, the store."""
-        client = active_client()
-        if client is None:
-            return
-        from dmontage.graph.ready import check_files, check_store, check_workers
+    def _check_inputs(self, client: Any) -> None:
+        """InputError where workers of a cluster are not as this process is, or do not see the inputs."""
+        from dmontage.graph.ready import check_files, check_workers
 
-        if store is None:
-            check_workers(client)
-            check_files(client, self.plan.files)
-        else:
-            self._needs = Needs.of(store, self.plan)
-            check_store(client, self._needs)
+        check_workers(client)
+        check_files(client, self.plan.files)
+
+    def _check_store(self, client: Any, store: Store) -> None:
+        """InputError where workers of a cluster cannot use the store."""
+        from dmontage.graph.ready import check_store
+
+        self._needs = Needs.of(store, self.plan)
+        check_store(client, self._needs)
 
     @property
     def _how(self) -> How:
