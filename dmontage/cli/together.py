@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from dmontage.cli import options
-from dmontage.cli.commands import _scan, main
+from dmontage.cli.commands import main
 from dmontage.cli.options import take_grid
 from dmontage.cli.where import Where
 from dmontage.places import Place
@@ -28,12 +28,13 @@ def fit_command(inputs: tuple[Place, ...], workdir: Place, strict: bool, **chose
 
     The mosaic follows with --corrections and the same --workdir.
     """
+    from dmontage.fits_files import scan
     from dmontage.pipeline import Mosaic, plan
 
     where = Where.take(chosen)
     with where.told():
         grid = take_grid(chosen)
-        images = _scan(inputs, strict)
+        images = scan(inputs, strict=strict)
         with where.entered(), bars() as progress:
             made = Mosaic(plan(images, grid, strict=strict, **chosen), workdir, strict=strict, progress=progress).fit()
         click.echo(made.summary)
