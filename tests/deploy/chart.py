@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -31,3 +32,14 @@ def render(values: dict[str, Any], **release: Any) -> list[dict[str, Any]]:
     objects = [body for text in texts for body in yaml.safe_load_all(text) if body]
     rank = {kind: k for k, kind in enumerate(_FIRST)}
     return sorted(objects, key=lambda body: (rank.get(body["kind"], len(rank)), body["kind"]))
+
+
+def walk(value: Any) -> Iterator[dict[str, Any]]:
+    """All dicts in it."""
+    if isinstance(value, list):
+        for each in value:
+            yield from walk(each)
+    elif isinstance(value, dict):
+        yield value
+        for each in value.values():
+            yield from walk(each)

@@ -12,7 +12,7 @@ import helm_python
 import kubernetes_validate
 import pytest
 import yaml
-from chart import CHART, DEPLOY, MOSAIC, render, render_texts
+from chart import CHART, DEPLOY, MOSAIC, render, render_texts, walk
 from crds import crds, errors, prune, schema_of
 from dask.utils import parse_bytes
 from helm_python.errors import HelmError
@@ -275,14 +275,3 @@ def render_refused(values: dict[str, Any], words: str | None) -> None:
 def option(container: dict[str, Any], name: str) -> str:
     args: list[str] = container["args"]
     return args[args.index(name) + 1]
-
-
-def walk(value: Any) -> Iterator[dict[str, Any]]:
-    """All dicts in it."""
-    if isinstance(value, list):
-        for each in value:
-            yield from walk(each)
-    elif isinstance(value, dict):
-        yield value
-        for each in value.values():
-            yield from walk(each)
