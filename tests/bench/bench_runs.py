@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import subprocess
 import sys
 import tempfile
 from itertools import pairwise
@@ -23,7 +22,7 @@ import numpy as np
 HERE = Path(__file__).resolve()
 sys.path[:0] = [str(HERE.parents[2]), str(HERE.parents[1]), str(HERE.parent)]
 
-from bench_scale import Steps, exponents  # noqa: E402
+from bench_scale import Steps, each_in_a_process  # noqa: E402
 from catalogues import NX, SCALE, Pretended, atlas  # noqa: E402
 
 import dmontage as dm  # noqa: E402
@@ -82,17 +81,8 @@ def main() -> None:
     given = parser.parse_args()
     if given.one is not None:
         given.json.write_text(json.dumps(measure(given.one, given.regions)))
-        return
-    told = []
-    with tempfile.TemporaryDirectory() as folder:
-        for n in map(int, given.images.split(",")):
-            out, many = Path(folder, f"{n}.json"), str(given.regions)
-            command = [sys.executable, str(HERE), "--one", str(n), "--regions", many, "--json", str(out)]
-            subprocess.run(command, check=True)
-            told.append(json.loads(out.read_text()))
-    exponents(told)
-    if given.json is not None:
-        given.json.write_text(json.dumps(told, indent=1))
+    else:
+        each_in_a_process(HERE, given.images, given.json, "--regions", str(given.regions))
 
 
 if __name__ == "__main__":

@@ -20,8 +20,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -29,9 +29,10 @@ from typing import Any
 import numpy as np
 
 HERE = Path(__file__).resolve()
-sys.path[:0] = [str(HERE.parents[2]), str(HERE.parents[1])]
+sys.path[:0] = [str(HERE.parents[2]), str(HERE.parents[1]), str(HERE.parents[1] / "cluster")]
 
 from catalogues import Pretended, atlas, nothing  # noqa: E402
+from processes import Processes, environment  # noqa: E402
 
 import dmontage as dm  # noqa: E402
 from dmontage.graph.drive import Call, run  # noqa: E402
@@ -111,8 +112,14 @@ def scheduled(steps: Steps, calls: Sequence[Call]) -> dict[str, Any]:
 
     connect: Any = distributed.Client
 
-    with cluster() as (address, pid), connect(address, set_as_default=False) as client, client.as_current():
-        client.wait_for_workers(1, timeout=60)
+    with ExitStack() as stack:
+        with_catalogues = environment(HERE.parents[1])
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        cluster = stack.enter_context(Processes(folder, with_catalogues))
+        cluster.start_workers("one", nanny=False, environ=with_catalogues)
+        client = stack.enter_context(connect(cluster.address, set_as_default=False))
+        stack.enter_context(client.as_current())
+        pid = cluster.pid("scheduler")
         before, taken = peak(pid), cpu(pid)
         steps("scheduler", lambda: run(calls))
         step, n = steps.told["scheduler"], len(calls) / 1e3
@@ -120,28 +127,6 @@ def scheduled(steps: Steps, calls: Sequence[Call]) -> dict[str, Any]:
             "tasks": len(calls), "ms_per_task": step["s"] / n, "client_cpu_ms_per_task": step["cpu_s"] / n,
             "scheduler_cpu_ms_per_task": (cpu(pid) - taken) / n, "scheduler_mb": peak(pid), "before_mb": before,
         }  # fmt: skip
-
-
-@contextmanager
-def cluster() -> Iterator[tuple[str, int]]:
-    """Address and process of a `dask scheduler` with one worker."""
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path[:2]), "DASK_LOGGING__DISTRIBUTED": "error"}
-    with tempfile.TemporaryDirectory() as folder:
-        told = Path(folder, "scheduler.json")
-        command = [sys.executable, "-m", "dask"]
-        started = [subprocess.Popen([*command, "scheduler", "--host", "127.0.0.1", "--port", "0", "--no-dashboard",
-                                     "--scheduler-file", str(told)], env=environment, cwd=folder)]  # fmt: skip
-        try:
-            while not told.exists() or not told.read_text().strip():
-                time.sleep(0.1)
-            address = json.loads(told.read_text())["address"]
-            started.append(subprocess.Popen([*command, "worker", address, "--nthreads", "1", "--no-dashboard",
-                                             "--no-nanny"], env=environment, cwd=folder))  # fmt: skip
-            yield address, started[0].pid
-        finally:
-            for process in reversed(started):
-                process.terminate()
-                process.wait(30)
 
 
 def exponents(told: Sequence[dict[str, Any]]) -> None:
@@ -156,6 +141,19 @@ def exponents(told: Sequence[dict[str, Any]]) -> None:
             print(f"{name:12s} grows as images^{power:.2f}")
 
 
+def each_in_a_process(script: Path, images: str, json_file: Path | None, *options: str) -> None:
+    """Run a script with ``--one`` for each number of images, tell how steps grow, and write what all of them told."""
+    told = []
+    with tempfile.TemporaryDirectory() as folder:
+        for n in map(int, images.split(",")):
+            out = Path(folder, f"{n}.json")
+            subprocess.run([sys.executable, str(script), "--one", str(n), "--json", str(out), *options], check=True)
+            told.append(json.loads(out.read_text()))
+    exponents(told)
+    if json_file is not None:
+        json_file.write_text(json.dumps(told, indent=1))
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--images", default="1000,10000")
@@ -164,18 +162,9 @@ def main() -> None:
     parser.add_argument("--one", type=int, help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.one is not None:
-        Path(given.json).write_text(json.dumps(measure(given.one, scheduler=given.scheduler)))
-        return
-    told = []
-    with tempfile.TemporaryDirectory() as folder:
-        for n in map(int, given.images.split(",")):
-            out = Path(folder, f"{n}.json")
-            more = ["--scheduler"] if given.scheduler else []
-            subprocess.run([sys.executable, str(HERE), "--one", str(n), "--json", str(out), *more], check=True)
-            told.append(json.loads(out.read_text()))
-    exponents(told)
-    if given.json is not None:
-        given.json.write_text(json.dumps(told, indent=1))
+        given.json.write_text(json.dumps(measure(given.one, scheduler=given.scheduler)))
+    else:
+        each_in_a_process(HERE, given.images, given.json, *["--scheduler"] * given.scheduler)
 
 
 if __name__ == "__main__":

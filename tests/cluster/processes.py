@@ -95,6 +95,10 @@ class Processes:
             known = client.scheduler_info()["workers"]
         return {known[address]["name"]: pid for address, pid in pids.items() if address in known}
 
+    def pid(self, name: str) -> int:
+        """Of what was started by that name; the scheduler's is "scheduler"."""
+        return self._running[name].pid
+
     def kills(self) -> int:
         """How many processes obeyed the order to kill themselves."""
         return len(list(self.orders.glob("killed-*")))
