@@ -6,6 +6,7 @@ import json
 import logging
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -133,8 +134,6 @@ def test_bars_of_a_terminal(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capt
 
 def test_progress_that_is_asked_for(survey: Survey, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """progress=True shows bars where there is somebody to see them, a stage at a time; there is nothing elsewhere."""
-    from contextlib import contextmanager
-
     seen: list[tuple[str, int, int]] = []
 
     @contextmanager

@@ -13,7 +13,7 @@ from surveys import Survey, make_survey
 
 import dmontage as dm
 
-__all__ = ["client", "cluster_reference", "cluster_survey", "processes", "products", "small_tasks"]
+__all__ = ["client", "cluster_reference", "cluster_survey", "processes", "products", "run", "small_tasks"]
 
 
 @pytest.fixture(scope="session")
@@ -53,6 +53,12 @@ def cluster_reference(cluster_survey: Survey, tmp_path_factory: pytest.TempPathF
     with dask.config.set(scheduler="synchronous"):
         dm.mosaic(cluster_survey.folder, cluster_survey.grid).write(folder / "m.fits")
     return products(folder)
+
+
+def run(survey: Survey, folder: Path, **options: Any) -> dm.Mosaic:
+    """A mosaic, and its store, in a folder."""
+    folder.mkdir(exist_ok=True)
+    return dm.mosaic(survey.folder, survey.grid, folder / "run.zarr", **options).write(folder / "m.fits")
 
 
 def products(folder: Path) -> list[bytes]:

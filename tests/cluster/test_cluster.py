@@ -16,7 +16,7 @@ from typing import Any
 import dask
 import pytest
 from astropy.io import fits
-from cluster_fixtures import products
+from cluster_fixtures import products, run
 from orders import give, keep, pids
 from processes import Processes, elsewhere, environment
 from surveys import Survey, make_survey
@@ -25,10 +25,6 @@ import dmontage as dm
 from dmontage.errors import InputError
 from dmontage.fits_files import product_digests
 from dmontage.graph.cluster import connected, reported
-
-
-def run(survey: Survey, folder: Path, **options: Any) -> dm.Mosaic:
-    return dm.mosaic(survey.folder, survey.grid, folder / "run.zarr", **options).write(folder / "m.fits")
 
 
 def command(survey: Survey, folder: Path, *more: str) -> subprocess.CompletedProcess[str]:

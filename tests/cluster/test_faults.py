@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cluster_fixtures import products
+from cluster_fixtures import products, run
 from orders import Order, give, happened
 from processes import LIMIT, Processes, environment
 from surveys import Survey
@@ -19,12 +19,6 @@ import dmontage as dm
 from dmontage.errors import InputError
 from dmontage.graph.worker import at_work
 from dmontage.store import Store
-
-
-def run(survey: Survey, folder: Path, **options: Any) -> dm.Mosaic:
-    folder.mkdir(exist_ok=True)
-    return dm.mosaic(survey.folder, survey.grid, folder / "run.zarr", **options).write(folder / "m.fits")
-
 
 # --- killed workers -------------------------------------------------------------------------------------------------
 
