@@ -16,7 +16,7 @@ from dmontage.graph.drive import Call
 from dmontage.grid import Grid
 from dmontage.headers import cards_text
 from dmontage.model import ImageRef, Images, Plane, PlaneFit
-from dmontage.store import Store, Where
+from dmontage.store import Store, StoreRef
 from dmontage.store.projected import Projected
 from dmontage.window import Window
 
@@ -87,21 +87,21 @@ class Pretended:
                 collect(results[-1])
         return results
 
-    def _project(self, where: Where, rows: Sequence[int]) -> list[dict[str, Any]]:
+    def _project(self, where: StoreRef, rows: Sequence[int]) -> list[dict[str, Any]]:
         if self._marks:
             marks = Projected(Store.open(where)._files, ())  # of rows that hold nothing
             for row in rows:
                 marks.write(row, [], "00" * 32)
         return [{"row": row, "reused": False, "lost": 0, "empty": False} for row in rows]
 
-    def _fit(self, where: Where, pairs: Sequence[tuple[int, int, float]]) -> list[tuple[PlaneFit, float]]:
+    def _fit(self, where: StoreRef, pairs: Sequence[tuple[int, int, float]]) -> list[tuple[PlaneFit, float]]:
         if where.path not in self._known:
             rows = Store.open(where).rows
             names = [Path(table["path"]).stem.removeprefix("image") for table in rows.tables(range(len(rows)))]
             self._known[where.path] = rows.windows(), list(map(int, names))
         return [(self._plane(*self._known[where.path], plus, minus), correlation) for plus, minus, correlation in pairs]
 
-    def _coadd(self, where: Where, chunks: Sequence[Chunk], how: How) -> list[Window]:
+    def _coadd(self, where: StoreRef, chunks: Sequence[Chunk], how: How) -> list[Window]:
         return [chunk.window for chunk in chunks]
 
     def _plane(self, windows: Sequence[Window], numbers: Sequence[int], plus: int, minus: int) -> PlaneFit:

@@ -14,7 +14,7 @@ from dmontage.graph.combine import Part, coadd
 from dmontage.graph.units import flux_of
 from dmontage.planner.combining import STACKED
 from dmontage.planner.task_memory import BAND, HELD
-from dmontage.store import Store, Where
+from dmontage.store import Store, StoreRef
 from dmontage.window import Window
 
 if TYPE_CHECKING:
@@ -70,13 +70,13 @@ class Chunk(NamedTuple):
         return self._replace(digest=hashlib.sha256(json.dumps(made_from).encode()).hexdigest())
 
 
-def coadd_chunk(where: str | Where, chunk: Chunk, how: How, *_: object) -> NDArray[np.float32]:
+def coadd_chunk(where: str | StoreRef, chunk: Chunk, how: How, *_: object) -> NDArray[np.float32]:
     """Task: the product's layers in a window, (layers, ny, nx); the last arguments only order it after its rows."""
     store = Store.open(where)
     return product(store, Layout.of(store, how.corrected_by), chunk, how)
 
 
-def coadd_chunks(where: str | Where, chunks: Sequence[Chunk], how: How, sink: Sink | None = None) -> list[Window]:
+def coadd_chunks(where: str | StoreRef, chunks: Sequence[Chunk], how: How, sink: Sink | None = None) -> list[Window]:
     """Task: coadd some chunks and store them; gives their windows.
 
     Parameters

@@ -17,12 +17,12 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from dmontage.planner import MosaicPlan
-    from dmontage.store import Store, Where
+    from dmontage.store import Store, StoreRef
 
 __all__ = ["lazy_mosaic"]
 
 
-def project_row(where: Where, row: int, strict: bool) -> None:
+def project_row(where: StoreRef, row: int, strict: bool) -> None:
     """Task: project one image for the chunks that need it; a damaged one is told of, or stops a strict run."""
     for receipt in project_rows(where, (row,)):
         if "error" in receipt:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from dmontage.kernels.plane_fit import Sums, difference, fit_plane, median_about
 from dmontage.model import Drop, OverlapPair, Plane, PlaneFit
-from dmontage.store import Store, Where
+from dmontage.store import Store, StoreRef
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -55,7 +55,7 @@ def fit_pair(pair: OverlapPair, plus: Sums, minus: Sums, correlation: float) -> 
     )
 
 
-def fit_pairs(where: str | Where, pairs: Sequence[tuple[int, int, float]]) -> list[tuple[PlaneFit, float]]:
+def fit_pairs(where: str | StoreRef, pairs: Sequence[tuple[int, int, float]]) -> list[tuple[PlaneFit, float]]:
     """Task: fit some pairs (plus, minus, correlation); those with one ``plus`` stand together: it is decoded once.
 
     Gives each fit with its correlation: of pairs of the store's rows.
@@ -65,7 +65,7 @@ def fit_pairs(where: str | Where, pairs: Sequence[tuple[int, int, float]]) -> li
     return [(fit_pair(*sums, correlation), correlation) for sums, correlation in zip(each, correlations, strict=True)]
 
 
-def medians_left(where: str | Where, pairs: Sequence[tuple[int, int]], corrected_by: str) -> list[float]:
+def medians_left(where: str | StoreRef, pairs: Sequence[tuple[int, int]], corrected_by: str) -> list[float]:
     """Task: medians of some pairs' differences less the corrections that the store has, measured on the pixels."""
     store = Store.open(where)
     planes = [Plane(*numbers) for numbers in store.tables.planes(corrected_by, len(store.rows)).tolist()]

@@ -19,7 +19,7 @@ from dmontage.mapping import Mapping
 from dmontage.model import Companions, Drop, ImageRef
 from dmontage.planner import Footprint
 from dmontage.quality import Quality
-from dmontage.store import Mark, Store, Where
+from dmontage.store import Mark, Store, StoreRef
 from dmontage.window import Window
 
 if TYPE_CHECKING:
@@ -96,7 +96,7 @@ def row_from_table(table: dict[str, Any]) -> tuple[Footprint, Companions]:
     return row, Companions(weight, mask, variance, scale=table["scale"], area=area)
 
 
-def project_rows(where: str | Where, rows: Sequence[int]) -> list[dict[str, Any]]:
+def project_rows(where: str | StoreRef, rows: Sequence[int]) -> list[dict[str, Any]]:
     """Task: project some images into their rows; what is done and still true is left alone.
 
     Returns

@@ -16,7 +16,7 @@ import numpy as np
 
 from dmontage.errors import InputError
 from dmontage.graph.combine import least_area
-from dmontage.store import Store, Where
+from dmontage.store import Store, StoreRef
 from dmontage.window import Window
 
 if TYPE_CHECKING:
@@ -84,7 +84,7 @@ def check_shares(combine: str) -> None:
         )
 
 
-def share_sums(where: str | Where, parts: Sequence[Chunk], how: How, cells: Cells) -> NDArray[np.float64]:
+def share_sums(where: str | StoreRef, parts: Sequence[Chunk], how: How, cells: Cells) -> NDArray[np.float64]:
     """Task: the rows' shares over cells, of what some parts of the mosaic have of them.
 
     Returns

@@ -13,7 +13,7 @@ import numpy as np
 from dmontage.errors import InputError
 from dmontage.graph.coadd import Layout, parts_of
 from dmontage.graph.combine import contributors
-from dmontage.store import Store, Where
+from dmontage.store import Store, StoreRef
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -39,18 +39,18 @@ class Reach(NamedTuple):
     """Of each of its rows, the number of the image."""
 
 
-def source_sets(where: str | Where, chunks: Sequence[Reach], how: How) -> list[list[Set]]:
+def source_sets(where: str | StoreRef, chunks: Sequence[Reach], how: How) -> list[list[Set]]:
     """Task: of some chunks the sets of images, sorted, that have a part in the value of one of their pixels or more."""
     return [_labelled(where, chunk, how)[1] for chunk in chunks]
 
 
-def source_numbers(where: str | Where, chunk: Reach, numbers: NDArray[np.int32], how: How) -> NDArray[np.int32]:
+def source_numbers(where: str | StoreRef, chunk: Reach, numbers: NDArray[np.int32], how: How) -> NDArray[np.int32]:
     """Task: the number of each pixel's set, 0 where there is none; ``numbers`` are those of the chunk's sorted sets."""
     labels, _ = _labelled(where, chunk, how)
     return np.concatenate([[np.int32(0)], numbers]).astype(np.int32)[labels]
 
 
-def _labelled(where: str | Where, reach: Reach, how: How) -> tuple[NDArray[np.int32], list[Set]]:
+def _labelled(where: str | StoreRef, reach: Reach, how: How) -> tuple[NDArray[np.int32], list[Set]]:
     """(ny, nx) place of each pixel's set among the chunk's sorted sets, counted from 1; and these."""
     store = Store.open(where)
     layout, chunk = Layout.of(store, how.corrected_by), reach.chunk

@@ -9,7 +9,7 @@ import numpy as np
 from dmontage.errors import InputError, UnreachableError
 from dmontage.graph.coadd import Layout, product
 from dmontage.graph.rows import Run, row_from_table, row_sums
-from dmontage.store import Store, Where
+from dmontage.store import Store, StoreRef
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -49,7 +49,7 @@ class _Anew:
         return self._exponents[row]
 
 
-def verify_chunk(where: str | Where, chunk: Chunk, how: How) -> list[str]:
+def verify_chunk(where: str | StoreRef, chunk: Chunk, how: How) -> list[str]:
     """Task: make a chunk again, from the images and the corrections that the store has; gives what is wrong, if any."""
     store = Store.open(where)
     anew = _Anew(store)

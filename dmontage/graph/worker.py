@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from dmontage._version import __version__
 from dmontage.errors import InputError
 from dmontage.planner import human
-from dmontage.store import InUseError, Store, Where
+from dmontage.store import InUseError, Store, StoreRef
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -156,7 +156,7 @@ def _look_at_store(needs: Needs) -> str:
     deadline = time.monotonic() + _LATE
     while True:
         try:
-            store = Store.open(Where(needs.store, needs.laid_out))
+            store = Store.open(StoreRef(needs.store, needs.laid_out))
             break
         except InUseError:
             there = "sees another one at"

@@ -27,7 +27,7 @@ either; `arrays` is how chunks are coded, `cache` what a driver keeps of them in
 from dmontage.store.arrays import DamagedError
 from dmontage.store.lock import InUseError
 from dmontage.store.projected import Mark
-from dmontage.store.run import FORMAT, Store, Where
+from dmontage.store.run import FORMAT, Store, StoreRef
 from dmontage.store.tables import FITS_PER_CHUNK
 
-__all__ = ["FITS_PER_CHUNK", "FORMAT", "DamagedError", "InUseError", "Mark", "Store", "Where"]
+__all__ = ["FITS_PER_CHUNK", "FORMAT", "DamagedError", "InUseError", "Mark", "Store", "StoreRef"]

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from dmontage.places import Place
     from dmontage.store.files import Files
 
-__all__ = ["FORMAT", "Store", "Where"]
+__all__ = ["FORMAT", "Store", "StoreRef"]
 
 FORMAT = 6
 """Version of the layout."""
@@ -43,7 +43,7 @@ _recent: deque[Store] = deque(maxlen=2)
 """The last that were opened by URL, which takes a second: a worker's next task needs the same."""
 
 
-class Where(NamedTuple):
+class StoreRef(NamedTuple):
     """One run, known from others that may come to its place."""
 
     path: str | Place
@@ -150,13 +150,13 @@ class Store:
         self._attributes = attributes
 
     @classmethod
-    def open(cls, path: str | Place | Where) -> Store:
+    def open(cls, path: str | Place | StoreRef) -> Store:
         """Open an existing run, or share it with who has it open in this process.
 
         Parameters
         ----------
         path
-            Its place; any run there will do, unless that is a `Where`.
+            Its place; any run there will do, unless that is a `StoreRef`.
 
         Raises
         ------
@@ -165,7 +165,7 @@ class Store:
         InUseError
             Where another one has taken its place.
         """
-        there, laid_out = path if isinstance(path, Where) else Where(path)
+        there, laid_out = path if isinstance(path, StoreRef) else StoreRef(path)
         store = cls._opened(files_at(there), laid_out)
         if is_url(there):
             _recent.append(store)
@@ -227,9 +227,9 @@ class Store:
         return self._attributes.get("laid_out")
 
     @property
-    def where(self) -> Where:
+    def where(self) -> StoreRef:
         """What opens this store, and no other."""
-        return Where(self.path, self.laid_out)
+        return StoreRef(self.path, self.laid_out)
 
     def check_there(self) -> None:
         """Raise InUseError where another store has taken this one's place: nothing may be written to that."""
