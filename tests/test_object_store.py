@@ -26,6 +26,7 @@ import dmontage as dm
 from dmontage.errors import ChangedError, InputError, UnreachableError
 from dmontage.fits_files import read, scan
 from dmontage.graph.drive import Call, run
+from dmontage.pipeline import saving
 from dmontage.places import Url, buckets, place
 from dmontage.store import InUseError, Store, lease
 from dmontage.store.objects import Objects
@@ -260,6 +261,31 @@ def test_a_stopped_driver_that_comes_back_does_no_more(
     with pytest.raises(InUseError, match="another run took the lock"):
         made.stream(lambda window, layers: None)
     assert seen == [1] and url(f"{STORE}/driver.lock").read_bytes() == b"{}"
+
+
+def test_fits_of_a_driver_that_lost_its_lock_are_no_others(survey: Survey, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another run has its place meanwhile, in which rows of the same numbers are projected otherwise."""
+    monkeypatch.setattr(lease, "BEAT", 0.1)
+    there = place("memory://lost/run.zarr")
+    assert isinstance(there, Url)
+    other = dm.mosaic(survey.folder, survey.grid, str(there), border=5)
+    add = saving.Saving.add
+    asleep = iter([True])
+
+    def sleep(self: Any, rows: Any) -> None:
+        if next(asleep, False):
+            there.remove(list(there.below()))
+            other._project(range(len(other.plan.rows)))
+            time.sleep(0.5)
+        add(self, rows)
+
+    monkeypatch.setattr(saving.Saving, "add", sleep)
+    with pytest.raises(InUseError):
+        dm.mosaic(survey.folder, survey.grid, str(there)).fit()
+    assert len(Store.open(there).tables.fits()) == 0
+    again = dm.mosaic(survey.folder, survey.grid, str(there), border=5).fit()
+    assert again.summary.fits_reused == 0 and again.summary.reused == len(survey.paths)
+    Store.remove(there)
 
 
 def test_who_lost_its_lock_says_so(way: Way, survey: Survey, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -128,6 +128,22 @@ def test_a_cluster_gives_the_same_bits(tmp_path: Path, survey: Survey, images: I
         assert not list(tmp_path.iterdir())
 
 
+def test_tasks_of_a_store_are_no_others(monkeypatch: pytest.MonkeyPatch, survey: Survey, tmp_path: Path) -> None:
+    """A scheduler that knows a task by its name gives an earlier result for it, of which a new store has nothing."""
+    keys: list[set[str]] = []
+
+    def spy(calls: list[Call], progress: Any, **more: Any) -> list[Any]:
+        keys[-1].update(call.key for call in calls)
+        return run(calls, progress, **more)
+
+    monkeypatch.setattr("dmontage.pipeline.stages.run", spy)
+    for _ in range(2):
+        keys.append(set())
+        made = dm.mosaic(survey.folder, survey.grid, tmp_path / "run.zarr").write(tmp_path / "m.fits")
+        made.close(remove=True)
+    assert len(keys[0]) == len(keys[1]) > 2 and keys[0].isdisjoint(keys[1])
+
+
 def test_tasks_are_small(monkeypatch: pytest.MonkeyPatch, survey: Survey, images: Images) -> None:
     """C29: a pickled task carries numbers; of a whole run less than one row of pixels."""
     sizes: list[int] = []

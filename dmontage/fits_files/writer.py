@@ -15,7 +15,7 @@ from dmontage.errors import InputError
 from dmontage.fits_files.common import BLOCK
 from dmontage.fits_files.digest import block_digests, cube_digest, image_digest
 from dmontage.headers import table_hdus
-from dmontage.places import Url, place
+from dmontage.places import MissingError, Url, place
 from dmontage.window import LATTICE, Window
 
 if TYPE_CHECKING:
@@ -41,14 +41,18 @@ def check_writable(path: str | Place, suffixes: tuple[str, ...] | None = (".fits
     if not there.name:
         raise InputError(f"cannot write {path}: it names no file")
     if isinstance(there, Url):
-        there.with_name(f".{there.name}.probe").write_bytes(b"")
-        there.with_name(f".{there.name}.probe").unlink()
+        probe = there.with_name(f".{there.name}.probe")
+        try:
+            probe.write_bytes(b"")
+        except MissingError as error:
+            raise InputError(f"cannot write {path}: there is no such bucket") from error
+        probe.unlink()
         return
     sweep_aside(there.parent)  # once a run, not for each of thousands of tiles
-    probe = name_aside(there)
+    part = name_aside(there)
     try:
-        probe.touch()
-        probe.unlink()
+        part.touch()
+        part.unlink()
     except OSError as error:
         raise InputError(
             f"cannot write {path}: {error.strerror}; create its folder, or choose another place"

@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import threading
+import time
 from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +19,7 @@ from dask import config
 
 from dmontage.aside import aside
 from dmontage.errors import InputError
-from dmontage.graph.ready import INSTALL, WAIT, check_workers, inquire, missing_package, settle
+from dmontage.graph.ready import INSTALL, WAIT, check_workers, inquire, missing_package, seconds_to_wait, settle
 from dmontage.graph.worker import Needs, packed, work
 from dmontage.log import say
 from dmontage.planner import human
@@ -32,6 +34,8 @@ __all__ = ["connected", "reported", "run_on_cluster"]
 
 _CONNECT = 10
 """Seconds within which a scheduler answers."""
+_LOOK = 2.0
+"""Seconds between two looks at whether there are workers."""
 
 
 @contextmanager
@@ -95,7 +99,8 @@ def reported(client: Any, path: Path) -> Iterator[None]:
     made = inquire(client, client.get_versions, packages=["bokeh"])["scheduler"]["packages"]["bokeh"]
     if made is None:
         raise InputError(
-            "a performance report needs bokeh where the scheduler runs: install it there (pip install bokeh)"
+            "a performance report needs bokeh where the scheduler runs: install it there (pip install bokeh), and "
+            "start the scheduler again"
         )
     with aside(path) as part:
         part.touch()  # what cannot be written is told now
@@ -134,10 +139,12 @@ def run_on_cluster(
         made = client.map(work, [needs] * len(calls), functions, [packed(each) for each in arguments], key=list(keys))
     numbers = {future: k for k, future in enumerate(made)}
     results: list[Any] = [None] * len(calls)
+    watch = _Watch(client, made)
     try:
+        watch.start()
         for done, (future, result) in enumerate(as_completed(made, with_results=True, raise_errors=False), 1):
-            if future.status != "finished":
-                raise _told(client, future, result, needs)
+            if _is_failure(result):
+                raise watch.reason or _told(client, future, result, needs)
             results[numbers[future]] = result
             future.release()
             if collect is not None:
@@ -148,12 +155,58 @@ def run_on_cluster(
         _give_up(client, made, needs)
         raise
     finally:
+        watch.end()
         for future in made:
             future.release()
         if client.status == "running":
             # The client's own thread lets go of them: until it has, a call of the same name would get the old result.
             client.sync(asyncio.sleep, 0)
     return results
+
+
+def _is_failure(result: Any) -> bool:
+    """Whether a future gave an error, or was cancelled; a good result stays one when the worker that has it dies."""
+    return isinstance(result, BaseException) or (
+        isinstance(result, tuple) and len(result) == 3 and isinstance(result[1], BaseException)
+    )
+
+
+class _Watch(threading.Thread):
+    """Looks whether there are workers while the driver waits: without any, dask would wait for ever."""
+
+    def __init__(self, client: Any, futures: Sequence[Any]) -> None:
+        super().__init__(name="dmontage-watch", daemon=True)
+        self._client, self._futures, self._done = client, futures, threading.Event()
+        self.reason: InputError | None = None
+        """Why all was cancelled."""
+
+    def run(self) -> None:
+        """Until it is told to end."""
+        since: float | None = None
+        seconds = seconds_to_wait()
+        while not self._done.wait(_LOOK):
+            try:
+                if self._client.status != "running" or self._client.nthreads():
+                    since = None
+                    continue
+            except (OSError, RuntimeError, ValueError):  # the connection is lost: who waits for results is told
+                continue
+            if since is None:
+                since = time.monotonic()
+                text = f"all workers are gone; waiting for another up to {seconds:g} s"
+                say("waiting", text, logging.WARNING)
+            elif time.monotonic() - since > seconds:
+                self.reason = InputError(
+                    f"all workers of {self._client.scheduler.address} are gone, for {seconds:g} s: see their logs, "
+                    "start others; what is done is kept: the same command again goes on from there"
+                )
+                self._client.cancel(self._futures)
+                return
+
+    def end(self) -> None:
+        """Look no more."""
+        self._done.set()
+        self.join()
 
 
 def _give_up(client: Any, futures: Sequence[Any], needs: Needs | None) -> None:
@@ -163,7 +216,7 @@ def _give_up(client: Any, futures: Sequence[Any], needs: Needs | None) -> None:
     try:
         inquire(client, client.cancel, futures)
         busy = [] if needs is None else settle(client, needs.store)
-    except InputError as error:
+    except Exception as error:  # whatever it is, it must not hide why the run is given up
         busy = [str(error)]
     if busy:
         say("waiting", f"tasks may be at work still: {', '.join(busy)}", logging.WARNING)
@@ -173,19 +226,23 @@ def _told(client: Any, future: Any, result: Any, needs: Needs | None) -> BaseExc
     """The error of a task, in terms of what can be done about it."""
     from distributed.scheduler import KilledWorker
 
-    _, error, trace = result if future.status == "error" else (None, result, None)
+    _, error, trace = result if isinstance(result, tuple) else (None, result, None)
     if isinstance(error, KilledWorker):
-        takes = f", of which a task takes up to {human(needs.task)}" if needs is not None and needs.task else ""
+        takes = (
+            f"; the process takes {human(needs.base)}, and a task up to {human(needs.task)}"
+            if needs is not None and needs.task
+            else ""
+        )
+        limit = human(error.last_worker.memory_limit) if error.last_worker.memory_limit else "none"
         return InputError(
             f"{error.allowed_failures + 1} workers died in task {future.key}, the last of them "
-            f"{error.last_worker.address}: most likely for lack of memory (limit "
-            f"{human(error.last_worker.memory_limit)}{takes}); start workers with more memory or fewer threads "
-            "(dask worker --memory-limit, --nthreads), and see their logs"
+            f"{error.last_worker.address}: most likely for lack of memory (limit {limit}{takes}); start workers with "
+            "more memory or fewer threads (dask worker --memory-limit, --nthreads), and see their logs"
         )
     if name := missing_package(error):
         return InputError(f"a worker has no {name}; {INSTALL}")
-    if future.status == "error" and isinstance(error, BaseException):
-        return error.with_traceback(trace)
+    if isinstance(result, tuple):
+        return error.with_traceback(trace)  # type: ignore[no-any-return]
     if client.status != "running":
         return InputError("the connection to the dask scheduler is lost: start it again, or another one")
     return InputError(f"task {future.key} was cancelled on the cluster: {error}")

@@ -15,7 +15,7 @@ from dask import config
 
 from dmontage._version import __version__
 from dmontage.errors import InputError
-from dmontage.graph.worker import Needs, at_work, differences, look, own_versions, room, unseen
+from dmontage.graph.worker import Needs, aside, at_work, differences, look, own_versions, room, unseen
 from dmontage.log import say
 from dmontage.places import is_url
 
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from dmontage.model import ImageRef
 
 __all__ = [
-    "INSTALL", "WAIT", "check_files", "check_store", "check_workers", "inquire", "missing_package", "settle",
-    "smallest_worker",
+    "INSTALL", "WAIT", "check_files", "check_store", "check_workers", "inquire", "missing_package", "seconds_to_wait",
+    "settle", "smallest_worker",
 ]  # fmt: skip
 
 WAIT = "dmontage.wait-for-workers"
@@ -90,16 +90,22 @@ def smallest_worker(client: Any) -> dict[str, int]:
 
     With all threads of the cluster as "cluster_threads".
     """
+    _wait_for_workers(client)
     threads = client.nthreads().values()
     told = [n for n in _ask(client, room).values() if isinstance(n, int)] if threads else []
     limit = {"memory_limit": min(told)} if told else {}
     return {"workers": max(threads, default=1), "cluster_threads": max(sum(threads), 1)} | limit
 
 
+def seconds_to_wait() -> float:
+    """How long a cluster may be without any worker."""
+    return float(config.get(WAIT, 60))
+
+
 def _wait_for_workers(client: Any) -> None:
     if client.nthreads():
         return
-    seconds, address = float(config.get(WAIT, 60)), client.scheduler.address
+    seconds, address = seconds_to_wait(), client.scheduler.address
     start = f"start one by 'dask worker {address}'"
     say("waiting", f"{address} has no worker yet; waiting for one up to {seconds:g} s: {start}", logging.WARNING)
     wish = client.submit(int, key=f"dmontage-wait-{time.time_ns()}")  # a cluster that grows with its work has some now
@@ -113,7 +119,7 @@ def _wait_for_workers(client: Any) -> None:
 
 def _ask(client: Any, function: Callable[..., Any], *arguments: Any) -> dict[str, Any]:
     """What a function gives in each worker process, beside its tasks; those that die meanwhile have no part."""
-    found = inquire(client, client.run, function, *arguments, on_error="return")
+    found = inquire(client, client.run, aside, function, *arguments, on_error="return")
     for name, answer in found.items():
         if package := missing_package(answer):
             raise InputError(f"worker {name} has no {package}; {INSTALL}") from answer

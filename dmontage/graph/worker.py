@@ -6,6 +6,7 @@ as those that were there when it began.
 
 from __future__ import annotations
 
+import asyncio
 import os
 import pickle
 import platform
@@ -15,12 +16,13 @@ from collections import Counter
 from contextlib import contextmanager
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
+from inspect import signature
 from pathlib import Path
 from threading import Condition
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from dmontage._version import __version__
-from dmontage.errors import InputError
+from dmontage.errors import InputError, UnreachableError
 from dmontage.planner import human
 from dmontage.store import InUseError, Store, StoreRef
 
@@ -34,6 +36,7 @@ __all__ = [
     "PACKAGES",
     "USABLE",
     "Needs",
+    "aside",
     "at_work",
     "differences",
     "look",
@@ -105,6 +108,12 @@ def differences(mine: dict[str, str], theirs: dict[str, str | None]) -> list[str
     return found
 
 
+async def aside(function: Callable[..., Any], *arguments: Any, dask_worker: Any = None) -> Any:
+    """Answer a question in a thread: in the worker's own loop it would keep the worker from telling that it lives."""
+    more = {"dask_worker": dask_worker} if "dask_worker" in signature(function).parameters else {}
+    return await asyncio.to_thread(function, *arguments, **more)
+
+
 def unseen(files: Iterable[tuple[str, int, int]]) -> str:
     """Which of some files (path, size, time of change) this process does not see as they are, and why; or nothing."""
     for path, size, mtime_ns in files:
@@ -160,6 +169,8 @@ def _look_at_store(needs: Needs) -> str:
             break
         except InUseError:
             there = "sees another one at"
+        except UnreachableError as error:
+            return f"cannot reach the store: {error}"
         except InputError:
             there = "does not see"
         if time.monotonic() > deadline:

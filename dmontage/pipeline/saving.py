@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import time
+from contextlib import nullcontext, suppress
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from dmontage.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -30,8 +33,9 @@ class Saving:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *_: object) -> None:
-        self._flush(len(self._rows))
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        with suppress(InputError) if kind is not None else nullcontext():  # what ended the block is told
+            self._flush(len(self._rows))
 
     def add(self, rows: Iterable[list[Any]]) -> None:
         """Take some rows; they are saved with others, or when they have waited for long."""

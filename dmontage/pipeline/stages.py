@@ -174,8 +174,8 @@ class Stages:
     ) -> list[Any]:
         """Run one stage's tasks; their names tell the stage, what it works on and the batch, but no ``sink``."""
         store = self._open()
-        store.check_locked()
-        run_name = name_of(self.plan.digest, store.path, arguments)
+        store.check_there()
+        run_name = name_of(self.plan.input_digest, store.where, arguments)
         more = () if sink is None else (sink,)
         calls = [
             Call(f"dmontage-{stage}-{run_name}-{k}", function, (store.where, *args, *more))
@@ -236,6 +236,7 @@ class Stages:
             planes = self._given() if self.plan.background == "given" else self._match.row_planes(self._solve())
             rows = np.array(self._numbers, np.float64)[:, None]
             about = self.summary.on_matching() | {"rows": list(self._numbers), "failed": self._failed}
+            store.check_there()
             store.tables.write_planes(name, np.hstack([rows, planes]), about)
         self._corrected = True
 
@@ -288,7 +289,11 @@ class Stages:
             kept.update(new)
             saving.add([*f.to_row(), key[-1]] for key, f in new.items() if not failed & {f.plus, f.minus})
 
-        saving = Saving(store.tables.append_fits, FITS_PER_CHUNK, _LATEST)
+        def save(rows: NDArray[np.float64]) -> None:
+            store.check_there()
+            store.tables.append_fits(rows)
+
+        saving = Saving(save, FITS_PER_CHUNK, _LATEST)
         with self.summary.timed("fit") as told, saving:
             self._run("fit", fit_pairs, [(batch,) for batch in batches if batch], collect)
             told.update(pairs=len(wanted), reused=self.summary.fits_reused)

@@ -143,6 +143,7 @@ class Mosaic(Matched):
         """Make the chunks that the store does not have, and hand the layers of all of them to ``take``."""
         plan, store, summary = self.plan, self._open(), self.summary
         with summary.timed("coadd") as told:
+            store.check_there()
             store.product.lay_out(plan.layers, plan.grid.shape, plan.chunk)
             planes = store.tables.planes(plan.corrected_by, len(store.rows))
             chunks = [self._chunk(window, rows, planes) for window, rows in plan.chunks]

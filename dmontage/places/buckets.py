@@ -122,8 +122,8 @@ def asked(url: Url, request: Callable[[], _T], *, once: bool = False) -> _T:
         if k + 1 < tries:
             time.sleep(0.2 * 2**k * random.uniform(0.5, 1.5))  # not all tasks at once
     raise UnreachableError(
-        f"{url}: cannot be reached, tried {tries} times: {why}; what is done is kept: the same command again goes on "
-        "from there"
+        f"{url}: cannot be reached, tried {tries} times: {why}; see whether the store answers (AWS_ENDPOINT_URL), and "
+        "run the same command again"
     )
 
 
@@ -149,4 +149,5 @@ def _lasting(url: Url, error: Exception) -> InputError | None:
 def refused(error: BaseException) -> str:
     """What a store's error says, in one line, without the answer's body: that may tell key ids, and much besides."""
     text = re.split(r"\n|: <|<", str(error).strip(), maxsplit=1)[0]
+    text = re.sub(r", after \d+ retries, max_retries: \d+, retry_timeout: \w+ *", " ", text)
     return text.strip(" :-") or type(error).__name__

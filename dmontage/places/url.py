@@ -279,15 +279,17 @@ class Url:
         return _version(made)
 
     def read_versioned(self) -> tuple[bytes, Any] | None:
-        """All of it, and its version; None where there is nothing."""
+        """All of it, and its version, within seconds or not at all; None where there is nothing."""
         import obstore
 
+        client = bucket(self.scheme, self.bucket, quick=True)
+
         def both() -> tuple[bytes, Any]:
-            got = obstore.get(self._store, self.key)
+            got = obstore.get(client, self.key)
             return got.bytes().to_bytes(), _version(got.meta)
 
         try:
-            return asked(self, both)
+            return asked(self, both, once=True)
         except MissingError:
             return None
 

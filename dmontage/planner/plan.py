@@ -97,7 +97,8 @@ class MosaicPlan:
         """How the run is kept to its memory; InputError where it cannot be."""
         workers, task = self.workers or processors(), partial(bytes_task, self)
         if self.each_worker:
-            return decide_memory(self.memory_limit, workers, 0, 0, task, "start workers with more (dask worker)")
+            way_out = "0.8 of a worker's --memory-limit counts; start workers with more"
+            return decide_memory(self.memory_limit, workers, 0, 0, task, way_out)
         return decide_memory(self.memory_limit, workers, len(self.rows), self.bytes_rows, task)
 
     @property

@@ -16,8 +16,9 @@ import time
 import uuid
 from collections import deque
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from dmontage.aside import lives
 from dmontage.errors import UnreachableError
@@ -25,6 +26,7 @@ from dmontage.log import say
 from dmontage.store.lock import LOCK, InUseError, in_use
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Self
 
     from dmontage.places import Url
@@ -35,6 +37,8 @@ BEAT = 3.0
 """Seconds between two writes of a holder."""
 PATIENCE = 10
 """Beats without a write until a lock is free."""
+_T = TypeVar("_T")
+
 _TRIES = 5
 """Of the write that takes a lock, before the store counts as out of reach."""
 
@@ -106,10 +110,10 @@ class Lease:
         return True
 
     def _take(self) -> None:
-        if self._tried(None):
+        if _insisted(lambda: self._write(None)):
             return
         seen, since = None, time.monotonic()
-        while (found := self._lock.read_versioned()) is not None:
+        while (found := _insisted(self._lock.read_versioned)) is not None:
             document, version = found
             if document in self._sent:
                 self._version = version
@@ -121,24 +125,25 @@ class Lease:
                 text = f"another run may be at work in {self._place}: watching its lock for {PATIENCE * BEAT:g} s"
                 say("waiting", text, logging.WARNING)
             seen = version
-            if (dead or time.monotonic() - since > PATIENCE * BEAT) and self._tried(version):
+            if (dead or time.monotonic() - since > PATIENCE * BEAT) and _insisted(partial(self._write, version)):
                 return
             time.sleep(BEAT / 6)
         self._take()  # given back meanwhile
 
-    def _tried(self, before: Any) -> bool:
-        """Whether a write was done, for all that is known."""
-        for _ in range(_TRIES - 1):
-            with suppress(UnreachableError):
-                return self._write(before)
-            time.sleep(BEAT / 6)
-        return self._write(before)
+
+def _insisted(ask: Callable[[], _T]) -> _T:
+    """What a request gives that takes seconds at most, tried some times."""
+    for _ in range(_TRIES - 1):
+        with suppress(UnreachableError):
+            return ask()
+        time.sleep(BEAT / 6)
+    return ask()
 
 
 def is_held(place: Url) -> bool:
     """Whether a driver holds the lock of the run at a URL; nothing is written."""
     lock, seen, since = place / LOCK, None, time.monotonic()
-    while found := lock.read_versioned():
+    while found := _insisted(lock.read_versioned):
         if seen is not None and found[1] != seen:
             return True
         if _is_dead(found[0]) or time.monotonic() - since > 2 * BEAT:

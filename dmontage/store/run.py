@@ -232,7 +232,11 @@ class Store:
         return StoreRef(self.path, self.laid_out)
 
     def check_there(self) -> None:
-        """Raise InUseError where another store has taken this one's place: nothing may be written to that."""
+        """Raise InUseError where the lock that is held was taken, or another store has this one's place.
+
+        Before anything is written that stays: rows and pairs are known by numbers, which mean others there.
+        """
+        self.check_locked()
         if _attributes_at(self._files).get("laid_out") != self.laid_out:
             raise gone(self.path)
 

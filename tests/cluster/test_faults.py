@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import random
+import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
 from typing import Any
 
+import dask
 import pytest
 from cluster_fixtures import products, run
 from orders import Order, give, happened
@@ -17,6 +20,9 @@ from surveys import Survey
 
 import dmontage as dm
 from dmontage.errors import InputError
+from dmontage.graph import drive
+from dmontage.graph.drive import Call
+from dmontage.graph.ready import WAIT
 from dmontage.graph.worker import at_work
 from dmontage.store import Store
 
@@ -36,6 +42,42 @@ def test_a_killed_worker_changes_no_bit(
     run(cluster_survey, tmp_path)
     assert products(tmp_path) == cluster_reference
     assert set(before.values()) != set(processes.workers().values()), "nobody died"
+
+
+@pytest.mark.usefixtures("client")
+def test_a_result_that_is_here_is_one_when_its_worker_dies(processes: Processes) -> None:
+    """While the driver is busy with another: dask then makes it again, and calls it lost until that is done."""
+    done: list[Any] = []
+
+    def collect(result: Any) -> None:
+        if not done:
+            time.sleep(3)  # all are there now
+            os.kill(next(iter(processes.workers().values())), signal.SIGKILL)
+            time.sleep(0.3)
+        done.append(result)
+
+    calls = [Call(f"a-result-{k}", time.sleep, (0.4,)) for k in range(8)]
+    assert drive.run(calls, collect=collect) == [None] * 8 == done
+
+
+def test_all_workers_gone(
+    cluster_survey: Survey, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Said at once; an end, not a wait for ever, where none comes."""
+    from distributed import Client
+
+    monkeypatch.setattr("dmontage.graph.cluster._LOOK", 0.2)
+    with Processes(tmp_path) as own, dask.config.set({WAIT: 2}):
+        own.start_workers("alone", memory="900 MB")
+        with Client(own.address) as client:
+            client.wait_for_workers(1, timeout=60)
+            made = dm.mosaic(cluster_survey.folder, cluster_survey.grid, tmp_path / "run.zarr")
+            made._open()
+            own.kill("alone")
+            with pytest.raises(InputError, match=r"all workers of tcp://\S+ are gone, for 2 s"):
+                made.write(tmp_path / "m.fits")
+    assert "all workers are gone; waiting for another up to 2 s" in caplog.text
+    assert not (tmp_path / "m.fits").exists()
 
 
 @pytest.mark.slow
@@ -83,7 +125,7 @@ def test_workers_out_of_memory_each_time(
 ) -> None:
     """The error tells what it probably was, and the way out; with more memory the same command goes on."""
     give(processes.orders, Order("coadd-before", -1, "kill"))
-    text = r"4 workers died in task dmontage-coadd-\S+ .* most likely for lack of memory \(limit 900 MB, of which a "
+    text = r"4 workers died in task dmontage-coadd-\S+ .* for lack of memory \(limit 900 MB; the process takes 320 MB, "
     with pytest.raises(InputError, match=text):
         run(cluster_survey, tmp_path)
     give(processes.orders)
