@@ -48,7 +48,7 @@ _UPSTREAM = {
 def commands() -> list[list[str]]:
     """All commands of the README and of comments, a list of words each."""
     text = "\n".join(BLOCKS).replace("\\\n", " ")
-    text = re.sub(r"(?ms)<<'(\w+)'$.*?^\1$", "", text)
+    text = re.sub(r"(?ms)<<(\w+)$.*?^\1$", "", text)
     inline = re.findall(r"`((?:kubectl|helm|dmontage|docker) [^`]*[^`.])`", README)
     for path in (DEPLOY / "values-dask.yaml", DEPLOY / "Containerfile", DEPLOY / "manifests" / "values.yaml"):
         inline += re.findall(r"(?m)^#   ((?:helm|docker) .*)$", path.read_text())
@@ -182,8 +182,8 @@ def test_values_that_the_readme_names_exist() -> None:
 
 
 def test_values_and_names_of_the_walk_through() -> None:
-    (text,) = re.findall(r"(?ms)^cat > sky.yaml <<'END'\n(.*?)^END$", README)
-    objects = render(yaml.safe_load(text))
+    (text,) = re.findall(r"(?ms)^cat > sky.yaml <<END\n(.*?)^END$", README)
+    objects = render(yaml.safe_load(text.replace("$IMAGE", "registry.example.org/dmontage")))
     (job,) = [body for body in objects if body["kind"] == "DaskJob"]
     name = job["metadata"]["name"]
     for made in (f"{name}-runner", f"service/{name}-scheduler", f"daskjob/{name}", f"daskworkergroup/{name}-default"):
