@@ -181,9 +181,7 @@ def test_a_worker_without_the_memory(processes: Processes, cluster_survey: Surve
     """Told by the plan, with what is needed and what there is; and of a plan that was made before."""
     made = dm.mosaic(cluster_survey.folder, cluster_survey.grid, tmp_path / "run.zarr")
     with worker(processes, environment(), memory="350 MB"):
-        with pytest.raises(
-            InputError, match=r"needs 3\d\d MB .* limit is 280 MB; 0.8 of a worker's"
-        ):
+        with pytest.raises(InputError, match=r"needs 3\d\d MB .* limit is 280 MB; 0.8 of a worker's"):
             dm.plan(cluster_survey.folder, cluster_survey.grid)
         with pytest.raises(InputError, match=r"worker \S+ may use 280 MB .* beside 320 MB for the process; give"):
             made.compute()
