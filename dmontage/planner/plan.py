@@ -36,7 +36,7 @@ __all__ = ["MosaicPlan", "batches"]
 _TASK_PIXELS = 2_000_000
 """Work of one task at least, in pixels that the plane kernel projects in the time: 0.1 s."""
 
-_MORE, _EACH = 4, 6
+_MORE, _EACH = 4, 4
 """How many times as much where there is enough of it: as long as each of the tasks at once has so many in turn."""
 
 _PAIRS = 64
