@@ -129,14 +129,18 @@ def run_on_cluster(
     collect: Callable[[Any], None] | None,
     needs: Needs | None,
 ) -> list[Any]:
-    """As `dmontage.graph.drive.run`; when it fails no task of it is left running, as far as workers can be asked."""
+    """As `dmontage.graph.drive.run`; when it fails no task of it is left running, as far as workers can be asked.
+
+    The first argument of calls with needs is the store that these name.
+    """
     from distributed import as_completed
 
     keys, functions, arguments = zip(*calls, strict=True)
     if needs is None:
         made = [client.submit(f, *a, key=key) for key, f, a in zip(keys, functions, arguments, strict=True)]
     else:
-        made = client.map(work, [needs] * len(calls), functions, [packed(each) for each in arguments], key=list(keys))
+        sent = [packed(each[1:]) for each in arguments]
+        made = client.map(work, [needs] * len(calls), functions, sent, key=list(keys))
     numbers = {future: k for k, future in enumerate(made)}
     results: list[Any] = [None] * len(calls)
     watch = _Watch(client, made)

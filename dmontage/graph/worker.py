@@ -223,12 +223,12 @@ def packed(arguments: Sequence[Any]) -> bytes:
 
 
 def work(needs: Needs, function: Callable[..., Any], arguments: bytes) -> Any:
-    """Task: another one, on a worker that has what it needs; an error of it says on which.
+    """Task: another one on a store, by a worker that has what it needs; an error of it says which.
 
     Parameters
     ----------
     arguments
-        As `packed` gives them.
+        As `packed` gives them, without the store.
     """
     try:
         if needs not in _tasks.met:
@@ -237,7 +237,8 @@ def work(needs: Needs, function: Callable[..., Any], arguments: bytes) -> Any:
                 raise InputError(f"this worker {lacking}")
             _tasks.met.add(needs)
         with _tasks.running(needs):
-            return function(*pickle.loads(zlib.decompress(arguments)))
+            store = StoreRef(needs.store, needs.laid_out)  # which the arguments need not tell again
+            return function(store, *pickle.loads(zlib.decompress(arguments)))
     except InputError as error:
         raise type(error)(f"{error} (on worker {_address()})") from error
 
