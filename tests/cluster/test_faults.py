@@ -85,15 +85,18 @@ def test_all_workers_gone(
 def test_a_hundred_kills(
     processes: Processes, cluster_survey: Survey, cluster_reference: list[bytes], tmp_path: Path
 ) -> None:
-    """Four in each of 25 runs, at any of a run's moments: no wrong bit, no hang (of 100 s)."""
+    """Three in each of 34 runs, at any of a run's moments: no wrong bit, no hang (of 100 s).
+
+    Four in one task would make dask give it up, by its allowed-failures.
+    """
     give(processes.orders)
     run(cluster_survey, tmp_path / "whole")
     events = [f"{stage}-{when}" for stage in ("project", "fit", "coadd", "put") for when in ("before", "after")]
     points = [(event, n) for event in events for n in range(happened(processes.orders, event))]
     assert len(points) > 100
     kills, generator = 0, random.Random(1)
-    for k in range(25):
-        give(processes.orders, *(Order(*point, "kill") for point in generator.sample(points, 4)))
+    for k in range(34):
+        give(processes.orders, *(Order(*point, "kill") for point in generator.sample(points, 3)))
         before = set(processes.workers().values())
         start = time.monotonic()
         run(cluster_survey, tmp_path / str(k))
@@ -101,7 +104,7 @@ def test_a_hundred_kills(
         assert products(tmp_path / str(k)) == cluster_reference
         kills += processes.kills()
         assert before != set(processes.workers().values())
-    assert kills == 100
+    assert kills == 102
 
 
 # --- memory ---------------------------------------------------------------------------------------------------------
