@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import json
 import logging
-import math
 import sys
 from contextlib import ExitStack, contextmanager, redirect_stdout
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 from dmontage.errors import InputError
-from dmontage.log import LOGGER, say
+from dmontage.log import LOGGER, as_json, say
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,16 +28,7 @@ class _Lines(logging.Formatter):
         event = getattr(record, "event", {"event": "message"})
         time = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
         line = {"time": time, "level": record.levelname, **event, "message": record.getMessage()}
-        return json.dumps(_plain(line), default=str, allow_nan=False)
-
-
-def _plain(value: Any) -> Any:
-    """A value as JSON has it, which knows no infinity."""
-    if isinstance(value, dict):
-        return {str(key): _plain(each) for key, each in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(each) for each in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+        return json.dumps(as_json(line), default=str, allow_nan=False)
 
 
 @contextmanager

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-import math
 from dataclasses import asdict, dataclass
+
+from dmontage.log import as_json
 
 __all__ = ["Check", "Verdict"]
 
@@ -56,7 +57,5 @@ class Verdict:
 
     def to_json(self) -> str:
         """The verdict as a JSON object; a figure that could not be measured is null."""
-        checks = [asdict(check) | {"ok": check.ok} for check in self.checks]
-        for row in checks:
-            row |= {key: None for key, value in row.items() if isinstance(value, float) and not math.isfinite(value)}
+        checks = as_json([asdict(check) | {"ok": check.ok} for check in self.checks])
         return json.dumps(asdict(self) | {"ok": self.ok, "checks": checks}, indent=1)

@@ -201,7 +201,7 @@ def _of_workers(options: Mapping[str, Any]) -> dict[str, Any]:
     limit = found.pop("memory_limit", None)
     if limit is not None and (told is None or (isinstance(told, (int, float)) and told > limit)):
         found["memory_limit"] = limit
-    return {**found, "each_worker": True}
+    return found
 
 
 def _speed() -> float:

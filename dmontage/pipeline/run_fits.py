@@ -90,14 +90,16 @@ class RunFits(NamedTuple):
 def _plan_of(store: Store, fitted: set[int]) -> tuple[MosaicPlan, list[int], tuple[ImageRef, ...]]:
     """As much of a run's plan as matching needs, of the images that are projected; their rows' numbers; the others.
 
-    Rows that are ``fitted`` are projected: to ask for the mark of each takes an access of the store.
+    Rows that are ``fitted`` are projected: only of others the marks are asked for.
     """
     run, current = store.attributes, store.current
     known: dict[ImageRef, ImageRef] = {}
     rows, beside, numbers, missing = [], [], [], []
+    unknown = set(current["rows"]) - fitted
+    projected = fitted | (store.projected.marked(unknown) if unknown else set())
     for number, table in zip(current["rows"], store.rows.tables(current["rows"]), strict=True):
         row, companions = row_from_table(table)
-        if number not in fitted and not store.projected.is_marked(number):
+        if number not in projected:
             missing.append(row.image)
             continue
         rows.append(replace(row, image=known.setdefault(row.image, row.image)))

@@ -16,7 +16,6 @@ from dmontage.graph.coadd import Chunk, How
 from dmontage.graph.drive import Call, active_client, in_process, name_of, run
 from dmontage.graph.overlaps import fit_pairs
 from dmontage.graph.rows import create_store, project_rows
-from dmontage.graph.worker import Needs
 from dmontage.model import PlaneFit, Skipped
 from dmontage.pipeline.given import given_planes
 from dmontage.pipeline.journal import say_skipped, say_start
@@ -25,7 +24,7 @@ from dmontage.pipeline.outcome import outcome
 from dmontage.pipeline.pair_noise import pair_correlations
 from dmontage.pipeline.saving import Saving
 from dmontage.pipeline.summary import Summary
-from dmontage.places import place
+from dmontage.places import Url, place
 from dmontage.progress import bars
 from dmontage.store import FITS_PER_CHUNK, InUseError, Store
 
@@ -35,6 +34,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from dmontage.background import Solution
+    from dmontage.graph.worker import Needs
     from dmontage.grid import Grid
     from dmontage.places import Place
     from dmontage.planner import MosaicPlan
@@ -129,7 +129,7 @@ class Stages:
                 if active_client() is not None:
                     raise InputError("a mosaic on a cluster needs a store that all workers can reach: give store=...")
                 self._temporary = tempfile.TemporaryDirectory(prefix="dmontage-")
-            elif str(self._place).startswith("memory:") and not in_process():
+            elif isinstance(self._place, Url) and self._place.in_memory and not in_process():
                 raise InputError(f"{self._place} is of this process alone: give a store that all workers can reach")
             path = self._place or Path(cast("Any", self._temporary).name) / "run.zarr"
             say_start(self.plan, path)
@@ -156,6 +156,7 @@ class Stages:
     def _check_store(self, client: Any, store: Store) -> None:
         """InputError where workers of a cluster cannot use the store."""
         from dmontage.graph.ready import check_store
+        from dmontage.graph.worker import Needs
 
         self._needs = Needs.of(store, self.plan)
         check_store(client, self._needs)

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Iterator
 
+    from dmontage.places.url import Place
+
 __all__ = ["brought", "made_at"]
 
 _PREFIX = "dmontage-"
@@ -25,14 +27,11 @@ def made_at(path: str | os.PathLike[str] | Url) -> Iterator[Path]:
     All files of that folder go beside ``path``, that of its own name last, once what is inside has ended well.
     """
     there = place(path)
-    if isinstance(there, Path):
-        yield there
-        return
-    with tempfile.TemporaryDirectory(prefix=_PREFIX) as folder:
-        main = Path(folder, there.name)
+    with _here(there) as main:
         yield main
-        for made in sorted(Path(folder).iterdir(), key=lambda made: (made == main, made.name)):
-            there.with_name(made.name).send(made)
+        if isinstance(there, Url):
+            for made in sorted(main.parent.iterdir(), key=lambda made: (made == main, made.name)):
+                there.with_name(made.name).send(made)
 
 
 @contextmanager
@@ -45,10 +44,17 @@ def brought(path: str | os.PathLike[str] | Url) -> Iterator[Path]:
         If there is no such object.
     """
     there = place(path)
+    with _here(there) as copy:
+        if isinstance(there, Url):
+            there.fetch(copy)
+        yield copy
+
+
+@contextmanager
+def _here(there: Place) -> Iterator[Path]:
+    """A path itself, or, of a URL, one of its name in a folder that goes again."""
     if isinstance(there, Path):
         yield there
         return
     with tempfile.TemporaryDirectory(prefix=_PREFIX) as folder:
-        copy = Path(folder, there.name)
-        there.fetch(copy)
-        yield copy
+        yield Path(folder, there.name)

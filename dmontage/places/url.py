@@ -104,6 +104,11 @@ class Url:
         return not ({"", ".", ".."}.intersection(parts) or set("?#").intersection(self.key))
 
     @property
+    def in_memory(self) -> bool:
+        """Whether it is of this process alone."""
+        return self.scheme == "memory"
+
+    @property
     def _path(self) -> PurePosixPath:
         return PurePosixPath(self.key)
 

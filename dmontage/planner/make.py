@@ -64,7 +64,6 @@ def make_plan(
     max_bytes: float = _MAX_BYTES,
     memory_limit: float | None = None,
     workers: int | None = None,
-    each_worker: bool = False,
     cluster_threads: int | None = None,
 ) -> MosaicPlan:
     """Decide how ``images`` become a mosaic on ``grid``.
@@ -116,10 +115,8 @@ def make_plan(
         fewer tasks run at once, and a run that cannot be kept to it is refused.
     workers
         Tasks at once at most; by default as many as there are processors.
-    each_worker
-        True where these are those of each worker process of a cluster, not of this process.
     cluster_threads
-        Tasks at once on all of a cluster.
+        Tasks at once on all of a cluster; ``memory_limit`` and ``workers`` are then those of each worker process.
 
     Raises
     ------
@@ -177,7 +174,6 @@ def make_plan(
         matching=matching,
         memory_limit=None if memory_limit is None else int(positive("memory_limit", memory_limit)),
         workers=None if workers is None else int(positive("workers", workers)),
-        each_worker=each_worker,
         cluster_threads=cluster_threads,
     )
     _check_together(plan)

@@ -76,8 +76,6 @@ class MosaicPlan:
     """Bytes of the process at most; a safe part of what there is if None."""
     workers: int | None = None
     """Tasks at once at most; as many as there are processors if None."""
-    each_worker: bool = False
-    """True where these are those of each worker process of a cluster: what the driver holds does not count there."""
     cluster_threads: int | None = None
     """Tasks at once on all of a cluster; None where there is none."""
     per_pixel: float = REFERENCE
@@ -91,6 +89,11 @@ class MosaicPlan:
     """What is wanted of each pixel besides: "depth", "rejected", "sources"."""
     band: tuple[str, str] | None = None
     """Of a mosaic that is one of several: the header keyword that tells bands apart, or nothing, and its value."""
+
+    @property
+    def each_worker(self) -> bool:
+        """True where memory and workers are those of each worker process: what the driver holds does not count."""
+        return self.cluster_threads is not None
 
     @cached_property
     def memory(self) -> Memory:

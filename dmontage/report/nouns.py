@@ -12,6 +12,7 @@ import numpy as np
 
 from dmontage.aside import aside
 from dmontage.errors import InputError
+from dmontage.log import as_json
 from dmontage.pipeline.prediction import advice
 from dmontage.places import Place
 
@@ -197,7 +198,7 @@ class BackgroundReport:
         if self.large_scale is not None:
             scale = self.large_scale
             table["large_scale"] = scale._asdict() | {"modes": [mode._asdict() for mode in scale.modes]}
-        return json.dumps(_plain(table | {"advice": self.advice}), indent=1)
+        return json.dumps(as_json(table | {"advice": self.advice}), indent=1)
 
     def write(self, stem: Path) -> list[Path]:
         """Write ``stem.txt``, ``stem.json`` and the picture ``stem.png``; their paths are returned."""
@@ -220,12 +221,3 @@ def report_paths(stem: _P) -> list[_P]:
 
 def _largest(values: Any) -> float:
     return float(np.nanmax(values)) if np.isfinite(values).any() else math.nan
-
-
-def _plain(value: Any) -> Any:
-    """What JSON knows: numbers that are not finite are null."""
-    if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(item) for item in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -61,8 +61,7 @@ class Product:
 
     def lay_out(self, layers: Sequence[str], shape: tuple[int, int], chunk: tuple[int, int]) -> None:
         """Make room for a product; what is there is kept if it is the same layers and chunks."""
-        self.__dict__.pop("layers", None)
-        self.__dict__.pop("_arrays", None)
+        self._forget()
         about: dict[str, Any] = {"layers": list(layers), "chunk": list(chunk)}
         if self.about == about and self._is_laid_out(layers):
             return
@@ -78,8 +77,12 @@ class Product:
         """Forget a layout that the driver, in another process, has replaced."""
         known = self.__dict__.get("_arrays")
         if known and self.about != {"layers": list(self.layers), "chunk": list(known[self.layers[0]].chunks)}:
-            self.__dict__.pop("layers", None)
-            self.__dict__.pop("_arrays", None)
+            self._forget()
+
+    def _forget(self) -> None:
+        """Read the layout anew when it is asked for."""
+        self.__dict__.pop("layers", None)
+        self.__dict__.pop("_arrays", None)
 
     def _is_laid_out(self, layers: Sequence[str]) -> bool:
         """Whether all arrays can be told by what lies there."""
