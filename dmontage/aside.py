@@ -6,15 +6,16 @@ import os
 import shutil
 import socket
 from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dmontage.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
-__all__ = ["aside", "lives", "name_aside", "sweep_aside"]
+__all__ = ["aside", "boot_of_machine", "lives", "name_aside", "sweep_aside"]
 
 _SUFFIX = ".partial"
 
@@ -41,6 +42,15 @@ def lives(pid: int) -> bool:
     except PermissionError:  # somebody else's
         return True
     return True
+
+
+@cache
+def boot_of_machine() -> str:
+    """The same in all processes of a machine, containers too, and another on any other; nothing where not known."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    except OSError:
+        return ""
 
 
 @contextmanager

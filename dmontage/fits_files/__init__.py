@@ -14,10 +14,11 @@ from dmontage.fits_files.one import one_image, one_in_memory
 from dmontage.fits_files.reader import pixels, product_digests, read
 from dmontage.fits_files.scanner import SUFFIXES, scan
 from dmontage.fits_files.source_table import source_table
-from dmontage.fits_files.writer import FitsWriter, check_writable
+from dmontage.fits_files.writer import FitsPixels, FitsWriter, check_writable
 
 __all__ = [
     "SUFFIXES",
+    "FitsPixels",
     "FitsWriter",
     "band_table",
     "check_writable",

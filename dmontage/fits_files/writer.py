@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
 import numpy as np
 from astropy.io import fits
@@ -19,7 +19,7 @@ from dmontage.places import MissingError, Url, place
 from dmontage.window import LATTICE, Window
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from types import TracebackType
     from typing import Self
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from dmontage.grid import Grid
     from dmontage.places import Place
 
-__all__ = ["FitsWriter", "check_writable"]
+__all__ = ["FitsPixels", "FitsWriter", "check_writable"]
 
 
 def check_writable(path: str | Place, suffixes: tuple[str, ...] | None = (".fits", ".fit", ".fts")) -> None:
@@ -59,12 +59,57 @@ def check_writable(path: str | Place, suffixes: tuple[str, ...] | None = (".fits
         ) from error
 
 
+class FitsPixels(NamedTuple):
+    """Where the pixels of an image go in a file that is being written: small, for any process of this machine.
+
+    The file is open while it is written to, not between: there may be any number of them (it takes 10 µs a window).
+    """
+
+    path: str
+    device: int
+    inode: int
+    """Of the file: another one that has its name meanwhile is not written to."""
+    start: int
+    """Bytes before the first pixel."""
+    shape: tuple[int, int]
+    dtype: str
+
+    def write(self, window: Window, values: NDArray[Any], plane: int = 0) -> dict[tuple[int, int], bytes]:
+        """Write the pixels of a window, whose edges lie on the lattice of `LATTICE` or are those of the image.
+
+        Returns
+        -------
+        dict
+            The digests of its blocks, for `FitsWriter.note`.
+
+        Raises
+        ------
+        FileNotFoundError
+            Where there is no such file, or it is another one.
+        """
+        if window.shape != values.shape or window not in Window.of_shape(self.shape):
+            raise ValueError(f"{values.shape} pixels for {window} do not belong into an image of {self.shape}")
+        ends = zip((window.y1, window.x1), self.shape, strict=True)
+        if window.y0 % LATTICE or window.x0 % LATTICE or any(e % LATTICE and e != n for e, n in ends):
+            raise ValueError(f"{window} is not on the lattice of {LATTICE} pixels")
+        data, (ny, nx) = values.astype(self.dtype), self.shape
+        width = 4 * (data.size if window.shape[1] == nx else window.shape[1])
+        flat, first = data.reshape(-1).view(np.uint8).data, plane * ny + window.y0
+        with Path(self.path).open("r+b", buffering=0) as file:
+            there = os.fstat(file.fileno())
+            if (there.st_dev, there.st_ino) != (self.device, self.inode):
+                raise FileNotFoundError(f"{self.path} is another file")
+            for k in range(0, len(flat), width):
+                before = (first + k // width) * nx + window.x0
+                _write_at(file.fileno(), flat[k : k + width], self.start + 4 * before)
+        return dict(block_digests(window, data))
+
+
 class FitsWriter:
     """One image or cube, written window by window in any order beside its final name, and renamed when whole.
 
     Use as a context: leaving it by an exception removes what was written and leaves an existing file as it was.
-    Several threads may write at once. The file is open while it is written to, not between: there may be any number of
-    writers (it takes 10 µs a window).
+    Several threads may write at once, and other processes by what `pixels` gives.
 
     Parameters
     ----------
@@ -100,18 +145,20 @@ class FitsWriter:
         self._header = header
         self._dtype = ">i4" if whole_numbers else ">f4"
         self._tables = [*table_hdus(grid.tables), *tables]
-        self._start = 0
+        self._pixels: FitsPixels | None = None
         self._blocks: list[dict[tuple[int, int], bytes]] = [{} for _ in range(planes or 1)]
-        self._is_open = False
 
     def __enter__(self) -> Self:
         ny, nx = self._shape
         try:
             with self._partial.open("wb") as file:
-                self._is_open = True
-                self._start = self._write_header(file)
+                there = os.fstat(file.fileno())
+                start = self._write_header(file)
+                self._pixels = FitsPixels(
+                    str(self._partial.absolute()), there.st_dev, there.st_ino, start, self._shape, self._dtype
+                )
                 # Reserve the room first: a full disk is told now, not after the work.
-                os.posix_fallocate(file.fileno(), 0, self._start + _padded(4 * ny * nx * len(self._blocks)))
+                os.posix_fallocate(file.fileno(), 0, start + _padded(4 * ny * nx * len(self._blocks)))
         except OSError as error:
             self._discard()
             raise InputError(
@@ -119,21 +166,20 @@ class FitsWriter:
             ) from error
         return self
 
+    @property
+    def pixels(self) -> FitsPixels:
+        """Where the pixels go."""
+        if self._pixels is None:
+            raise ValueError(f"{self.path} is not open")
+        return self._pixels
+
     def write(self, window: Window, values: NDArray[Any], plane: int = 0) -> None:
-        """Write the pixels of a window, whose edges lie on the lattice of `LATTICE` or are those of the image."""
-        if not self._is_open or window.shape != values.shape or window not in Window.of_shape(self._shape):
-            raise ValueError(f"{values.shape} pixels for {window} do not belong into an image of {self._shape}")
-        ends = zip((window.y1, window.x1), self._shape, strict=True)
-        if window.y0 % LATTICE or window.x0 % LATTICE or any(e % LATTICE and e != n for e, n in ends):
-            raise ValueError(f"{window} is not on the lattice of {LATTICE} pixels")
-        data, (ny, nx) = values.astype(self._dtype), self._shape
-        self._blocks[plane].update(block_digests(window, data))
-        width = 4 * (data.size if window.shape[1] == nx else window.shape[1])
-        flat, first = data.reshape(-1).view(np.uint8).data, plane * ny + window.y0
-        with self._partial.open("r+b", buffering=0) as file:
-            for k in range(0, len(flat), width):
-                before = (first + k // width) * nx + window.x0
-                _write_at(file.fileno(), flat[k : k + width], self._start + 4 * before)
+        """Write the pixels of a window, as `FitsPixels.write` does."""
+        self.note(self.pixels.write(window, values, plane), plane)
+
+    def note(self, blocks: Mapping[tuple[int, int], bytes], plane: int = 0) -> None:
+        """What was written, here or by another process: the digests of its blocks."""
+        self._blocks[plane].update(blocks)
 
     @property
     def digest(self) -> str:
@@ -149,7 +195,7 @@ class FitsWriter:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if kind is not None or not self._is_open:
+        if kind is not None or self._pixels is None:
             self._discard()
             return
         try:
@@ -168,13 +214,12 @@ class FitsWriter:
                 file.write(_extension(hdu))
             file.flush()
             os.fsync(file.fileno())
-        self._is_open = False
+        self._pixels = None
         self._partial.replace(self.path)
 
     def _discard(self) -> None:
-        if self._is_open:
-            self._partial.unlink(missing_ok=True)
-            self._is_open = False
+        self._partial.unlink(missing_ok=True)
+        self._pixels = None
 
 
 def _write_at(file: int, data: memoryview, offset: int) -> None:

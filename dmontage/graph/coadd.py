@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 import numpy as np
 
 from dmontage.graph.combine import Part, coadd
+from dmontage.graph.outlet import Outlet
 from dmontage.graph.units import flux_of
 from dmontage.planner.combining import STACKED
 from dmontage.planner.task_memory import BAND, HELD
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from dmontage.graph.outlet import Written
     from dmontage.planner import MosaicPlan
 
     Sink = Callable[[Window, Sequence[NDArray[np.float32]]], None]
@@ -76,26 +78,36 @@ def coadd_chunk(where: str | StoreRef, chunk: Chunk, how: How, *_: object) -> ND
     return product(store, Layout.of(store, how.corrected_by), chunk, how)
 
 
-def coadd_chunks(where: str | StoreRef, chunks: Sequence[Chunk], how: How, sink: Sink | None = None) -> list[Window]:
-    """Task: coadd some chunks and store them; gives their windows.
+def coadd_chunks(
+    where: str | StoreRef, chunks: Sequence[Chunk], how: How, to: Sink | Outlet | None = None
+) -> list[tuple[Window, Written | None]]:
+    """Task: coadd some chunks and store them; gives their windows, and of each what of it is in the files of ``to``.
 
     Parameters
     ----------
-    sink
-        Takes each chunk's layers (float32) too, while they are at hand; only where the task runs in this process.
+    to
+        What takes each chunk's layers (float32) too, while they are at hand: files, or, where the task runs in this
+        process, a function.
     """
     store = Store.open(where)
     store.product.refresh()
     layout = Layout.of(store, how.corrected_by)
+    done = []
     for chunk in chunks:
-        if not store.product.done(chunk.window, chunk.digest):
+        if store.product.done(chunk.window, chunk.digest):  # by a worker that died before it could tell
+            layers = [store.product.read(name, chunk.window) for name in how.layers]
+        else:
             layers = list(product(store, layout, chunk, how))
-            if sink is None or not store.projected.volatile:
+            if to is None or isinstance(to, Outlet) or not store.projected.volatile:
                 store.check_there()
                 store.product.write(chunk.window, layers, chunk.digest)
-            if sink is not None:
-                sink(chunk.window, layers)
-    return [chunk.window for chunk in chunks]
+        written = None
+        if isinstance(to, Outlet):
+            written = to.write_from_task(store.grid, how.sub_out, chunk.window, layers)
+        elif to is not None:
+            to(chunk.window, layers)
+        done.append((chunk.window, written))
+    return done
 
 
 class Layout(NamedTuple):

@@ -7,21 +7,22 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
-import numpy as np
-
+from dmontage.aside import boot_of_machine
 from dmontage.errors import InputError
 from dmontage.fits_files import FitsWriter, check_writable, source_table
+from dmontage.graph.outlet import Outlet
 from dmontage.pipeline.cards import layer_cards, provenance, tile_cards
 from dmontage.pipeline.tiles import tiles_of
 from dmontage.places import Place, place
-from dmontage.window import LATTICE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from typing import Self
 
+    import numpy as np
     from numpy.typing import NDArray
 
+    from dmontage.graph.outlet import Written
     from dmontage.pipeline.summary import Summary
     from dmontage.pipeline.tiles import Tile
     from dmontage.planner import MosaicPlan
@@ -110,11 +111,14 @@ class _Layer(_Together):
         """Of the files, once they are whole."""
         return {writer.path: writer.digest for _, writer in self._tiles}
 
+    def reached(self, windows: Iterable[Window]) -> list[tuple[Window, FitsWriter]]:
+        """The tiles that some windows reach, and their files."""
+        blocks = {index for window in windows for index, _ in window.blocks((self._side, self._side))}
+        return [self._tiles[k] for k in sorted({k for index in blocks for k in self._at.get(index, ())})]
+
     def write(self, window: Window, values: NDArray[Any]) -> None:
         """Write a window's pixels into all tiles that it reaches."""
-        blocks = window.blocks((self._side, self._side))
-        for k in {k for index, _ in blocks for k in self._at.get(index, ())}:
-            tile, writer = self._tiles[k]
+        for tile, writer in self.reached([window]):
             part = tile & window
             if part:
                 writer.write(part.relative_to(tile), values[part.relative_to(window).slices])
@@ -130,6 +134,7 @@ class Products(_Together):
         made = zip(zip(*paths, strict=True), layer_cards(plan, summary), strict=False)
         self._writers = [_Layer(mine, plan, tiles, cards) for mine, cards in made]
         super().__init__(self._writers)
+        self._writer_of: dict[str, FitsWriter] = {}
         self.any_covered = False
         """True when a pixel has a value."""
 
@@ -138,21 +143,24 @@ class Products(_Together):
         """Of all files, once they are whole."""
         return {path: digest for layer in self._writers for path, digest in layer.digests.items()}
 
-    def write(self, window: Window, layers: Sequence[NDArray[np.float32]]) -> None:
-        """Write one chunk of all layers, as the store has them; the area becomes steradian.
+    def outlet(self, windows: Sequence[Window]) -> Outlet:
+        """The files that some windows go to."""
+        layers = zip(self._plan.layers, self._writers, strict=True)
+        reached = {name: layer.reached(windows) for name, layer in layers}
+        tiles = tuple(tile for tile, _ in reached[self._plan.layers[0]])
+        self._writer_of |= {writer.pixels.path: writer for layer in reached.values() for _, writer in layer}
+        files = {name: [writer.pixels for _, writer in layer] for name, layer in reached.items()}
+        return Outlet(boot_of_machine(), tiles, files)
 
-        In bands that stay in cache: half the time of whole chunks, for which memory would be had anew each time.
-        """
-        plan = self._plan
-        for band in window.bands(LATTICE):
-            at = band.relative_to(window).slices
-            for name, layer, writer in zip(plan.layers, layers, self._writers, strict=True):
-                values: NDArray[Any] = layer[at]
-                if name == "area":
-                    covered = values > 0
-                    self.any_covered |= bool(covered.any())
-                    values = np.where(covered, values * plan.grid.solid_angle(band, plan.sub_out), 0.0)
-                writer.write(band, values)
+    def write(self, window: Window, layers: Sequence[NDArray[np.float32]]) -> None:
+        """Write one chunk of all layers, as the store has them; the area becomes steradian."""
+        self.note(self.outlet([window]).write(self._plan.grid, self._plan.sub_out, window, layers))
+
+    def note(self, written: Written) -> None:
+        """What was written, here or by a task."""
+        self.any_covered |= written.any_covered
+        for path, blocks in written.blocks.items():
+            self._writer_of[path].note(blocks)
 
 
 def write_sources(

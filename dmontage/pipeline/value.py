@@ -23,12 +23,13 @@ from dmontage.window import Window
 
 if TYPE_CHECKING:
     import tempfile
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
     from typing import Self
 
     from numpy.typing import NDArray
 
     from dmontage.graph.coadd import Sink
+    from dmontage.graph.outlet import Written
 
 __all__ = ["Mosaic"]
 
@@ -103,7 +104,7 @@ class Mosaic(Matched):
         with made_at(path) as here, self._locked():
             self._prepare()
             with Products(here, plan, self.summary, parts) as products:
-                self._coadd(products.write)
+                self._coadd(products.write, products)
                 with self.summary.timed("write") as told:
                     products.close()
                     told.update(bytes=sum(part.stat().st_size for part in products.digests))
@@ -139,8 +140,11 @@ class Mosaic(Matched):
         self._project(range(len(self.plan.rows)))
         self._rectify()
 
-    def _coadd(self, take: Sink) -> None:
-        """Make the chunks that the store does not have, and hand the layers of all of them to ``take``."""
+    def _coadd(self, take: Sink, files: Products | None = None) -> None:
+        """Make the chunks that the store does not have, and hand the layers of all of them to ``take``.
+
+        To ``files`` workers of a cluster write themselves what they make, if they can.
+        """
         plan, store, summary = self.plan, self._open(), self.summary
         with summary.timed("coadd") as told:
             store.check_there()
@@ -157,9 +161,19 @@ class Mosaic(Matched):
                 for window in windows:
                     take(window, [store.product.read(name, window) for name in store.product.layers])
 
-            # What other processes make is handed on while they make more.
-            where: dict[str, Any] = {"sink": take} if in_process() else {"collect": hand_on}
-            self._run("coadd", coadd_chunks, [(batch, self._how) for batch in batches if batch], **where)
+            def collect(done: Sequence[tuple[Window, Written | None]]) -> None:
+                for window, written in done:
+                    if files is None or written is None:
+                        hand_on([window])
+                    else:
+                        files.note(written)
+
+            tasks = [(batch, self._how) for batch in batches if batch]
+            if in_process():
+                self._run("coadd", coadd_chunks, tasks, to=[take] * len(tasks))
+            else:  # what workers do not write is handed on while they make more
+                to = [files and files.outlet([chunk.window for chunk in batch]) for batch, _ in tasks]
+                self._run("coadd", coadd_chunks, tasks, collect, to=to)
             hand_on(chunk.window for k, chunk in enumerate(chunks) if k not in missing)
 
     def _find_sources(self) -> tuple[list[tuple[int, ...]], Iterator[tuple[Window, NDArray[np.int32]]]]:

@@ -17,10 +17,9 @@ import uuid
 from collections import deque
 from contextlib import suppress
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from dmontage.aside import lives
+from dmontage.aside import boot_of_machine, lives
 from dmontage.errors import UnreachableError
 from dmontage.log import say
 from dmontage.store.lock import LOCK, InUseError, in_use
@@ -156,10 +155,11 @@ def is_held(place: Url) -> bool:
 def _machine() -> dict[str, Any]:
     """What tells this process: names of machines are not all different, nor are numbers of processes in containers."""
     try:
-        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
         space = os.readlink("/proc/self/ns/pid")  # noqa: PTH115 (it is no path)
-    except OSError:  # no telling whether a process lives
-        boot, space = uuid.uuid4().hex, ""
+    except OSError:
+        space = ""
+    # Where nobody knows, there is no telling whether a process lives.
+    boot = boot_of_machine() or uuid.uuid4().hex
     return {"host": socket.gethostname(), "boot": boot, "space": space, "pid": os.getpid()}
 
 
