@@ -25,6 +25,7 @@ from dmontage._version import __version__
 from dmontage.errors import InputError, UnreachableError
 from dmontage.planner import human
 from dmontage.store import InUseError, Store, StoreRef
+from dmontage.window import Window
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -217,9 +218,24 @@ class _Tasks:
 _tasks = _Tasks()
 
 
+@cache
+def _common() -> bytes:
+    """What the arguments of tasks have in common when they are pickled: names of classes, patterns of windows."""
+    from dmontage.fits_files import FitsPixels
+    from dmontage.graph.coadd import Chunk, How
+    from dmontage.graph.outlet import Outlet
+
+    windows = [Window(0, 512, 1024 * k, 1024 * k + 1024) for k in range(2)]
+    chunks = [Chunk(window, tuple(range(3)), (), "0" * 64) for window in windows]
+    how = How("plane:joint", "mean", "area", 1, None, ("mean", "area"))
+    files = {name: [FitsPixels(f"/.{name}.fits.partial", 0, 0, 2880, (1024, 2048), ">f4")] for name in how.layers}
+    return pickle.dumps((chunks, how, Outlet("", (windows[0],), files)))
+
+
 def packed(arguments: Sequence[Any]) -> bytes:
-    """A task's arguments in half the room: row numbers and windows are much alike."""
-    return zlib.compress(pickle.dumps(arguments))
+    """A task's arguments in a third of the room: row numbers and windows are much alike."""
+    packer = zlib.compressobj(zdict=_common())
+    return packer.compress(pickle.dumps(arguments)) + packer.flush()
 
 
 def work(needs: Needs, function: Callable[..., Any], arguments: bytes) -> Any:
@@ -238,7 +254,7 @@ def work(needs: Needs, function: Callable[..., Any], arguments: bytes) -> Any:
             _tasks.met.add(needs)
         with _tasks.running(needs):
             store = StoreRef(needs.store, needs.laid_out)  # which the arguments need not tell again
-            return function(store, *pickle.loads(zlib.decompress(arguments)))
+            return function(store, *pickle.loads(zlib.decompressobj(zdict=_common()).decompress(arguments)))
     except InputError as error:
         raise type(error)(f"{error} (on worker {_address()})") from error
 
