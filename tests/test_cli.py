@@ -284,7 +284,7 @@ def test_an_old_mosaic_is_kept_until_the_new_one_is_whole(
 
     monkeypatch.setattr("dmontage.planner.memory.CHUNKS", (64,))
     with monkeypatch.context() as patch:
-        patch.setattr("dmontage.fits_files.FitsWriter.write", fail)
+        patch.setattr("dmontage.fits_files.FitsPixels.write", fail)
         assert "the disk is gone" in call("mosaic", survey.folder, "-o", out, "--scale", "3 arcsec", code=1).stderr
     assert (out.read_bytes(), (tmp_path / "m_area.fits").read_bytes()) == before
     assert names(tmp_path) == ["m.fits", "m.fits.run.zarr", "m_area.fits"]
@@ -398,7 +398,7 @@ def test_a_store_left_by_another_run_is_no_obstacle(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("dmontage.fits_files.FitsWriter.write", interrupt)
+        patch.setattr("dmontage.fits_files.FitsPixels.write", interrupt)
         CliRunner().invoke(main, ["mosaic", str(survey.folder), "-o", str(out)])
     assert names(tmp_path) == ["m.fits.run.zarr"]
     call("mosaic", survey.folder, "-o", out, "--scale", "4 arcsec")

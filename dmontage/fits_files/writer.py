@@ -152,11 +152,11 @@ class FitsWriter:
         ny, nx = self._shape
         try:
             with self._partial.open("wb") as file:
-                there = os.fstat(file.fileno())
-                start = self._write_header(file)
+                there, start = os.fstat(file.fileno()), len(self._header.tostring(padding=True))
                 self._pixels = FitsPixels(
                     str(self._partial.absolute()), there.st_dev, there.st_ino, start, self._shape, self._dtype
                 )
+                self._write_header(file)
                 # Reserve the room first: a full disk is told now, not after the work.
                 os.posix_fallocate(file.fileno(), 0, start + _padded(4 * ny * nx * len(self._blocks)))
         except OSError as error:
@@ -186,11 +186,9 @@ class FitsWriter:
         """That of the pixels, once the file is whole."""
         return str(self._header["DATAHASH"])
 
-    def _write_header(self, file: BinaryIO) -> int:
-        """Write the header, and give its length."""
+    def _write_header(self, file: BinaryIO) -> None:
         text = self._header.tostring(padding=True).encode("ascii")
         _write_at(file.fileno(), memoryview(text), 0)
-        return len(text)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -218,8 +216,9 @@ class FitsWriter:
         self._partial.replace(self.path)
 
     def _discard(self) -> None:
-        self._partial.unlink(missing_ok=True)
-        self._pixels = None
+        if self._pixels is not None:
+            self._partial.unlink(missing_ok=True)
+            self._pixels = None
 
 
 def _write_at(file: int, data: memoryview, offset: int) -> None:

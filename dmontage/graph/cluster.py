@@ -36,6 +36,8 @@ _CONNECT = 10
 """Seconds within which a scheduler answers."""
 _LOOK = 2.0
 """Seconds between two looks at whether there are workers."""
+_TOLD = 0.1
+"""Seconds in which workers hear that tasks are not wanted any more: each message on the way waits for 2 to 10 ms."""
 
 
 @contextmanager
@@ -160,12 +162,20 @@ def run_on_cluster(
         raise
     finally:
         watch.end()
-        for future in made:
-            future.release()
-        if client.status == "running":
-            # The client's own thread lets go of them: until it has, a call of the same name would get the old result.
-            client.sync(asyncio.sleep, 0)
+        _let_go(client, made)
     return results
+
+
+def _let_go(client: Any, futures: Sequence[Any]) -> None:
+    """Want nothing of some futures any more: tasks that wait go with them.
+
+    They are not cancelled, for word of that comes back: late, it would cancel the next call of the same name.
+    """
+    for future in futures:
+        future.release()
+    if client.status == "running":
+        # The client's own thread lets go of them: until it has, a call of the same name would get the old result.
+        client.sync(asyncio.sleep, 0)
 
 
 def _is_failure(result: Any) -> bool:
@@ -214,12 +224,13 @@ class _Watch(threading.Thread):
 
 
 def _give_up(client: Any, futures: Sequence[Any], needs: Needs | None) -> None:
-    """Cancel tasks, and wait for those at work; where nobody can be asked they end by themselves."""
-    if client.status != "running":
+    """Let go of tasks, and wait for those at work; where nobody can be asked they end by themselves."""
+    _let_go(client, futures)
+    if client.status != "running" or needs is None:
         return
+    time.sleep(_TOLD)
     try:
-        inquire(client, client.cancel, futures)
-        busy = [] if needs is None else settle(client, needs.store)
+        busy = settle(client, needs.store)
     except Exception as error:  # whatever it is, it must not hide why the run is given up
         busy = [str(error)]
     if busy:

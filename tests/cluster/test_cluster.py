@@ -23,8 +23,10 @@ from surveys import Survey, make_survey
 
 import dmontage as dm
 from dmontage.errors import InputError
-from dmontage.fits_files import product_digests
+from dmontage.fits_files import FitsPixels, FitsWriter, product_digests
 from dmontage.graph.cluster import connected, reported
+from dmontage.store.product import Product
+from dmontage.window import Window
 
 
 def command(survey: Survey, folder: Path, *more: str) -> subprocess.CompletedProcess[str]:
@@ -80,6 +82,47 @@ def test_workers_of_several_threads(
     with worker(processes, environment(), threads=4):
         run(cluster_survey, tmp_path)
     assert products(tmp_path) == cluster_reference
+
+
+@pytest.mark.usefixtures("client", "small_tasks")
+@pytest.mark.parametrize("kind", ["same machine", "another machine", "other files"])
+def test_workers_write_the_files(
+    cluster_survey: Survey, cluster_reference: list[bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    """On the driver's machine they do, and it reads no pixel; what they cannot write it does."""
+    reads: list[Any] = []
+    read, write = Product.read, FitsPixels.write
+
+    def spy(self: Product, name: str, window: Window) -> Any:
+        reads.append(window)
+        return read(self, name, window)
+
+    def write_anyway(self: FitsPixels, *arguments: Any) -> Any:
+        return write(self._replace(inode=Path(self.path).stat().st_ino), *arguments)
+
+    monkeypatch.setattr(Product, "read", spy)
+    if kind == "another machine":
+        monkeypatch.setattr("dmontage.pipeline.products.boot_of_machine", lambda: "another")
+    if kind == "other files":
+        monkeypatch.setattr(FitsWriter, "pixels", property(lambda writer: writer._pixels._replace(inode=1)))
+        monkeypatch.setattr(FitsPixels, "write", write_anyway)  # of the driver
+    made = run(cluster_survey, tmp_path)
+    assert len(reads) == (0 if kind == "same machine" else 2 * len(made.plan.chunks))
+    assert products(tmp_path) == cluster_reference
+
+
+@pytest.mark.usefixtures("small_tasks")
+def test_workers_write_tiles(cluster_survey: Survey, tmp_path: Path, request: pytest.FixtureRequest) -> None:
+    """Which overlap each other, and have parts of several chunks."""
+    for folder in (tmp_path / "here", tmp_path / "there"):
+        folder.mkdir()
+        dm.mosaic(cluster_survey.folder, cluster_survey.grid, folder / "run.zarr").write(
+            folder / "m.fits", tiles=128, overlap=64
+        )
+        request.getfixturevalue("client")
+    here, there = (sorted((tmp_path / name).glob("*.fits")) for name in ("here", "there"))
+    assert [path.name for path in here] == [path.name for path in there] and len(here) > 8
+    assert [path.read_bytes() for path in here] == [path.read_bytes() for path in there]
 
 
 @pytest.mark.usefixtures("small_tasks")

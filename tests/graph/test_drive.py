@@ -59,10 +59,12 @@ def test_results_come_in_the_order_of_the_calls(place: str) -> None:
 
 
 def test_an_error_of_a_task_is_the_runs(place: str) -> None:
+    """What goes on with the same names at once hears nothing of the tasks that were given up."""
     calls = [Call(f"double-e-{place}", double, (1,)), Call(f"refuse-{place}", refuse, (7,))]
-    with pytest.raises(InputError, match="7 is refused"):
-        run(calls)
-    assert run(calls[:1]) == [2]
+    for _ in range(10):
+        with pytest.raises(InputError, match="7 is refused"):
+            run(calls)
+        assert run(calls[:1]) == [2]
 
 
 NOTES: list[int] = []
