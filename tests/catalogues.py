@@ -101,8 +101,8 @@ class Pretended:
             self._known[where.path] = rows.windows(), list(map(int, names))
         return [(self._plane(*self._known[where.path], plus, minus), correlation) for plus, minus, correlation in pairs]
 
-    def _coadd(self, where: StoreRef, chunks: Sequence[Chunk], how: How) -> list[Window]:
-        return [chunk.window for chunk in chunks]
+    def _coadd(self, where: StoreRef, chunks: Sequence[Chunk], how: How, to: object) -> list[tuple[Window, None]]:
+        return [(chunk.window, None) for chunk in chunks]
 
     def _plane(self, windows: Sequence[Window], numbers: Sequence[int], plus: int, minus: int) -> PlaneFit:
         window = windows[plus] & windows[minus]
