@@ -36,6 +36,7 @@ from processes import Processes, environment  # noqa: E402
 
 import dmontage as dm  # noqa: E402
 from dmontage.graph.drive import Call, run  # noqa: E402
+from dmontage.graph.worker import Needs, packed, work  # noqa: E402
 from dmontage.grid import Grid  # noqa: E402
 from dmontage.pipeline import Mosaic  # noqa: E402
 from dmontage.planner.estimate import estimate  # noqa: E402
@@ -97,13 +98,19 @@ def measure(n: int, *, scheduler: bool) -> dict[str, Any]:
         mosaic._tell(mosaic.solution)
         steps("corrections", mosaic._rectify)
         steps("coadd", lambda: mosaic._coadd(lambda *_: None))
-    sizes = {stage: [len(pickle.dumps(call)) for call in calls] for stage, calls in tasks.calls.items()}
+        needs = Needs.of(mosaic._open(), plan)
+    sizes = {stage: [len(sent(call, needs)) for call in calls] for stage, calls in tasks.calls.items()}
     for stage, each in sizes.items():
         steps.note(**{f"{stage}_tasks": len(each), f"{stage}_bytes": sum(each), f"{stage}_largest": max(each)})
     if scheduler:
         calls = [Call(call.key, nothing, call.arguments) for each in tasks.calls.values() for call in each]
         steps.note(**scheduled(steps, calls))
     return steps.told
+
+
+def sent(call: Call, needs: Needs) -> bytes:
+    """A call as a run on a cluster sends it."""
+    return pickle.dumps((call.key, work, needs, call.function, packed(call.arguments[1:])))
 
 
 def scheduled(steps: Steps, calls: Sequence[Call]) -> dict[str, Any]:
