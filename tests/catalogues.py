@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from dmontage.graph.coadd import Chunk, How
 from dmontage.graph.drive import Call
+from dmontage.graph.overlaps import Pairs
 from dmontage.grid import Grid
 from dmontage.headers import cards_text
 from dmontage.model import ImageRef, Images, Plane, PlaneFit
@@ -94,12 +95,15 @@ class Pretended:
                 marks.write(row, [], "00" * 32)
         return [{"row": row, "reused": False, "lost": 0, "empty": False} for row in rows]
 
-    def _fit(self, where: StoreRef, pairs: Sequence[tuple[int, int, float]]) -> list[tuple[PlaneFit, float]]:
+    def _fit(self, where: StoreRef, pairs: Pairs) -> list[tuple[PlaneFit, float]]:
         if where.path not in self._known:
             rows = Store.open(where).rows
             names = [Path(table["path"]).stem.removeprefix("image") for table in rows.tables(range(len(rows)))]
             self._known[where.path] = rows.windows(), list(map(int, names))
-        return [(self._plane(*self._known[where.path], plus, minus), correlation) for plus, minus, correlation in pairs]
+        return [
+            (self._plane(*self._known[where.path], plus, minus), correlation)
+            for plus, minus, correlation in pairs.pairs
+        ]
 
     def _coadd(self, where: StoreRef, chunks: Sequence[Chunk], how: How, to: object) -> list[tuple[Window, None]]:
         return [(chunk.window, None) for chunk in chunks]

@@ -15,7 +15,7 @@ from catalogues import Pretended, atlas
 
 import dmontage as dm
 from dmontage.graph.drive import Call
-from dmontage.graph.worker import packed
+from dmontage.graph.packing import packed
 from dmontage.grid import Grid
 from dmontage.mapping import Chart
 from dmontage.model import Companions, ImageRef, Images

@@ -19,8 +19,9 @@ from dask import config
 
 from dmontage.aside import aside
 from dmontage.errors import InputError
+from dmontage.graph.packing import packed
 from dmontage.graph.ready import INSTALL, WAIT, check_workers, inquire, missing_package, seconds_to_wait, settle
-from dmontage.graph.worker import Needs, packed, work
+from dmontage.graph.worker import Needs, work
 from dmontage.log import say
 from dmontage.planner import human
 

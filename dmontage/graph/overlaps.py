@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from itertools import groupby
 from operator import itemgetter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from dmontage.kernels.plane_fit import Sums, difference, fit_plane, median_about
 from dmontage.model import Drop, OverlapPair, Plane, PlaneFit
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["MIN_AREA", "MIN_OF_DROPS", "fit_pair", "fit_pairs", "medians_left"]
+__all__ = ["MIN_AREA", "MIN_OF_DROPS", "Pairs", "fit_pair", "fit_pairs", "medians_left"]
 
 MIN_AREA = 0.9
 """A pixel counts in a difference where both images cover at least this part of what they cover in the mean.
@@ -55,13 +55,17 @@ def fit_pair(pair: OverlapPair, plus: Sums, minus: Sums, correlation: float) -> 
     )
 
 
-def fit_pairs(where: str | StoreRef, pairs: Sequence[tuple[int, int, float]]) -> list[tuple[PlaneFit, float]]:
-    """Task: fit some pairs (plus, minus, correlation); those with one ``plus`` stand together: it is decoded once.
+class Pairs(NamedTuple):
+    """Pairs that a task fits."""
 
-    Gives each fit with its correlation: of pairs of the store's rows.
-    """
-    correlations = [correlation for *_, correlation in pairs]
-    each = _each(Store.open(where), [(plus, minus) for plus, minus, _ in pairs])
+    pairs: tuple[tuple[int, int, float], ...]
+    """Of the store's rows: (plus, minus, correlation); those with one ``plus`` stand together: it is decoded once."""
+
+
+def fit_pairs(where: str | StoreRef, pairs: Pairs) -> list[tuple[PlaneFit, float]]:
+    """Task: fit some pairs; gives each fit with its correlation."""
+    correlations = [correlation for *_, correlation in pairs.pairs]
+    each = _each(Store.open(where), [(plus, minus) for plus, minus, _ in pairs.pairs])
     return [(fit_pair(*sums, correlation), correlation) for sums, correlation in zip(each, correlations, strict=True)]
 
 

@@ -8,10 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import os
-import pickle
 import platform
 import time
-import zlib
 from collections import Counter
 from contextlib import contextmanager
 from functools import cache
@@ -23,12 +21,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from dmontage._version import __version__
 from dmontage.errors import InputError, UnreachableError
+from dmontage.graph.packing import unpacked
 from dmontage.planner import human
 from dmontage.store import InUseError, Store, StoreRef
-from dmontage.window import Window
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator
     from typing import Self
 
     from dmontage.planner import MosaicPlan
@@ -42,7 +40,6 @@ __all__ = [
     "differences",
     "look",
     "own_versions",
-    "packed",
     "room",
     "unseen",
     "work",
@@ -218,33 +215,13 @@ class _Tasks:
 _tasks = _Tasks()
 
 
-@cache
-def _common() -> bytes:
-    """What the arguments of tasks have in common when they are pickled: names of classes, patterns of windows."""
-    from dmontage.fits_files import FitsPixels
-    from dmontage.graph.coadd import Chunk, How
-    from dmontage.graph.outlet import Outlet
-
-    windows = [Window(0, 512, 1024 * k, 1024 * k + 1024) for k in range(2)]
-    chunks = [Chunk(window, tuple(range(3)), (), "0" * 64) for window in windows]
-    how = How("plane:joint", "mean", "area", 1, None, ("mean", "area"))
-    files = {name: [FitsPixels(f"/.{name}.fits.partial", 0, 0, 2880, (1024, 2048), ">f4")] for name in how.layers}
-    return pickle.dumps((chunks, how, Outlet("", (windows[0],), files)))
-
-
-def packed(arguments: Sequence[Any]) -> bytes:
-    """A task's arguments in a third of the room: row numbers and windows are much alike."""
-    packer = zlib.compressobj(zdict=_common())
-    return packer.compress(pickle.dumps(arguments)) + packer.flush()
-
-
 def work(needs: Needs, function: Callable[..., Any], arguments: bytes) -> Any:
     """Task: another one on a store, by a worker that has what it needs; an error of it says which.
 
     Parameters
     ----------
     arguments
-        As `packed` gives them, without the store.
+        As `dmontage.graph.packing.packed` gives them, without the store.
     """
     try:
         if needs not in _tasks.met:
@@ -254,7 +231,7 @@ def work(needs: Needs, function: Callable[..., Any], arguments: bytes) -> Any:
             _tasks.met.add(needs)
         with _tasks.running(needs):
             store = StoreRef(needs.store, needs.laid_out)  # which the arguments need not tell again
-            return function(store, *pickle.loads(zlib.decompressobj(zdict=_common()).decompress(arguments)))
+            return function(store, *unpacked(arguments))
     except InputError as error:
         raise type(error)(f"{error} (on worker {_address()})") from error
 

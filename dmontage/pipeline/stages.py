@@ -14,7 +14,7 @@ import numpy as np
 from dmontage.errors import InputError
 from dmontage.graph.coadd import Chunk, How
 from dmontage.graph.drive import Call, active_client, in_process, name_of, run
-from dmontage.graph.overlaps import fit_pairs
+from dmontage.graph.overlaps import Pairs, fit_pairs
 from dmontage.graph.rows import create_store, project_rows
 from dmontage.model import PlaneFit, Skipped
 from dmontage.pipeline.given import given_planes
@@ -285,7 +285,7 @@ class Stages:
             (int(row[0]), int(row[1]), row[-1]): PlaneFit.from_row(row[:-1]) for row in store.tables.fits().tolist()
         }
         missing = {k for k, key in enumerate(wanted) if key not in kept}
-        batches = [[wanted[k] for k in batch if k in missing] for batch in plan.pair_batches]
+        batches = [tuple(wanted[k] for k in batch if k in missing) for batch in plan.pair_batches]
         self.summary.fits_reused = len(wanted) - len(missing)
 
         def collect(done: list[tuple[PlaneFit, float]]) -> None:
@@ -299,7 +299,7 @@ class Stages:
 
         saving = Saving(save, FITS_PER_CHUNK, _LATEST)
         with self.summary.timed("fit") as told, saving:
-            self._run("fit", fit_pairs, [(batch,) for batch in batches if batch], collect)
+            self._run("fit", fit_pairs, [(Pairs(batch),) for batch in batches if batch], collect)
             told.update(pairs=len(wanted), reused=self.summary.fits_reused)
         fits = zip((kept[key] for key in wanted), plan.pairs, strict=True)
         return tuple(replace(fit, plus=pair.plus, minus=pair.minus) for fit, pair in fits)

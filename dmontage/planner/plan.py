@@ -39,7 +39,7 @@ _TASK_PIXELS = 2_000_000
 _MORE, _EACH = 4, 4
 """How many times as much where there is enough of it: as long as each of the tasks at once has so many in turn."""
 
-_PAIRS = 60
+_PAIRS = 100
 """Pairs that one task fits at most: their numbers take less than 1 kB in the graph."""
 
 _SPREAD = math.sqrt(12.0) / FWHM

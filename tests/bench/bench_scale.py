@@ -36,7 +36,8 @@ from processes import Processes, environment  # noqa: E402
 
 import dmontage as dm  # noqa: E402
 from dmontage.graph.drive import Call, run  # noqa: E402
-from dmontage.graph.worker import Needs, packed, work  # noqa: E402
+from dmontage.graph.packing import packed  # noqa: E402
+from dmontage.graph.worker import Needs, work  # noqa: E402
 from dmontage.grid import Grid  # noqa: E402
 from dmontage.pipeline import Mosaic  # noqa: E402
 from dmontage.planner.estimate import estimate  # noqa: E402

@@ -10,7 +10,7 @@ import pytest
 from numpy.typing import NDArray
 from surveys import SHAPE, image_header
 
-from dmontage.graph.overlaps import MIN_AREA, MIN_OF_DROPS, fit_pair, fit_pairs
+from dmontage.graph.overlaps import MIN_AREA, MIN_OF_DROPS, Pairs, fit_pair, fit_pairs
 from dmontage.graph.project import Job, project
 from dmontage.grid import Grid
 from dmontage.kernels.plane_fit import Sums
@@ -95,7 +95,7 @@ def test_the_task_fits_what_the_body_fits(tmp_path: Path, weighted: bool, pixfra
         rows.append(sums if weighted else tuple(np.float32(mean) * part for part in (flux, area)))
         store.projected.write(i, rows[-1], "00" * 32)
     pairs = [(0, 1), (0, 2), (1, 2)]
-    fits = fit_pairs(path, [(*pair, 1.3) for pair in pairs])
+    fits = fit_pairs(path, Pairs(tuple((*pair, 1.3) for pair in pairs)))
     for (fit, correlation), (i, j) in zip(fits, pairs, strict=True):
         assert correlation == 1.3
         pair = OverlapPair(i, j, WINDOWS[i] & WINDOWS[j])
@@ -106,7 +106,7 @@ def test_the_task_fits_what_the_body_fits(tmp_path: Path, weighted: bool, pixfra
         plain = fit_pair(pair, plus, minus, 1.3)
         assert fit.n_pixels == plain.n_pixels > 100
         assert fit.plane.level == pytest.approx(plain.plane.level, abs=1e-4)
-    assert fit_pairs(path, [(1, 2, 1.3), (0, 1, 1.3)]) == [fits[2], fits[0]]
+    assert fit_pairs(path, Pairs(((1, 2, 1.3), (0, 1, 1.3)))) == [fits[2], fits[0]]
 
 
 def test_the_stated_errors_of_projected_images_are_right() -> None:
