@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import os
+import secrets
 import shutil
 import socket
 from contextlib import contextmanager
@@ -19,17 +21,27 @@ __all__ = ["aside", "boot_of_machine", "lives", "name_aside", "sweep_aside"]
 
 _SUFFIX = ".partial"
 
+_BORN = secrets.token_hex(4)
+"""Tells this process from an earlier one of its number: in containers that start again all have the same."""
+_numbers = itertools.count()
+
 
 def name_aside(path: Path) -> Path:
-    """A hidden name beside ``path`` that is this process's own: it tells machine and process."""
-    return path.with_name(f".{path.name}.{socket.gethostname()}-{os.getpid()}{_SUFFIX}")
+    """A hidden name beside ``path`` that was never given before: it tells machine and process, too.
+
+    A task of a run that was given up may still write to the name that it was told.
+    """
+    own = f"{_BORN}{next(_numbers):x}.{socket.gethostname()}-{os.getpid()}"
+    return path.with_name(f".{path.name}.{own}{_SUFFIX}")
 
 
 def sweep_aside(folder: Path) -> None:
     """Take away what processes of this machine that are no more left in a folder under such names."""
     for old in folder.glob(f".*.{socket.gethostname()}-*{_SUFFIX}"):
-        pid = old.name.removesuffix(_SUFFIX).rpartition("-")[2]
-        if pid.isdigit() and int(pid) != os.getpid() and not lives(int(pid)):
+        head, _, pid = old.name.removesuffix(_SUFFIX).rpartition("-")
+        if not pid.isdigit() or not head.endswith(f".{socket.gethostname()}"):  # of a machine with a longer name
+            continue
+        if f".{_BORN}" not in head if int(pid) == os.getpid() else not lives(int(pid)):
             shutil.rmtree(old, ignore_errors=True) if old.is_dir() else old.unlink(missing_ok=True)
 
 

@@ -417,6 +417,19 @@ def test_an_exception_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> No
     np.testing.assert_array_equal(fits.getdata(path), band((10, 10)))
 
 
+def test_who_was_told_of_a_file_writes_to_no_later_one(tmp_path: Path) -> None:
+    """Of the same name, nor one that has the old one's inode, as file systems do: a task of a run that was given up."""
+    path, grid = tmp_path / "out.fits", field_grid(10)
+    with pytest.raises(RuntimeError), FitsWriter(path, grid) as writer:
+        told = writer.pixels
+        raise RuntimeError
+    with FitsWriter(path, grid) as writer:
+        writer.write(grid.window, band((10, 10)))
+        with pytest.raises(FileNotFoundError):
+            told.write(grid.window, np.zeros((10, 10), np.float32))
+    np.testing.assert_array_equal(fits.getdata(path), band((10, 10)))
+
+
 @pytest.mark.parametrize("name", ["absent/out.fits", "file/out.fits", "folder"])
 def test_an_output_that_cannot_be_written(tmp_path: Path, name: str) -> None:
     (tmp_path / "file").write_text("x")

@@ -74,10 +74,10 @@ class Outlet(NamedTuple):
     def write_from_task(
         self, grid: Grid, sub_out: int, window: Window, layers: Sequence[NDArray[np.float32]]
     ) -> Written | None:
-        """As `write`; None where this process cannot: then the driver does it, from what is stored."""
+        """As `write`; None where this process cannot: then the driver does it, from what is stored, or says why."""
         if not self.machine or self.machine != boot_of_machine():
             return None
         try:
             return self.write(grid, sub_out, window, layers)
-        except (FileNotFoundError, PermissionError):  # it sees other files, or is somebody else
+        except OSError:  # it sees other files, or none that it may write to
             return None

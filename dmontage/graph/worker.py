@@ -198,11 +198,11 @@ class _Tasks:
         """Have room for a task: wait for others to end where the memory is not enough for all threads at once."""
         there = room(needs.limit)
         with self._changed:
+            self.at_work[needs.store] += 1  # while it waits, too: nothing keeps it from beginning then
             self._changed.wait_for(
                 lambda: there is None or not self._taken or needs.base + self._taken + needs.task <= there
             )
             self._taken += needs.task
-            self.at_work[needs.store] += 1
         try:
             yield
         finally:
@@ -224,12 +224,12 @@ def work(needs: Needs, function: Callable[..., Any], arguments: bytes) -> Any:
         As `dmontage.graph.packing.packed` gives them, without the store.
     """
     try:
-        if needs not in _tasks.met:
-            lacking = look(needs)
-            if lacking:
-                raise InputError(f"this worker {lacking}")
-            _tasks.met.add(needs)
         with _tasks.running(needs):
+            if needs not in _tasks.met:
+                lacking = look(needs)
+                if lacking:
+                    raise InputError(f"this worker {lacking}")
+                _tasks.met.add(needs)
             store = StoreRef(needs.store, needs.laid_out)  # which the arguments need not tell again
             return function(store, *unpacked(arguments))
     except InputError as error:

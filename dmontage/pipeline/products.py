@@ -33,6 +33,9 @@ __all__ = ["Products", "check_apart", "check_products", "product_paths", "with_e
 
 _P = TypeVar("_P", bound=Place)
 
+_TOLD = 20
+"""Files that a task is told of at most, of 10 to 20 bytes each."""
+
 
 def with_ending(path: _P, ending: str) -> _P:
     """``x.fits`` as ``x_ending.fits``."""
@@ -151,6 +154,11 @@ class Products(_Together):
         self._writer_of |= {writer.pixels.path: writer for layer in reached.values() for _, writer in layer}
         files = {name: [writer.pixels for _, writer in layer] for name, layer in reached.items()}
         return Outlet(boot_of_machine(), tiles, files)
+
+    def outlet_of_task(self, windows: Sequence[Window]) -> Outlet | None:
+        """The same, but for files so small that a task would have to tell too many of them."""
+        outlet = self.outlet(windows)
+        return outlet if len(outlet.tiles) * len(outlet.files) <= _TOLD else None
 
     def write(self, window: Window, layers: Sequence[NDArray[np.float32]]) -> None:
         """Write one chunk of all layers, as the store has them; the area becomes steradian."""

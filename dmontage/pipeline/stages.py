@@ -171,19 +171,16 @@ class Stages:
         function: Callable[..., Any],
         arguments: Sequence[tuple[Any, ...]],
         collect: Callable[[Any], None] | None = None,
-        to: Sequence[Any] | None = None,
+        sink: Any = None,
     ) -> list[Any]:
-        """Run one stage's tasks; their names tell the stage, what it works on and the batch.
-
-        Not so what is last of their arguments: ``to``, one for each, where what they make goes to.
-        """
+        """Run one stage's tasks; their names tell the stage, what it works on and the batch, but no ``sink``."""
         store = self._open()
         store.check_there()
         run_name = name_of(self.plan.input_digest, store.where, arguments)
-        more = [(each,) for each in to] if to is not None else [()] * len(arguments)
+        more = () if sink is None else (sink,)
         calls = [
-            Call(f"dmontage-{stage}-{run_name}-{k}", function, (store.where, *args, *rest))
-            for k, (args, rest) in enumerate(zip(arguments, more, strict=True))
+            Call(f"dmontage-{stage}-{run_name}-{k}", function, (store.where, *args, *more))
+            for k, args in enumerate(arguments)
         ]
         self.summary.n_tasks += len(calls)
         with bars() if self._bars else nullcontext(self._progress) as show:

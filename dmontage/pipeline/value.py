@@ -168,12 +168,13 @@ class Mosaic(Matched):
                     else:
                         files.note(written)
 
-            tasks = [(batch, self._how) for batch in batches if batch]
+            batches = [batch for batch in batches if batch]
             if in_process():
-                self._run("coadd", coadd_chunks, tasks, to=[take] * len(tasks))
+                self._run("coadd", coadd_chunks, [(batch, self._how) for batch in batches], sink=take)
             else:  # what workers do not write is handed on while they make more
-                to = [files and files.outlet([chunk.window for chunk in batch]) for batch, _ in tasks]
-                self._run("coadd", coadd_chunks, tasks, collect, to=to)
+                outlets = [files and files.outlet_of_task([chunk.window for chunk in batch]) for batch in batches]
+                tasks = [(batch, self._how, outlet) for batch, outlet in zip(batches, outlets, strict=True)]
+                self._run("coadd", coadd_chunks, tasks, collect)
             hand_on(chunk.window for k, chunk in enumerate(chunks) if k not in missing)
 
     def _find_sources(self) -> tuple[list[tuple[int, ...]], Iterator[tuple[Window, NDArray[np.int32]]]]:

@@ -135,7 +135,8 @@ def test_workers_that_know_an_older_product(client: Any, cluster_survey: Survey,
 
 
 @pytest.mark.usefixtures("client")
-def test_a_task_is_small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("tiles", [None, 64])
+def test_a_task_is_small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tiles: int | None) -> None:
     """Below 1 kB pickled, its function and what it needs of a worker with it: no header, no pixel."""
     from distributed import Client
 
@@ -148,7 +149,7 @@ def test_a_task_is_small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
 
     monkeypatch.setattr(Client, "map", spy)
     many = make_survey(tmp_path / "raw", layout=(13, 13))
-    made = dm.mosaic(many.folder, store=tmp_path / "run.zarr").write(tmp_path / "m.fits")
+    made = dm.mosaic(many.folder, store=tmp_path / "run.zarr").write(tmp_path / "m.fits", tiles=tiles)
     assert max(map(len, made.plan.pair_batches)) > 40
     assert len(sizes) == len(made.plan.row_batches) + len(made.plan.pair_batches) + len(made.plan.chunk_batches)
     assert max(sizes) < 1000

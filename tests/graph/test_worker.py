@@ -46,11 +46,14 @@ def test_no_more_tasks_at_once_than_there_is_room_for(
     monkeypatch.setattr(worker, "room", lambda limit: room)
     tasks, needs = _Tasks(), Needs("", "a.zarr", None, base=100, task=100)
     seen: list[int] = []
+    inside: list[int] = []
 
     def one() -> None:
         with tasks.running(needs):
-            seen.append(tasks.at_work["a.zarr"])
+            inside.append(1)
+            seen.append(len(inside))
             time.sleep(0.05)
+            inside.pop()
 
     threads = [threading.Thread(target=one) for _ in range(4)]
     for thread in threads:
@@ -58,4 +61,24 @@ def test_no_more_tasks_at_once_than_there_is_room_for(
     for thread in threads:
         thread.join()
     assert max(seen) == most and len(seen) == 4
+    assert tasks.at_work["a.zarr"] == 0
+
+
+def test_a_task_that_waits_for_room_is_at_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It begins when the other ends, whoever asked in between."""
+    monkeypatch.setattr(worker, "room", lambda limit: 250)
+    tasks, needs = _Tasks(), Needs("", "a.zarr", None, base=100, task=100)
+
+    def one() -> None:
+        with tasks.running(needs):
+            pass
+
+    with tasks.running(needs):
+        thread = threading.Thread(target=one)
+        thread.start()
+        deadline = time.monotonic() + 10
+        while tasks.at_work["a.zarr"] < 2 and time.monotonic() < deadline:
+            time.sleep(0.01)
+        assert tasks.at_work["a.zarr"] == 2
+    thread.join()
     assert tasks.at_work["a.zarr"] == 0
