@@ -1,0 +1,90 @@
+"""The one way from an image to a picture's brightness: ranges and stretches by name."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from dmontage.errors import InputError
+from dmontage.view.histogram import Histogram, histogram
+
+if TYPE_CHECKING:
+    from dmontage.view.normalize import Norm
+
+__all__ = ["STRETCHES", "norm"]
+
+STRETCHES = ("gaussian", "gaussian-log", "asinh", "log", "linear", "sqrt")
+_ASINH_SOFTENING = 0.1  # of the range: linear below, logarithmic above
+_LOG_RATIO = 1000.0
+
+
+def norm(
+    data: Any,
+    stretch: str = "gaussian-log",
+    low: str | float = "-2s",
+    high: str | float = "max",
+    *,
+    a: float | None = None,
+) -> Norm:
+    """Make the map from an image's values to 0 (black) .. 1 (white), for matplotlib and for pictures.
+
+    Parameters
+    ----------
+    data
+        The image's `Histogram`, or an image to count: see `histogram`.
+    stretch
+        ``"gaussian"`` and ``"gaussian-log"`` are Montage's adaptive equalisations of the histogram; ``"asinh"``,
+        ``"log"``, ``"linear"`` and ``"sqrt"`` are astropy's.
+    low, high
+        Values shown black and white, as `Range` reads them: ``12.3``, ``"99.5%"``, ``"-2s"``, ``"min"``, ``"max-3"``.
+    a
+        The parameter of asinh (0.1: where it turns from linear to logarithmic, as a part of the range) or of log
+        (1000).
+
+    Returns
+    -------
+    Norm
+        An astropy ImageNormalize that clips. Blank pixels stay blank; a blank image has the range 0 to 1, and one of a
+        single value is mid-grey.
+
+    Raises
+    ------
+    InputError
+        An unknown stretch, a limit that cannot be read, limits out of order, or ``a`` with a stretch that has none.
+    """
+    from dmontage.view.normalize import Norm
+    from dmontage.view.ranges import Range
+
+    span = Range(low, high)
+    _check(stretch, a)
+    pixels = data if isinstance(data, Histogram) else histogram(data)
+    vmin, vmax = span.limits(pixels)
+    return Norm(vmin=vmin, vmax=vmax, stretch=_stretch(stretch, pixels, vmin, vmax, a), clip=True)
+
+
+def _check(stretch: str, a: float | None) -> None:
+    if stretch not in STRETCHES:
+        raise InputError(f"the stretch is {stretch!r}; give one of {', '.join(STRETCHES)}")
+    if a is None:
+        return
+    if stretch not in ("asinh", "log"):
+        raise InputError(
+            f"a = {a} is given for the stretch {stretch!r}, which has no parameter; asinh and log have one"
+        )
+    if not a > 0 or (stretch == "asinh" and a > 1):
+        raise InputError(f"a = {a} for the stretch {stretch!r}; give more than 0" + ", up to 1" * (stretch == "asinh"))
+
+
+def _stretch(name: str, pixels: Histogram, low: float, high: float, a: float | None) -> Any:
+    from astropy.visualization import AsinhStretch, LinearStretch, LogStretch, SqrtStretch
+
+    from dmontage.view.stretches import GaussianLogStretch, GaussianStretch
+
+    if pixels.n == 0 or not pixels.minimum < pixels.maximum:
+        return LinearStretch()  # nothing to stretch: a single value is mid-grey
+    if name in ("gaussian", "gaussian-log"):
+        return (GaussianStretch if name == "gaussian" else GaussianLogStretch)(pixels, low, high)
+    if name == "asinh":
+        return AsinhStretch(_ASINH_SOFTENING if a is None else a)
+    if name == "log":
+        return LogStretch(_LOG_RATIO if a is None else a)
+    return LinearStretch() if name == "linear" else SqrtStretch()

@@ -1,0 +1,36 @@
+"""Astropy's ImageNormalize, with blank pixels that stay blank.
+
+This module is imported where it is used: its class is matplotlib's, which takes a second to import.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from astropy.visualization import ImageNormalize
+
+__all__ = ["Norm"]
+
+_PIECE = 1 << 16  # pixels that stay in the cache through all steps
+
+
+class Norm(ImageNormalize):  # type: ignore[misc]
+    """From values to 0..1, clipped; what is masked or not finite stays so.
+
+    Astropy's own, when it clips, shows masked pixels as the brightest: and matplotlib masks all that are NaN.
+    """
+
+    def __call__(self, values: Any, clip: bool | None = None, invalid: float | None = None) -> Any:
+        """Stretched values as a masked array, float32 where the values are."""
+        if np.ndim(values) == 0 or self.vmin is None or self.vmax is None:
+            return super().__call__(values, clip, invalid)
+        mask = np.ma.getmask(values)
+        data = np.ma.getdata(values)
+        result = np.empty(data.shape, dtype=np.float32 if data.dtype == np.float32 else np.float64)
+        source, target = data.reshape(-1), result.reshape(-1)
+        for i in range(0, source.size, _PIECE):
+            piece = source[i : i + _PIECE].astype(np.float64)
+            piece[~np.isfinite(piece)] = np.nan
+            target[i : i + _PIECE] = super().__call__(piece, clip, invalid)
+        return np.ma.array(result, mask=mask)
