@@ -25,7 +25,7 @@ __all__ = ["KEY_ZERO", "PAGE_BITS", "count_values"]
 KEY_ZERO = 0x80000000
 """The key of zero; -inf has KEY_ZERO - 0x7F800000."""
 
-PAGE_BITS = 6
+PAGE_BITS = 7
 _PAGE_MASK = (1 << PAGE_BITS) - 1
 _MAGNITUDE = 0x7FFFFFFF
 _INFINITY = 0x7F800000
@@ -36,7 +36,7 @@ def count_values(
     bits: NDArray[np.uint32],
     start: int,
     level: int,
-    table: NDArray[np.int32],
+    table: NDArray[np.int16],
     numbers: NDArray[np.int64],
     counts: NDArray[np.int64],
     n_pages: int,
@@ -50,7 +50,7 @@ def count_values(
     table : (2^32 >> (level + PAGE_BITS),)
         For each possible page where it is in ``counts``, plus 1; 0 where it is not. Changed in place.
     numbers : (room,)
-        Which pages are in ``counts``. Changed in place.
+        Which pages are in ``counts``; room for 2^15 - 1 at most. Changed in place.
     counts : (room, 2^PAGE_BITS)
         Changed in place.
     n_pages

@@ -17,13 +17,14 @@ from dmontage.kernels.value_counts import KEY_ZERO, PAGE_BITS, count_values
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["MAX_PAGES", "count_pixels", "float32_of", "key_of", "settle", "value_of"]
+__all__ = ["LARGEST", "MAX_PAGES", "count_pixels", "float32_of", "key_of", "settle", "value_of"]
 
-MAX_PAGES = 1 << 13
+MAX_PAGES = 1 << 12
 """Half a million bins, 6 MB, at most."""
 
 _FIRST = 1 << 16  # pixels whose level is where the counting begins: one that need not be raised often
-_LARGEST = float(np.finfo(np.float32).max)
+LARGEST = float(np.finfo(np.float32).max)
+"""Of float32; what is finite beyond it is counted there."""
 
 
 def float32_of(values: Any) -> tuple[NDArray[np.float32], float, float]:
@@ -43,9 +44,9 @@ def float32_of(values: Any) -> tuple[NDArray[np.float32], float, float]:
     extent = _extent(flat)
     with np.errstate(over="ignore"):
         row = flat.astype(np.float32)
-    if max(-extent[0], extent[1]) > _LARGEST:
+    if max(-extent[0], extent[1]) > LARGEST:
         wide = np.isfinite(flat) & ~np.isfinite(row)
-        row[wide] = np.copysign(np.float32(_LARGEST), flat[wide])
+        row[wide] = np.copysign(np.float32(LARGEST), flat[wide])
     return row, *extent
 
 
@@ -62,13 +63,13 @@ def _extent(flat: NDArray[Any]) -> tuple[float, float]:
 def count_pixels(row: NDArray[np.float32]) -> tuple[int, NDArray[np.uint32], NDArray[np.int64]]:
     """Level, bins (sorted, none empty) and counts of a row of pixels."""
     bits = row.view(np.uint32)
-    level = _level_of(np.unique(_keys(bits[:: max(1, bits.size // _FIRST)])), 0)
+    level = _level_of(np.sort(_keys(bits[:: max(1, bits.size // _FIRST)])), 0)
     numbers = np.empty(MAX_PAGES, dtype=np.int64)
     counts = np.zeros((MAX_PAGES, 1 << PAGE_BITS), dtype=np.int64)
     done = n_pages = 0
     while True:
-        # A table of all pages there can be: the kernel of the machine gives memory only to what is touched.
-        table = np.zeros(1 << (32 - level - PAGE_BITS), dtype=np.int32)
+        # A table of all pages there can be: 64 MB at level 0, of which only what is touched takes memory.
+        table = np.zeros(1 << (32 - level - PAGE_BITS), dtype=np.int16)
         table[numbers[:n_pages]] = np.arange(1, n_pages + 1)
         done, n_pages = count_values(bits, done, level, table, numbers, counts, n_pages)
         if done == bits.size:

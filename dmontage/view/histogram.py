@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from dmontage.errors import InputError
-from dmontage.view.counting import count_pixels, float32_of, key_of, settle, value_of
+from dmontage.view.counting import LARGEST, count_pixels, float32_of, key_of, settle, value_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
-__all__ = ["Histogram", "histogram"]
+__all__ = ["LARGEST", "Histogram", "histogram"]
 
 _PIECE = 1 << 22  # pixels read at a time
 
@@ -29,10 +29,11 @@ _PIECE = 1 << 22  # pixels read at a time
 class Histogram:
     """How many pixels have which value; blank pixels (not finite) have none.
 
-    The resolution is relative to the values themselves, whatever their range: a bin is 2^(level-23) or less of its
-    value, and ``level`` is as low as half a million bins allow. It is float32's own (level 0) for images of integers
-    below 2^19 and for a sky that differs by less than some 2 % from its level; 6e-5 for noise about zero with stars
-    of any brightness; 2^-10 for whatever float32 can hold. Values are rounded to float32 first.
+    The resolution is relative to the values themselves, whatever their range, so that no bright pixel takes it from
+    the sky: a bin is 2^(level-23) of its value or less, and ``level`` is as low as half a million bins allow. That is
+    float32's own resolution (level 0) for noise upon a sky some hundred times as high, 1.2e-4 for noise about
+    zero with stars of any brightness, and 2^-10 where the values fill all that float32 can hold. Each integer of 16
+    bits has a bin of its own. Values are rounded to float32 first; ``minimum`` and ``maximum`` are not.
 
     The same pixels give the same histogram, bit for bit, in whatever pieces and order they were counted.
     """
@@ -92,7 +93,7 @@ class Histogram:
         return low[which] + np.clip(part, 0, 1) * (high[which] - low[which])
 
     def rank(self, values: Any) -> NDArray[np.float64]:
-        """Fractions of the pixels that lie below values; of equal ones half, so that the rank of a constant is 1/2."""
+        """Fractions of the pixels that lie below values, to one bin; at level 0 half of equal ones are below."""
         values = np.asarray(values, dtype=np.float64)
         if self.n == 0:
             return np.full(values.shape, np.nan)
@@ -109,21 +110,22 @@ class Histogram:
     @cached_property
     def _edges(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Lower and upper edges of the bins: half-way between float32 values, as rounding is."""
-        first, last = key_of(np.clip([self.minimum, self.maximum], -_LARGEST, _LARGEST))
+        first, last = key_of(np.clip([self.minimum, self.maximum], -LARGEST, LARGEST))
         keys = self.bins.astype(np.int64) << self.level
-        low, high = np.maximum(keys, first), np.minimum(keys + (1 << self.level), last + 1)
-        return _edge(low), _edge(high)
+        low, high = _edge(np.maximum(keys, first)), _edge(np.minimum(keys + (1 << self.level), last + 1))
+        if self.level == 0:  # as wide on either side of the one value, also where it is a power of two
+            middle = value_of(keys)
+            half = np.minimum(middle - low, high - middle)
+            return middle - half, middle + half
+        return low, high
 
     def __add__(self, other: Histogram) -> Histogram:
         """The histogram of both images' pixels."""
         return merge([self, other])
 
 
-_LARGEST = float(np.finfo(np.float32).max)
-
-
 def _edge(keys: NDArray[np.int64]) -> NDArray[np.float64]:
-    return np.clip(value_of(keys - 1), -_LARGEST, None) / 2 + np.clip(value_of(keys), None, _LARGEST) / 2
+    return np.clip(value_of(keys - 1), -LARGEST, None) / 2 + np.clip(value_of(keys), None, LARGEST) / 2
 
 
 def histogram(data: Any) -> Histogram:

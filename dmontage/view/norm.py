@@ -58,6 +58,8 @@ def norm(
     _check(stretch, a)
     pixels = data if isinstance(data, Histogram) else histogram(data)
     vmin, vmax = span.limits(pixels)
+    if pixels.n == 0 or span.low.value(pixels) == pixels.maximum == pixels.minimum == span.high.value(pixels):
+        stretch = "linear"  # a range about a single value, which straight lines make mid-grey
     return Norm(vmin=vmin, vmax=vmax, stretch=_stretch(stretch, pixels, vmin, vmax, a), clip=True)
 
 
@@ -79,8 +81,6 @@ def _stretch(name: str, pixels: Histogram, low: float, high: float, a: float | N
 
     from dmontage.view.stretches import GaussianLogStretch, GaussianStretch
 
-    if pixels.n == 0 or not pixels.minimum < pixels.maximum:
-        return LinearStretch()  # nothing to stretch: a single value is mid-grey
     if name in ("gaussian", "gaussian-log"):
         return (GaussianStretch if name == "gaussian" else GaussianLogStretch)(pixels, low, high)
     if name == "asinh":

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 from astropy.visualization import BaseInterval
 
 from dmontage.errors import InputError
-from dmontage.view.histogram import histogram
+from dmontage.view.histogram import LARGEST, histogram
 
 if TYPE_CHECKING:
     from dmontage.view.histogram import Histogram
@@ -54,7 +54,7 @@ class Limit:
         Raises
         ------
         InputError
-            Text that is no limit, a percentage outside 0 to 100, or a value that is not finite.
+            Text that is no limit, a percentage outside 0 to 100, or a number beyond float32.
         """
         found = _LIMIT.fullmatch(re.sub(r"\s", "", str(text)).lower())
         if found is None:
@@ -62,10 +62,12 @@ class Limit:
                 f"{text!r} is no limit of a range: give a value (12.3), a percentile (99.5%), sigmas from the median "
                 "(-2s), min or max, with an offset if need be (max-3, 50%+1s)"
             )
-        base = float(found["base"] or 0)
+        base, offset = float(found["base"] or 0), float(found["offset"] or 0)
+        if not max(abs(base), abs(offset)) <= LARGEST:
+            raise InputError(f"the limit {text!r} is beyond what a pixel can hold; give at most {LARGEST:.3g}")
         if found["unit"] == "%" and not 0 <= base <= 100:
             raise InputError(f"the limit {text!r} is a percentile of {base:g}; give 0% to 100%")
-        return cls(str(text), base, found["end"] or found["unit"], float(found["offset"] or 0), found["s"] or "")
+        return cls(str(text), base, found["end"] or found["unit"], offset, found["s"] or "")
 
     def value(self, pixels: Histogram) -> float:
         """Where it is in an image that is not blank."""
@@ -94,8 +96,9 @@ class Range(BaseInterval):  # type: ignore[misc]
     def limits(self, pixels: Histogram) -> tuple[float, float]:
         """Values shown from black to white, the first below the second.
 
-        Where both come out alike (an image of one value, say) a range about that value, so that it is shown mid-grey.
-        Of a blank image 0 to 1.
+        Where both come out alike, as when most pixels have one value, the range goes on to the brightest pixel, or from
+        the faintest; in an image of one value it lies about that value, which is shown mid-grey. Of a blank image 0 to
+        1.
 
         Raises
         ------
@@ -104,12 +107,15 @@ class Range(BaseInterval):  # type: ignore[misc]
         """
         if pixels.n == 0:
             return 0.0, 1.0
-        low, high = self.low.value(pixels), self.high.value(pixels)
+        low, high = (min(max(limit.value(pixels), -LARGEST), LARGEST) for limit in (self.low, self.high))
         if low > high:
             raise InputError(
                 f"the low limit {self.low.text} is at {low:g}, above the high limit {self.high.text} at {high:g}: "
                 "give black first, and white above it"
             )
+        if low == high:
+            first, last = (min(max(v, -LARGEST), LARGEST) for v in (pixels.minimum, pixels.maximum))
+            low, high = (low, last) if low < last else (min(low, first), high)
         if low < high:
             return low, high
         half = max(0.5, abs(low) * 2.0**-20)

@@ -47,8 +47,11 @@ class TableStretch(BaseStretch):  # type: ignore[misc]
         self.knots = np.asarray(knots, dtype=np.float64)
         self.levels = np.asarray(levels, dtype=np.float64)
         for name, table in (("knots", self.knots), ("levels", self.levels)):
-            if table.shape != self.knots.shape or table.ndim != 1 or table.size < 2 or not (np.diff(table) >= 0).all():
-                raise InputError(f"the {name} of a stretch are {table}; give two rows of one length that never fall")
+            rising = table.ndim == 1 and table.size > 1 and (np.diff(table) >= 0).all()
+            if table.shape != self.knots.shape or not rising or table[0] < 0 or table[-1] > 1:
+                raise InputError(
+                    f"the {name} of a stretch are {table}; give two rows of one length, rising from 0 to 1"
+                )
         self._jumps = jumps_of(self.knots)
 
     def __call__(self, values: Any, clip: bool = True, out: Any = None) -> Any:
