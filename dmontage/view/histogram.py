@@ -31,9 +31,10 @@ class Histogram:
 
     The resolution is relative to the values themselves, whatever their range, so that no bright pixel takes it from
     the sky: a bin is 2^(level-23) of its value or less, and ``level`` is as low as half a million bins allow. That is
-    float32's own resolution (level 0) for noise upon a sky some hundred times as high, 1.2e-4 for noise about
-    zero with stars of any brightness, and 2^-10 where the values fill all that float32 can hold. Each integer of 16
-    bits has a bin of its own. Values are rounded to float32 first; ``minimum`` and ``maximum`` are not.
+    float32's own resolution (level 0) for noise on a sky 300 σ high, σ/30 on a sky 1000 σ high with stars of up to
+    10⁶ σ in each hundredth pixel, 1.2e-4 of each value for noise about zero with such stars, and 2^-10 of it where the
+    values fill all that float32 can hold. Each integer of 16 bits has a bin of its own. Values are rounded to float32
+    first; ``minimum`` and ``maximum`` are not.
 
     The same pixels give the same histogram, bit for bit, in whatever pieces and order they were counted.
     """
@@ -143,15 +144,15 @@ def histogram(data: Any) -> Histogram:
     InputError
         Pixels that are not real numbers, or data without axes.
     """
+    if not hasattr(data, "shape"):
+        data = np.asarray(data)
+    if not data.shape:
+        raise InputError(f"the data are one value, {data!r}; a histogram needs an image")
     if hasattr(data, "__dask_graph__"):
         from dmontage.graph.reduce import reduce_blocks
 
         counted: Histogram = reduce_blocks(data, count, merge)
         return counted
-    if not hasattr(data, "shape"):
-        data = np.asarray(data)
-    if not data.shape:
-        raise InputError(f"the data are one value, {data!r}; a histogram needs an image")
     rows = max(1, _PIECE // max(1, int(np.prod(data.shape[1:]))))
     total = count(data[:rows])
     for y0 in range(rows, data.shape[0], rows):

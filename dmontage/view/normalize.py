@@ -21,7 +21,8 @@ _PIECE = 1 << 16  # pixels that stay in the cache through all steps
 class Norm(ImageNormalize):  # type: ignore[misc]
     """From values to 0..1, clipped; what is masked or not finite stays so.
 
-    Astropy's own, when it clips, shows masked pixels as the brightest: and matplotlib masks all that are NaN.
+    Astropy's own, when it clips, shows masked pixels as the brightest: and matplotlib masks all that are NaN. The
+    stretch was made for the limits ``vmin`` and ``vmax``; for other limits make another norm.
     """
 
     def __call__(self, values: Any, clip: bool | None = None, invalid: float | None = None) -> Any:
@@ -41,7 +42,7 @@ class Norm(ImageNormalize):  # type: ignore[misc]
     def ticks(self, n: int = 7) -> NDArray[np.float64]:
         """About ``n`` round values for a colour bar, spread evenly over the brightness, within the limits.
 
-        A linear locator would crowd them at one end: ``figure.colorbar(image, ticks=norm.ticks())``.
+        A linear locator would crowd them at one end: ``figure.colorbar(image, ticks=norm.ticks(), format="%g")``.
         """
         if self.vmin is None or self.vmax is None or not self.vmin < self.vmax:
             return np.empty(0)
