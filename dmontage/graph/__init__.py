@@ -6,5 +6,6 @@ and `worker` from the other; `ready` asks workers what they have before any work
 or pixels; they are idempotent, and each stored row or chunk has one owning task.
 
 `rows` fills the store, by `project`; `overlaps` fits; `coadd` makes chunks, by `combine` and `stacked`; `shares` and
-`sources` tell what images have in them, `verify` makes them again. `lazy` and `image` are the same as dask arrays.
+`sources` tell what images have in them, `verify` makes them again. `lazy` and `image` are the same as dask arrays,
+of which `reduce` makes small values.
 """

@@ -64,9 +64,11 @@ def test_quantiles_are_those_of_the_sorted_pixels_to_one_bin(level: float, sigma
 
 def test_level_keeps_what_it_promises() -> None:
     noise = np.random.default_rng(0).normal(0, 1, (1000, 2000)).astype(np.float32)
-    assert histogram(np.float32(1000) + noise).level == 0
+    assert histogram(np.float32(300) + noise).level == 0
     noise.flat[::1000] = 10 ** np.random.default_rng(1).uniform(1, 12, 2000)
     assert histogram(noise).level <= 10
+    noise[np.random.default_rng(3).random(noise.shape) < 0.01] *= np.float32(1e6)
+    assert 2.0 ** (histogram(np.float32(1000) + noise).level - 23) * 512 < 1 / 30
     rng = np.random.default_rng(2)
     anything = rng.integers(0, 1 << 32, 2_000_000, dtype=np.uint32).view(np.float32)
     assert histogram(anything).level == 13
@@ -224,5 +226,7 @@ def test_what_cannot_be_counted_is_refused() -> None:
         histogram(np.ones((2, 2), dtype=np.complex64))
     with pytest.raises(InputError, match="one value"):
         histogram(np.float32(3))
+    with pytest.raises(InputError, match="one value"):
+        histogram(da.from_array(np.float32(3)))
     with pytest.raises(InputError, match=r"1\.5"):
         histogram(np.ones(3)).quantile(1.5)

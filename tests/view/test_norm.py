@@ -127,7 +127,7 @@ def test_works_in_matplotlib_with_a_colour_bar(stretch: str) -> None:
         warnings.simplefilter("error")
         canvas.draw()
         seen = np.array(canvas.buffer_rgba())[::-1]
-        bar = figure.colorbar(image, ticks=made.ticks())
+        bar = figure.colorbar(image, ticks=made.ticks(), format="%g")
         canvas.draw()
     assert (seen[:20, :30] == 255).all()  # blank shows the page
     expected = np.asarray(made(values.astype(np.float64)))[30:, 40:]
