@@ -1,0 +1,201 @@
+"""Figures: a picture of a grid on axes that know the sky, at a size told in pixels.
+
+The axes' box is laid out in whole pixels of the figure, so a picture that is drawn at its own width keeps its own
+pixels, bit for bit. Objects only: no pyplot, no state of the process. Overlays (`dmontage.view.overlay` and its
+neighbours) draw onto the axes; `render` and `write_figure` then make the margins as wide as the labels need.
+"""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from dmontage.aside import aside
+from dmontage.errors import InputError
+from dmontage.view.grid_wcs import GridWCS
+from dmontage.view.layout import MARGIN, box_of, inches, make_room, part, size_of
+
+if TYPE_CHECKING:
+    from astropy.visualization.wcsaxes import WCSAxes
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+    from numpy.typing import NDArray
+
+    from dmontage.grid import Grid
+
+__all__ = ["color_bar", "empty_figure", "figure", "grid_wcs", "hide_coord", "outlined", "render", "write_figure"]
+
+_INCHES = 8.0
+"""A figure is as a page this wide: text grows with the picture."""
+_LEAST_DPI = 72.0
+_MOST_PIXELS = 1 << 28
+_SUFFIXES = ("png", "jpg", "jpeg", "pdf", "svg")
+
+
+def figure(
+    picture: Any,
+    grid: Grid,
+    *,
+    width: int | None = None,
+    norm: Any = None,
+    cmap: Any = "gray",
+    bare: bool = False,
+    dpi: float | None = None,
+) -> tuple[Figure, WCSAxes]:
+    """A picture of a grid, with the grid's coordinates on its axes.
+
+    Parameters
+    ----------
+    picture
+        Data (h, w), y upwards as in FITS, blank being NaN; or a ready picture (h, w, 3 or 4) of uint8, y downwards as
+        in a PNG. Either is the whole grid, or its mean over squares of s × s pixels from the first pixel on, the last
+        ones cut by the grid's edge.
+    grid
+        Of the unshrunk pixels.
+    width
+        Of the axes' box in pixels of the figure; by default the picture's own, and each pixel is drawn as it is.
+    norm, cmap
+        How data are shown: a matplotlib norm (by default `dmontage.view.norm.norm` of the data), a colour map.
+    bare
+        The picture alone, with nothing beside it: the figure has the size of the picture.
+    dpi
+        Pixels per inch, which sets the size of text; by default such that the picture is 8 inches wide.
+
+    Returns
+    -------
+    figure, axes
+        A matplotlib Figure with the Agg canvas; axes whose data coordinates are the grid's pixels.
+
+    Raises
+    ------
+    InputError
+        If the picture is not the grid's, or the width is not 1 or more.
+    """
+    picture = np.asarray(picture)
+    _check_picture(picture)
+    shape = picture.shape[:2]
+    step = _step(shape, grid.shape)
+    drawn, axes = empty_figure(grid, width or shape[1], bare=bare, dpi=dpi, box=(shape[0] * step, shape[1] * step))
+    extent = (-0.5, shape[1] * step - 0.5, -0.5, shape[0] * step - 0.5)
+    if picture.ndim == 3:
+        axes.imshow(picture[::-1], extent=extent)
+        return drawn, axes
+    axes.imshow(picture, extent=extent, cmap=cmap, norm=_usual_norm(picture) if norm is None else norm)
+    return drawn, axes
+
+
+def empty_figure(
+    grid: Grid,
+    width: int,
+    *,
+    bare: bool = False,
+    dpi: float | None = None,
+    box: tuple[int, int] | None = None,
+) -> tuple[Figure, WCSAxes]:
+    """Axes of a grid without a picture; ``box`` (ny, nx) are the pixels shown, by default all of the grid."""
+    from astropy.visualization.wcsaxes import WCSAxes
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    ny, nx = box or grid.shape
+    height = max(round(width * ny / nx), 1)
+    if width < 1 or width * height > _MOST_PIXELS:
+        raise InputError(f"width {width} makes {width} × {height} pixels: give 1 or more, of {_MOST_PIXELS} in all")
+    dpi = max(_LEAST_DPI, width / _INCHES) if dpi is None else dpi
+    margin = 0 if bare else math.ceil(MARGIN * dpi)
+    size = width + 2 * margin, height + 2 * margin
+    drawn = Figure(figsize=inches(size, dpi), dpi=dpi)
+    FigureCanvasAgg(drawn)
+    axes = WCSAxes(drawn, part((margin, margin, width, height), size), wcs=GridWCS(grid))
+    drawn.add_axes(axes)
+    axes.set(xlim=(-0.5, nx - 0.5), ylim=(-0.5, ny - 0.5), autoscale_on=False)
+    if bare:
+        drawn.patch.set_alpha(0.0)
+        axes.coords.frame.set_linewidth(0.0)
+        axes.patch.set_alpha(0.0)
+        for coord in axes.coords:
+            hide_coord(coord)
+    return drawn, axes
+
+
+def render(drawn: Figure) -> NDArray[np.uint8]:
+    """The figure as a picture (h, w, 4), y downwards; labels beside the axes have the room they need."""
+    canvas: Any = drawn.canvas
+    make_room(drawn)
+    canvas.draw()
+    return np.array(canvas.buffer_rgba())
+
+
+def write_figure(drawn: Figure, path: Path) -> None:
+    """Write the figure as PNG, JPEG, PDF or SVG, by the name's ending; aside first, and renamed when whole."""
+    kind = path.suffix[1:].lower()
+    if kind not in _SUFFIXES:
+        raise InputError(f"{path}: a figure is written as {', '.join(_SUFFIXES)}; name it so")
+    make_room(drawn)
+    with aside(path) as part:
+        drawn.savefig(part, format=kind, dpi=drawn.dpi, facecolor=drawn.get_facecolor())
+
+
+def color_bar(axes: Axes, shown: Any, label: str = "") -> Axes:
+    """A colour bar at the right of the axes, outside of what is labelled there."""
+    drawn: Any = axes.figure
+    canvas: Any = drawn.canvas
+    x0, y0, width, height = box_of(axes)
+    outer = axes.get_tightbbox(canvas.get_renderer())
+    left = math.ceil(max(x0 + width, outer.x1 if outer else 0.0) + 0.12 * drawn.dpi)
+    beside = drawn.add_axes(part((left, y0, max(round(0.18 * drawn.dpi), 1), height), size_of(drawn)))
+    drawn.colorbar(shown, cax=beside, label=label)
+    return beside  # type: ignore[no-any-return]
+
+
+def grid_wcs(axes: Any) -> GridWCS:
+    """The grid's WCS behind axes; InputError for axes of another make."""
+    wcs = getattr(axes, "wcs", None)
+    if not isinstance(wcs, GridWCS):
+        raise InputError(f"{type(axes).__name__} has no grid: make the axes by dmontage.view.figure.figure")
+    return wcs
+
+
+def outlined(dark: str = "black") -> list[Any]:
+    """Path effects that keep light lines and text readable on light sky."""
+    from matplotlib.patheffects import withStroke
+
+    return [withStroke(linewidth=2.8, foreground=dark, alpha=0.6)]
+
+
+def hide_coord(coord: Any) -> None:
+    """No ticks and no labels of a coordinate; its lines stay."""
+    coord.set_ticks_visible(False)
+    coord.set_ticklabel_visible(False)
+    coord.set_auto_axislabel(False)
+    coord.set_axislabel("")
+
+
+def _check_picture(picture: NDArray[Any]) -> None:
+    ready = picture.ndim == 3 and picture.shape[2] in (3, 4) and picture.dtype == np.uint8
+    if not (ready or picture.ndim == 2) or 0 in picture.shape:
+        raise InputError(
+            f"the picture has shape {picture.shape} of {picture.dtype}; give data (h, w), or uint8 (h, w, 3 or 4)"
+        )
+
+
+def _step(shape: tuple[int, ...], whole: tuple[int, int]) -> int:
+    """Side of the squares that the picture's pixels are means over."""
+    step = max(-(-n // m) for n, m in zip(whole, shape, strict=True))
+    if any(-(-n // step) != m for n, m in zip(whole, shape, strict=True)):
+        raise InputError(
+            f"a picture of {shape[1]} × {shape[0]} is not the grid's {whole[1]} × {whole[0]} shrunk by a whole factor"
+        )
+    return step
+
+
+def _usual_norm(data: NDArray[Any]) -> Any:
+    from astropy.visualization import AsinhStretch, AsymmetricPercentileInterval, ImageNormalize
+
+    good = data[np.isfinite(data)]
+    if not good.size:
+        raise InputError(f"all {data.shape[1]} × {data.shape[0]} pixels are blank, so there is nothing to show")
+    return ImageNormalize(good, interval=AsymmetricPercentileInterval(1, 99.9), stretch=AsinhStretch(0.1))

@@ -1,0 +1,111 @@
+"""Signs at places on the sky: markers and labels."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from dmontage.errors import InputError
+from dmontage.view.figure import outlined
+from dmontage.view.overlay import sky_pixel
+
+if TYPE_CHECKING:
+    from astropy.coordinates import BaseCoordinateFrame
+    from astropy.visualization.wcsaxes import WCSAxes
+
+__all__ = ["SYMBOLS", "inside", "label", "marker", "symbol_named", "write_text"]
+
+SYMBOLS = {
+    "circle": "o", "square": "s", "diamond": "D", "triangle": "^", "pentagon": "p", "hexagon": "h", "star": "*",
+    "plus": "+", "cross": "x", "dot": ".",
+}  # fmt: skip
+"""Words for symbols; matplotlib's own letters are taken too."""
+
+
+def marker(
+    axes: WCSAxes,
+    lon: Any,
+    lat: Any,
+    *,
+    frame: str | BaseCoordinateFrame = "icrs",
+    symbol: str = "circle",
+    size: float = 12.0,
+    color: Any = "yellow",
+    text: str = "",
+) -> bool:
+    """A symbol at a place, and a text beside it.
+
+    Parameters
+    ----------
+    lon, lat
+        Degrees, or angles as Quantities, in ``frame``.
+    symbol
+        One of `SYMBOLS`, or a matplotlib marker.
+    size
+        Across, in points.
+
+    Returns
+    -------
+    bool
+        Whether it is in the picture; nothing is drawn outside.
+    """
+    x, y = (float(a) for a in sky_pixel(axes, lon, lat, frame))
+    if not inside(axes, x, y):
+        return False
+    sign = symbol_named(symbol)
+    axes.plot([x], [y], marker=sign, markersize=size, color=color, markerfacecolor="none", linestyle="none",
+              path_effects=outlined(), clip_on=True)  # fmt: skip
+    if text:
+        write_text(axes, text, (x, y), color, offset=(0.5 * size + 3.0, 0.0), ha="left", va="center")
+    return True
+
+
+def label(
+    axes: WCSAxes,
+    lon: Any,
+    lat: Any,
+    text: str,
+    *,
+    frame: str | BaseCoordinateFrame = "icrs",
+    color: Any = "white",
+    offset: tuple[float, float] = (0.0, 0.0),
+    **style: Any,
+) -> bool:
+    """A text at a place, moved by an offset in points; ``style`` is that of matplotlib's texts.
+
+    Returns whether it is in the picture; nothing is drawn outside.
+    """
+    x, y = (float(a) for a in sky_pixel(axes, lon, lat, frame))
+    if not inside(axes, x, y):
+        return False
+    write_text(axes, text, (x, y), color, offset=offset, **({"ha": "center", "va": "center"} | style))
+    return True
+
+
+def symbol_named(symbol: str) -> str:
+    """The letter that matplotlib has for a symbol."""
+    from matplotlib.markers import MarkerStyle
+
+    if symbol in SYMBOLS:
+        return SYMBOLS[symbol]
+    if symbol not in MarkerStyle.markers:
+        raise InputError(f"symbol {symbol!r} is not one of {', '.join(SYMBOLS)}, nor a marker of matplotlib")
+    return symbol
+
+
+def write_text(
+    axes: WCSAxes,
+    text: str,
+    at: tuple[float, float],
+    color: Any,
+    offset: tuple[float, float] = (0.0, 0.0),
+    **style: Any,
+) -> None:
+    """A readable text at a pixel, moved by an offset in points, and cut at the picture's edge."""
+    axes.annotate(text, at, offset, textcoords="offset points", color=color, path_effects=outlined(),
+                  annotation_clip=True, clip_on=True, **style)  # fmt: skip
+
+
+def inside(axes: WCSAxes, x: Any, y: Any) -> Any:
+    """Whether pixels lie in the picture; NaN does not."""
+    (x0, x1), (y0, y1) = axes.get_xlim(), axes.get_ylim()
+    return (x >= x0) & (x <= x1) & (y >= y0) & (y <= y1)
