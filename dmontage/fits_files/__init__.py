@@ -14,6 +14,7 @@ from dmontage.fits_files.one import one_image, one_in_memory
 from dmontage.fits_files.reader import pixels, product_digests, read
 from dmontage.fits_files.scanner import SUFFIXES, scan
 from dmontage.fits_files.source_table import source_table
+from dmontage.fits_files.tables import read_table
 from dmontage.fits_files.writer import FitsPixels, FitsWriter, check_writable
 
 __all__ = [
@@ -28,6 +29,7 @@ __all__ = [
     "pixels",
     "product_digests",
     "read",
+    "read_table",
     "scan",
     "source_table",
 ]

@@ -9,14 +9,12 @@ from numbers import Integral, Real
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from dmontage.errors import InputError, UnreachableError
-from dmontage.fits_files.common import first_line, quiet
+from dmontage.errors import InputError
+from dmontage.fits_files.tables import read_table
 from dmontage.model import MAX_ZERO_POINT, ImageRef
-from dmontage.places import brought, place
 
 if TYPE_CHECKING:
     from astropy.io import fits
-    from astropy.table import Table
 
     from dmontage.model import Images
 
@@ -138,7 +136,7 @@ def _keys(ref: ImageRef) -> tuple[str, str, str]:
 def _from_table(option: str, source: str) -> dict[str, Any]:
     """A column by file names; None for what is masked."""
     path, _, column = source.rpartition(":")
-    table = _table(option, path)
+    table = read_table(path, option, "give a header keyword, or FILE:COLUMN")
     columns = {name.lower(): name for name in reversed(table.colnames)}
     names = next((columns[name] for name in _NAMES if name in columns), None)
     for wanted in (names, column):
@@ -155,24 +153,3 @@ def _from_table(option: str, source: str) -> dict[str, Any]:
                 f"HDUs ('{key}[1]')"
             )
     return entries
-
-
-def _table(option: str, path: str) -> Table:
-    """A table in any format that astropy knows by its name or content, or guesses."""
-    from astropy.io.registry import IORegistryError
-    from astropy.table import Table
-
-    if not place(path).is_file():
-        raise InputError(f"{option}: there is no table {path!r}; give a header keyword, or FILE:COLUMN")
-    try:
-        with quiet, brought(path) as copy:
-            try:
-                table = Table.read(copy)
-            except IORegistryError:  # .tbl and .txt are not known by their names
-                table = Table.read(copy, format="ascii")
-    except UnreachableError:
-        raise
-    except Exception as error:  # each reader has its own errors
-        raise InputError(f"{option}: {path} cannot be read as a table: {first_line(error)}") from error
-    table.convert_bytestring_to_unicode()
-    return table

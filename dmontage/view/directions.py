@@ -70,8 +70,9 @@ def compass(
     x, y = _sky_near(axes, corner, 1.9 * reach, 1.9 * reach)
     for name, (east, north) in (("N", (0.0, 1.0)), ("E", (1.0, 0.0))):
         dx, dy = _direction(axes, x, y, east, north, sky_frame(frame))
-        axes.annotate("", (x + reach * dx, y + reach * dy), (x, y), clip_on=True, arrowprops={
-            "arrowstyle": "-|>", "color": color, "shrinkA": 0, "shrinkB": 0, "linewidth": 1.3, "path_effects": outlined()})  # fmt: skip
+        arrow = {"arrowstyle": "-|>", "color": color, "linewidth": 1.3, "shrinkA": 0, "shrinkB": 0}
+        arrow["path_effects"] = outlined()
+        axes.annotate("", (x + reach * dx, y + reach * dy), (x, y), clip_on=True, arrowprops=arrow)
         write_text(axes, name, (x + 1.35 * reach * dx, y + 1.35 * reach * dy), color, ha="center", va="center")
     return x, y
 

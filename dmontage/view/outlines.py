@@ -47,7 +47,7 @@ def outline(image: Any, axes: WCSAxes) -> Outline:
     """The true edge of an image, or Grid, on a picture: its pixels' outer edge, curved as the two maps have it."""
     grid = _grid_of(image)
     way, t = edge_of(grid, grid_wcs(axes))
-    pieces = traced(way, t, _TOLERANCE * pixels_per_pixel(axes), grid_wcs(axes).grid.shape)
+    pieces = traced(way, t, _TOLERANCE * pixels_per_pixel(axes), (*axes.get_xlim(), *axes.get_ylim()))
     closed = len(pieces) == 1 and np.allclose(pieces[0][0], pieces[0][-1], rtol=0.0, atol=1e-6)
     return Outline(getattr(image, "name", ""), pieces, closed)
 

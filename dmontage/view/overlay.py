@@ -64,6 +64,8 @@ def coordinate_grid(
     CoordinatesMap
         Of WCSAxes, for whatever else is to be set.
     """
+    from dmontage.view.graticule import Graticule
+
     wcs = grid_wcs(axes)
     wanted = wcs.grid.frame if frame is None else sky_frame(frame)
     own = wanted.is_equivalent_frame(wcs.grid.frame)
@@ -75,7 +77,9 @@ def coordinate_grid(
     # Lines that carry labels belong to a frame of the axes, and that of an overlay's coordinates is not drawn.
     coords = axes.coords if own and labels != "inside" else _other_coords(axes, wanted)
     _set_spacing(coords, spacing)
-    coords.grid(color=color, alpha=alpha, linewidth=linewidth, linestyle="solid")
+    axes.add_collection(
+        Graticule(axes, coords, wanted, colors=[color], alpha=alpha, linewidths=linewidth), autolim=False
+    )
     if coords is not axes.coords and (own or labels == "bl"):
         for coord in axes.coords:
             hide_coord(coord)

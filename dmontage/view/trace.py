@@ -47,7 +47,7 @@ def edge_of(grid: Grid, onto: GridWCS) -> tuple[Way, Floats]:
     return way, np.linspace(0.0, 4.0, 4 * _PARTS + 1)
 
 
-def traced(way: Way, t: Floats, tolerance: float, shape: tuple[int, int]) -> list[Floats]:
+def traced(way: Way, t: Floats, tolerance: float, shown: tuple[float, float, float, float]) -> list[Floats]:
     """The polylines (n, 2) of a way, in pixels.
 
     Parameters
@@ -58,8 +58,8 @@ def traced(way: Way, t: Floats, tolerance: float, shape: tuple[int, int]) -> lis
         Where it begins to look, in order.
     tolerance
         From chord to curve, in pixels.
-    shape
-        (ny, nx) that are shown: what is wholly to one side of them is not refined.
+    shown
+        Limits x0, x1, y0, y1 of the picture: what is wholly to one side of it is not refined.
     """
     points = np.stack(way(t), axis=-1)
     rough = np.ones(len(t) - 1, bool)
@@ -67,7 +67,7 @@ def traced(way: Way, t: Floats, tolerance: float, shape: tuple[int, int]) -> lis
         k = np.flatnonzero(rough)
         middles = 0.5 * (t[k] + t[k + 1])
         between = np.stack(way(middles), axis=-1)
-        still = _is_rough(points[k], between, points[k + 1], tolerance, shape)
+        still = _is_rough(points[k], between, points[k + 1], tolerance, shown)
         rough[k] = False
         k, middles, between = k[still], middles[still], between[still]
         if not k.size:
@@ -85,11 +85,12 @@ def traced(way: Way, t: Floats, tolerance: float, shape: tuple[int, int]) -> lis
     return [np.concatenate([pieces[-1], pieces[0][1:]]), *pieces[1:-1]] if closed else pieces
 
 
-def _is_rough(a: Floats, middle: Floats, b: Floats, tolerance: float, shape: tuple[int, int]) -> NDArray[np.bool_]:
+def _is_rough(
+    a: Floats, middle: Floats, b: Floats, tolerance: float, shown: tuple[float, float, float, float]
+) -> NDArray[np.bool_]:
     off = 0.5 * (a + b) - middle
     rough = ~(np.hypot(off[:, 0], off[:, 1]) <= tolerance)
     nowhere = np.isnan(a[:, 0]) & np.isnan(middle[:, 0]) & np.isnan(b[:, 0])
-    low, high = np.array([-1.0, -1.0]), np.array(shape[::-1])
     three = np.stack([a, middle, b])
-    beside = ((three < low).all(axis=0) | (three > high).all(axis=0)).any(axis=-1)
+    beside = ((three < shown[::2]).all(axis=0) | (three > shown[1::2]).all(axis=0)).any(axis=-1)
     return np.asarray(rough & ~nowhere & ~beside)
