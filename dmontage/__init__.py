@@ -16,8 +16,8 @@ Pixel values are surface brightness: a constant sky stays that constant, whateve
 Arrays are ``[y, x]``, pixel centres lie at integers, blank is NaN; sizes and scales are astropy Quantities or text.
 
 Levels: a module imports from lower levels only. 0 kernels, window, headers, sphere, polynomial, noise · 1 grid,
-quality · 2 mapping, model · 3 fits_files, store, planner, background · 4 graph · 5 pipeline · 6 report, view, demo ·
-7 cli.
+quality · 2 mapping, model · 3 fits_files, store, planner, background · 4 graph · 5 pipeline · 6 view, demo ·
+7 report · 8 cli.
 """
 
 from __future__ import annotations

@@ -34,11 +34,11 @@ LEVELS = {
     "background": 3,
     "graph": 4,
     "pipeline": 5,
-    "report": 6,
     "view": 6,
     "demo": 6,
     "montage": 6,
-    "cli": 7,
+    "report": 7,
+    "cli": 8,
 }
 """Modules and folders. A new one gets its level here first."""
 

@@ -1,7 +1,8 @@
-"""Report: what background matching did to the photometry, in text, JSON and a picture (level 6).
+"""Report: what background matching did to the photometry, in text, JSON and a picture (level 7).
 
 `background_report` asks a mosaic for what it knows and measures again what the corrections leave on the pixels;
-`BackgroundReport` holds plain numbers; `picture` draws them. Whoever quotes a flux finds its systematic error here.
+`BackgroundReport` holds plain numbers; `picture` puts the panels of `dmontage.view.quality` on one page. Whoever quotes
+a flux finds its systematic error here.
 """
 
 from dmontage.report.make import background_report

@@ -50,7 +50,7 @@ def background_report(mosaic: Mosaic, tolerance: float | None = None) -> Backgro
     direct = solution.normal is not None
     tau = solution.tau if plan.background == "plane" else None
     return BackgroundReport(
-        window=plan.grid.window,
+        grid=plan.grid,
         model=plan.background,
         unit=plan.bunit,
         gauge=solution.gauge,

@@ -18,6 +18,7 @@ from dmontage.places import Place
 
 if TYPE_CHECKING:
     from dmontage.background import LargeScale
+    from dmontage.grid import Grid
     from dmontage.pipeline import ErrorMap
     from dmontage.window import Window
 
@@ -81,8 +82,8 @@ class ImageLine:
 class BackgroundReport:
     """What background matching did, and how well the result is known. Print it; see `to_json`, `write`."""
 
-    window: Window
-    """All of the mosaic."""
+    grid: Grid
+    """Of the mosaic."""
     model: str
     unit: str
     """Of the pixels; empty where the images do not say, or differ."""
@@ -187,7 +188,7 @@ class BackgroundReport:
 
     def to_json(self) -> str:
         """All of it as a JSON object; what is not known is null."""
-        table = asdict(self)
+        table = asdict(self) | {"grid": self.grid.header, "window": asdict(self.grid.window)}
         errors = self.error_map
         if errors is not None:
             table["error_map"] = {

@@ -39,7 +39,7 @@ def catalog(
     sizes: tuple[float, float] = (3.0, 18.0),
     color: Any = "yellow",
     color_by: str | None = None,
-    cmap: Any = "plasma",
+    cmap: Any = "cool",
     symbol: str = "circle",
     filled: bool = False,
     label_by: str | None = None,

@@ -83,7 +83,11 @@ def figure(
     if picture.ndim == 3:
         axes.imshow(picture[::-1], extent=extent)
         return drawn, axes
-    axes.imshow(picture, extent=extent, cmap=cmap, norm=_usual_norm(picture) if norm is None else norm)
+    if norm is None:
+        from dmontage.view.norm import norm as usual
+
+        norm = usual(picture)
+    axes.imshow(picture, extent=extent, cmap=cmap, norm=norm)
     return drawn, axes
 
 
@@ -190,12 +194,3 @@ def _step(shape: tuple[int, ...], whole: tuple[int, int]) -> int:
             f"a picture of {shape[1]} × {shape[0]} is not the grid's {whole[1]} × {whole[0]} shrunk by a whole factor"
         )
     return step
-
-
-def _usual_norm(data: NDArray[Any]) -> Any:
-    from astropy.visualization import AsinhStretch, AsymmetricPercentileInterval, ImageNormalize
-
-    good = data[np.isfinite(data)]
-    if not good.size:
-        raise InputError(f"all {data.shape[1]} × {data.shape[0]} pixels are blank, so there is nothing to show")
-    return ImageNormalize(good, interval=AsymmetricPercentileInterval(1, 99.9), stretch=AsinhStretch(0.1))

@@ -53,7 +53,10 @@ def axis_names(frame: BaseCoordinateFrame) -> AxisNames:
     known = _NAMES.get(frame.name)
     if known is None:
         return AxisNames(f"{frame.name} longitude", f"{frame.name} latitude", f"custom:pos.{frame.name}", False)
-    equinox = frame.equinox.value if hasattr(frame, "equinox") else ""
+    equinox = ""
+    if hasattr(frame, "equinox"):
+        besselian = frame.name == "fk4"
+        equinox = f"B{frame.equinox.byear:g}" if besselian else f"J{frame.equinox.jyear:g}"
     return known._replace(lon=known.lon.format(equinox=equinox), lat=known.lat.format(equinox=equinox))
 
 

@@ -24,7 +24,7 @@ def is_bare(axes: Axes) -> bool:
 def pixels_per_pixel(axes: Axes) -> float:
     """Pixels of the grid per pixel of the figure."""
     x0, x1 = axes.get_xlim()
-    return abs(x1 - x0) / box_of(axes)[2]
+    return abs(x1 - x0) / float(axes.bbox.width)
 
 
 def make_room(drawn: Figure) -> None:

@@ -191,4 +191,4 @@ def _label_inside(axes: WCSAxes, coords: CoordinatesMap, color: Any) -> None:
         along = coords[1 - k]
         along.set_ticklabel_visible(True)
         along.set_ticklabel_position((name,))
-        along.set_ticklabel(color=color, size="small", path_effects=outlined())
+        along.set_ticklabel(color=color, size="small", simplify=False, path_effects=outlined())
