@@ -40,6 +40,7 @@ def figure(
     grid: Grid,
     *,
     width: int | None = None,
+    step: int | None = None,
     norm: Any = None,
     cmap: Any = "gray",
     bare: bool = False,
@@ -57,6 +58,8 @@ def figure(
         Of the unshrunk pixels.
     width
         Of the axes' box in pixels of the figure; by default the picture's own, and each pixel is drawn as it is.
+    step
+        Side s of those squares; by default the least that makes a picture of this size, as `step_for` has it.
     norm, cmap
         How data are shown: a matplotlib norm (by default `dmontage.view.norm.norm` of the data), a colour map.
     bare
@@ -77,7 +80,7 @@ def figure(
     picture = np.asarray(picture)
     _check_picture(picture)
     shape = picture.shape[:2]
-    step = _step(shape, grid.shape)
+    step = _step(shape, grid.shape, step)
     drawn, axes = empty_figure(grid, width or shape[1], bare=bare, dpi=dpi, box=(shape[0] * step, shape[1] * step))
     extent = (-0.5, shape[1] * step - 0.5, -0.5, shape[0] * step - 0.5)
     if picture.ndim == 3:
@@ -186,11 +189,11 @@ def _check_picture(picture: NDArray[Any]) -> None:
         )
 
 
-def _step(shape: tuple[int, ...], whole: tuple[int, int]) -> int:
+def _step(shape: tuple[int, ...], whole: tuple[int, int], step: int | None) -> int:
     """Side of the squares that the picture's pixels are means over."""
-    step = max(-(-n // m) for n, m in zip(whole, shape, strict=True))
-    if any(-(-n // step) != m for n, m in zip(whole, shape, strict=True)):
+    step = max(-(-n // m) for n, m in zip(whole, shape, strict=True)) if step is None else step
+    if step < 1 or any(-(-n // step) != m for n, m in zip(whole, shape, strict=True)):
         raise InputError(
-            f"a picture of {shape[1]} × {shape[0]} is not the grid's {whole[1]} × {whole[0]} shrunk by a whole factor"
+            f"a picture of {shape[1]} × {shape[0]} is not the grid's {whole[1]} × {whole[0]} shrunk by {step}"
         )
     return step

@@ -31,7 +31,8 @@ _ALL_SKY_SPACING = 30.0
 """Degrees, or two hours."""
 _ALL_SKY = 300.0
 """Degrees of longitude from which on WCSAxes takes all of them."""
-_NEAR_POLE = 80.0
+_SHORT = 0.25
+"""Of the picture's range of latitudes: distance from a pole within which a parallel carries no labels."""
 
 
 def coordinate_grid(
@@ -53,9 +54,10 @@ def coordinate_grid(
     frame
         As for `Grid.around`, or an astropy frame; the grid's own by default.
     labels
-        Where the lines' values stand: "bl" (below and left), "tr" (above and right), "inside" (along a line of the
-        picture's middle), or "" for nowhere. By default "bl" for the grid's own frame and "tr" for another, and
-        "inside" where nothing is beside the picture, its edges are off the sky, or it shows another frame's whole sky.
+        Where the lines' values stand: "bl" (below and left, each where more of its lines end), "tr" (above and
+        right), "inside" (along a line through the picture's middle), or "" for nowhere. By default "bl" for the grid's
+        own frame and "tr" for another, and "inside" where nothing is beside the picture, its edges are off the sky, or
+        it shows another frame's whole sky.
     spacing
         Angle between lines, or a pair of them (longitude, latitude); round numbers by default.
 
@@ -83,13 +85,14 @@ def coordinate_grid(
     if coords is not axes.coords and (own or labels == "bl"):
         for coord in axes.coords:
             hide_coord(coord)
+    sides = _sides(axes, wanted, labels) if labels in ("bl", "tr") else ""
     for k, coord in enumerate(coords):
         coord.set_ticklabel(exclude_overlapping=True)
-        if labels in ("bl", "tr"):
-            coord.set_ticklabel_position(labels[k])
+        if sides:
+            coord.set_ticklabel_position(sides[k])
             coord.set_axislabel(axis_names(wanted)[k])
-            coord.set_axislabel_position(labels[k])
-            coord.set_ticks_position("bltr" if own else labels[k])
+            coord.set_axislabel_position(sides[k])
+            coord.set_ticks_position("bltr" if own else sides[k])
         else:
             hide_coord(coord)
     if labels == "inside":
@@ -174,6 +177,21 @@ def _has_edges(axes: WCSAxes, *, whole: bool) -> bool:
     return bool((np.isfinite(sides[..., 0]).mean(axis=1) > 0.5).all())
 
 
+def _sides(axes: WCSAxes, frame: BaseCoordinateFrame, labels: str) -> str:
+    """The side of the longitudes and that of the latitudes: those along which they change more."""
+    (x0, x1), (y0, y1) = axes.get_xlim(), axes.get_ylim()
+    t = np.linspace(0.0, 1.0, 65)
+    y, x = (y0, x0) if labels == "bl" else (y1, x1)
+    lon, lat = (
+        np.radians(a)
+        for a in lonlat(grid_wcs(axes).sky([x0 + t * (x1 - x0), 0 * t + x], [0 * t + y, y0 + t * (y1 - y0)], frame))
+    )
+    east = np.abs(np.sin(np.diff(lon, axis=1))) * np.cos(lat[:, 1:])
+    lon_level, lon_upright = np.nansum(east, axis=1)
+    lat_level, lat_upright = np.nansum(np.abs(np.diff(lat, axis=1)), axis=1)
+    return labels if lon_level + lat_upright >= lat_level + lon_upright else labels[::-1]
+
+
 def _label_inside(axes: WCSAxes, coords: CoordinatesMap, color: Any) -> None:
     """The values of the lines along two of them, which cross near the picture's middle."""
     ranges = coords.get_coord_range()
@@ -181,7 +199,8 @@ def _label_inside(axes: WCSAxes, coords: CoordinatesMap, color: Any) -> None:
     middle = coords[0].transform.transform(np.array([[0.5 * (x0 + x1), 0.5 * (y0 + y1)]]))[0]
     for k, turn in enumerate((360.0, 720.0)):
         ticks = coords[k].locator(*ranges[k])[0].to_value(u.deg)
-        ticks = ticks[np.abs(ticks) < _NEAR_POLE] if k else ticks
+        if k:  # no parallel that a pole makes too short for the labels of the meridians
+            ticks = ticks[90.0 - np.abs(ticks) > _SHORT * (ranges[1][1] - ranges[1][0])]
         if not ticks.size:
             continue
         about = middle[k] if np.isfinite(middle[k]) else float(np.mean(ranges[k]))

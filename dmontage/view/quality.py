@@ -178,7 +178,11 @@ def _shrunk(data: Pixels, grid: Grid, width: int) -> NDArray[np.float64]:
         raise InputError(f"the data have shape {tuple(data.shape)}, the grid {grid.shape}: give those of one mosaic")
     if width < 1:
         raise InputError(f"width is {width}; give 1 or more pixels")
-    return shrink(data, -(-grid.shape[1] // width))
+    return shrink(data, _step(grid, width))
+
+
+def _step(grid: Grid, width: int) -> int:
+    return -(-grid.shape[1] // width)
 
 
 def _picture(
@@ -188,7 +192,7 @@ def _picture(
     from matplotlib.colors import Normalize
 
     norm = style.pop("norm", None) or Normalize(style.pop("vmin", 0.0), style.pop("vmax", 1.0))
-    drawn, axes = figure(values, grid, width=width, norm=norm, cmap=style["cmap"])
+    drawn, axes = figure(values, grid, width=width, step=_step(grid, width), norm=norm, cmap=style["cmap"])
     axes.set_facecolor(_BLANK)
     coordinate_grid(axes, color="0.3", alpha=0.4)
     beside = color_bar(axes, axes.images[0], label)
