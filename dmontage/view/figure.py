@@ -83,14 +83,16 @@ def figure(
     step = _step(shape, grid.shape, step)
     drawn, axes = empty_figure(grid, width or shape[1], bare=bare, dpi=dpi, box=(shape[0] * step, shape[1] * step))
     extent = (-0.5, shape[1] * step - 0.5, -0.5, shape[0] * step - 0.5)
+    # At their own size pixels are copied: rounding of the extent must not have them interpolated.
+    style = {"extent": extent, "interpolation": "nearest" if width in (None, shape[1]) else None}
     if picture.ndim == 3:
-        axes.imshow(picture[::-1], extent=extent)
+        axes.imshow(picture[::-1], **style)
         return drawn, axes
     if norm is None:
         from dmontage.view.norm import norm as usual
 
         norm = usual(picture)
-    axes.imshow(picture, extent=extent, cmap=cmap, norm=norm)
+    axes.imshow(picture, cmap=cmap, norm=norm, **style)
     return drawn, axes
 
 

@@ -5,6 +5,7 @@ All overlays draw onto axes that `dmontage.view.figure` made.
 
 from __future__ import annotations
 
+from inspect import signature
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -210,4 +211,6 @@ def _label_inside(axes: WCSAxes, coords: CoordinatesMap, color: Any) -> None:
         along = coords[1 - k]
         along.set_ticklabel_visible(True)
         along.set_ticklabel_position((name,))
-        along.set_ticklabel(color=color, size="small", simplify=False, path_effects=outlined())
+        # "0°20′", not "20′" beside its neighbour's degrees; astropy 6.1 has no choice.
+        whole = {"simplify": False} if "simplify" in signature(along.set_ticklabel).parameters else {}
+        along.set_ticklabel(color=color, size="small", path_effects=outlined(), **whole)

@@ -109,8 +109,8 @@ def test_cells_lie_where_they_are_told_of() -> None:
         shown = draw(axes, errors)
         assert shown.get_clim() == limits and axes.get_xlim() == (-0.5, 119.5)
         seen = shades(drawn)
-        for j, y in enumerate((2, 34, 77)):
-            for i, x in enumerate((2, 60, 94, 98)):
+        for j, y in enumerate((31, 32, 76)):
+            for i, x in enumerate((31, 32, 95, 96)):
                 column = (0, 1, 2, 3)[i]
                 value = (numbers[j, column] - limits[0]) / (limits[1] - limits[0])
                 true = np.array(colormaps[map_of](value)[:3]) * 255 if np.isfinite(value) else np.full(3, 217)
