@@ -123,7 +123,7 @@ def symbol_sizes(values: Floats, scale: str, sizes: tuple[float, float]) -> Floa
 
 def _drawn(axes: WCSAxes, x: Floats, y: Floats, diameters: Floats, sign: str) -> PathCollection:
     drawn: PathCollection = axes.scatter(x, y, s=diameters**2, marker=sign, linewidths=1.0, zorder=3)
-    drawn.set_path_effects(outlined())
+    drawn.set_path_effects(outlined("white"))
     return drawn
 
 

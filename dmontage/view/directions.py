@@ -71,7 +71,7 @@ def compass(
     for name, (east, north) in (("N", (0.0, 1.0)), ("E", (1.0, 0.0))):
         dx, dy = _direction(axes, x, y, east, north, sky_frame(frame))
         arrow = {"arrowstyle": "-|>", "color": color, "linewidth": 1.3, "shrinkA": 0, "shrinkB": 0}
-        arrow["path_effects"] = outlined()
+        arrow["path_effects"] = outlined(color)
         axes.annotate("", (x + reach * dx, y + reach * dy), (x, y), clip_on=True, arrowprops=arrow)
         write_text(axes, name, (x + 1.35 * reach * dx, y + 1.35 * reach * dy), color, ha="center", va="center")
     return x, y
@@ -112,7 +112,7 @@ def scale_bar(
         degrees = angle(length, "length")
         name = _told(degrees)
     other = _end_of_bar(axes, at, y, way, degrees)
-    axes.plot([at, other], [y, y], color=color, linewidth=2.0, solid_capstyle="butt", path_effects=outlined())
+    axes.plot([at, other], [y, y], color=color, linewidth=2.0, solid_capstyle="butt", path_effects=outlined(color))
     write_text(
         axes, name if text is None else text, (0.5 * (at + other), y), color, offset=(0, -3), ha="center", va="top"
     )

@@ -168,11 +168,13 @@ def grid_wcs(axes: Any) -> GridWCS:
     return wcs
 
 
-def outlined(dark: str = "black") -> list[Any]:
-    """Path effects that keep light lines and text readable on light sky."""
+def outlined(color: Any) -> list[Any]:
+    """Path effects that keep lines and text readable on any sky: dark edges of light ones, light edges of dark ones."""
+    from matplotlib.colors import to_rgb
     from matplotlib.patheffects import withStroke
 
-    return [withStroke(linewidth=2.8, foreground=dark, alpha=0.6)]
+    luminance = float(np.dot(to_rgb(color), (0.2126, 0.7152, 0.0722)))
+    return [withStroke(linewidth=2.8, foreground="black" if luminance > 0.3 else "white", alpha=0.6)]
 
 
 def hide_coord(coord: Any) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 
 from dmontage.errors import InputError
 from dmontage.sphere import lengths, rotate_frame
-from dmontage.view.figure import empty_figure, grid_wcs
+from dmontage.view.figure import empty_figure, grid_wcs, outlined
 from dmontage.view.layout import pixels_per_pixel
 from dmontage.view.overlay import coordinate_grid
 from dmontage.view.signs import inside
@@ -17,6 +17,7 @@ from dmontage.view.trace import edge_of, traced
 if TYPE_CHECKING:
     from astropy.visualization.wcsaxes import WCSAxes
     from matplotlib.figure import Figure
+    from matplotlib.transforms import Bbox
     from numpy.typing import NDArray
 
     from dmontage.grid import Grid
@@ -75,7 +76,7 @@ def outlines(
     fill
         Opacity with which they are filled, 0 to 1; where several overlap they add up.
     names
-        Write the images' names at their middles.
+        Write the images' names at their middles, but those that would cover another.
 
     Returns
     -------
@@ -88,6 +89,7 @@ def outlines(
     images = list(getattr(images, "images", images))
     colors = to_rgba_array(color)
     seen = 0
+    taken: list[Bbox] = []
     for k, image in enumerate(images):
         drawn, shade = outline(image, axes), colors[k % len(colors)]
         visible = [piece for piece in drawn.pieces if _touches(axes, piece)]
@@ -105,7 +107,7 @@ def outlines(
                 axes.imshow(picture, extent=extent, interpolation="nearest", aspect="auto")
         seen += filled or bool(visible)
         if names and drawn.name:
-            _name(axes, image, shade)
+            taken = _name(axes, image, shade, taken)
     return seen
 
 
@@ -167,11 +169,17 @@ def _covered(grid: Grid, axes: WCSAxes) -> tuple[NDArray[np.bool_], tuple[float,
     return good, (x0, x1, y0, y1)
 
 
-def _name(axes: WCSAxes, image: Any, color: Any) -> None:
-    """The image's name at the middle of it."""
-    grid = _grid_of(image)
+def _name(axes: WCSAxes, image: Any, color: Any, taken: list[Bbox]) -> list[Bbox]:
+    """Write the image's name at the middle of it, unless it covers another; the boxes of all names."""
+    grid, onto = _grid_of(image), grid_wcs(axes)
     y, x = (np.array((n - 1) / 2) for n in grid.shape)
-    onto = grid_wcs(axes)
     x, y = onto.pixel(rotate_frame(grid.sky(x, y), grid.frame, onto.grid.frame))
-    if inside(axes, x, y):
-        axes.text(x, y, image.name, color=color, fontsize="x-small", ha="center", va="center", clip_on=True)
+    if not inside(axes, x, y):
+        return taken
+    name = axes.text(x, y, image.name, color=color, fontsize="x-small", ha="center", va="center", clip_on=True)
+    name.set_path_effects(outlined(color))
+    box = name.get_window_extent(axes.figure.canvas.get_renderer())
+    if any(box.overlaps(other) for other in taken):
+        name.remove()
+        return taken
+    return [*taken, box]

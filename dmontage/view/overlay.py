@@ -213,4 +213,4 @@ def _label_inside(axes: WCSAxes, coords: CoordinatesMap, color: Any) -> None:
         along.set_ticklabel_position((name,))
         # "0°20′", not "20′" beside its neighbour's degrees; astropy 6.1 has no choice.
         whole = {"simplify": False} if "simplify" in signature(along.set_ticklabel).parameters else {}
-        along.set_ticklabel(color=color, size="small", path_effects=outlined(), **whole)
+        along.set_ticklabel(color=color, size="small", path_effects=outlined(color), **whole)

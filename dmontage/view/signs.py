@@ -53,7 +53,7 @@ def marker(
         return False
     sign = symbol_named(symbol)
     axes.plot([x], [y], marker=sign, markersize=size, color=color, markerfacecolor="none", linestyle="none",
-              path_effects=outlined(), clip_on=True)  # fmt: skip
+              path_effects=outlined(color), clip_on=True)  # fmt: skip
     if text:
         write_text(axes, text, (x, y), color, offset=(0.5 * size + 3.0, 0.0), ha="left", va="center")
     return True
@@ -101,7 +101,7 @@ def write_text(
     **style: Any,
 ) -> None:
     """A readable text at a pixel, moved by an offset in points, and cut at the picture's edge."""
-    axes.annotate(text, at, offset, textcoords="offset points", color=color, path_effects=outlined(),
+    axes.annotate(text, at, offset, textcoords="offset points", color=color, path_effects=outlined(color),
                   annotation_clip=True, clip_on=True, **style)  # fmt: skip
 
 

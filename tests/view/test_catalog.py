@@ -184,3 +184,12 @@ def test_symbols_have_their_size_and_middle(symbol: str) -> None:
     middle = 0.5 * (x.min() + x.max()), 0.5 * (y.min() + y.max())
     assert middle == pytest.approx((float(at[0]), float(at[1])), abs=2.0)
     assert (9 if symbol == "dot" else 19) < np.ptp(x) < 37  # a diamond stands on its corner
+
+
+@pytest.mark.parametrize(("color", "edge"), [("white", 0), ("yellow", 0), ("black", 255), ("0.3", 255), ("navy", 255)])
+def test_text_has_an_edge_that_it_differs_from(color: str, edge: int) -> None:
+    drawn, axes = empty_figure(GRID, 300, bare=True)
+    label(axes, 0.0, 1.0, "sky", color=color, fontsize=20)
+    out = render(drawn)
+    half = out[(out[..., 3] > 120) & (out[..., 3] < 170), :3]  # the edge alone: its opacity is 0.6
+    assert len(half) > 20 and (np.abs(half.astype(int) - edge).max(axis=1) < 40).mean() > 0.7

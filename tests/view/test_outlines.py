@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -175,3 +176,19 @@ def test_coverage_adds_up_where_images_overlap() -> None:
         coverage([], onto)
     with pytest.raises(InputError, match=r"'a\.fits' is no image"):
         coverage(["a.fits"], onto)
+
+
+def test_names_that_would_cover_another_are_left_out() -> None:
+    class Named(NamedTuple):
+        name: str
+        grid: Grid
+
+    onto = Grid.around("10 10", scale="1 arcmin", shape=(200, 200))
+    places = {"a.fits": "10 10", "b.fits": "10.01 10", "c.fits": "10 11", "far.fits": "50 10"}
+    images = [Named(name, Grid.around(place, scale="1 arcmin", shape=(30, 30))) for name, place in places.items()]
+    _, axes = empty_figure(onto, 400)
+    outlines(axes, images, names=True)
+    assert [text.get_text() for text in axes.texts] == ["a.fits", "c.fits"]
+    wcs = WCS(onto.to_header())
+    x, y = wcs.world_to_pixel(SkyCoord(10 * u.deg, 11 * u.deg))
+    assert axes.texts[1].get_position() == pytest.approx((float(x), float(y)), abs=0.01)
