@@ -186,7 +186,9 @@ def test_symbols_have_their_size_and_middle(symbol: str) -> None:
     assert (9 if symbol == "dot" else 19) < np.ptp(x) < 37  # a diamond stands on its corner
 
 
-@pytest.mark.parametrize(("color", "edge"), [("white", 0), ("yellow", 0), ("black", 255), ("0.3", 255), ("navy", 255)])
+@pytest.mark.parametrize(
+    ("color", "edge"), [("white", 0), ("yellow", 0), ("black", 255), ("0.4", 255), ("tab:blue", 255)]
+)
 def test_text_has_an_edge_that_it_differs_from(color: str, edge: int) -> None:
     drawn, axes = empty_figure(GRID, 300, bare=True)
     label(axes, 0.0, 1.0, "sky", color=color, fontsize=20)
