@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+import threading
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import replace
 from itertools import chain
@@ -76,6 +77,7 @@ class Stages:
         self._strict = strict
         self._progress = _silent if progress is None or isinstance(progress, bool) else progress
         self._bars = progress is True
+        self._watch: Progress = _silent
         self._place = None if store is None else place(store)
         self._temporary: tempfile.TemporaryDirectory[str] | None = None
         self._store: Store | None = None
@@ -88,6 +90,8 @@ class Stages:
         self._outcome = outcome({}, ())
         self._corrected = False
         self._match = Match(plan)
+        self._turn = threading.RLock()
+        """Threads of one process take turns; others are refused by the store's lock."""
 
     @property
     def grid(self) -> Grid:
@@ -116,11 +120,27 @@ class Stages:
         self._temporary, self._store, self._receipts, self._corrected = None, None, {}, False
 
     @contextmanager
+    def watched(self, watch: Progress) -> Iterator[None]:
+        """Tell one more, meanwhile, of the progress of stages: called with (stage, done, total), from their thread."""
+        before, self._watch = self._watch, watch
+        try:
+            yield
+        finally:
+            self._watch = before
+
+    @contextmanager
     def _locked(self) -> Iterator[Store]:
         """The store, with other drivers kept out."""
-        store = self._open()
-        with store.locked():
-            yield store
+        with self._turn:
+            store = self._open()
+            with store.locked():
+                yield store
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in self.__dict__.items() if name != "_turn"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state, _turn=threading.RLock())
 
     def _open(self) -> Store:
         """The store, laid out when it is first needed."""
@@ -184,11 +204,14 @@ class Stages:
         ]
         self.summary.n_tasks += len(calls)
         with bars() if self._bars else nullcontext(self._progress) as show:
+            watch = self._watch
             show(stage, 0, len(calls))
+            watch(stage, 0, len(calls))
 
             def after(done: int, total: int) -> None:
                 store.check_locked()
                 show(stage, done, total)
+                watch(stage, done, total)
 
             return run(calls, after, collect=collect, workers=self.plan.memory.workers, needs=self._needs)
 

@@ -23,6 +23,7 @@ from dmontage.planner.rows import row_digest
 from dmontage.planner.task_memory import bytes_task
 from dmontage.planner.text import plan_text
 from dmontage.quality import Quality
+from dmontage.shown import Shown
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -47,7 +48,7 @@ _SPREAD = math.sqrt(12.0) / FWHM
 
 
 @dataclass(frozen=True)
-class MosaicPlan:
+class MosaicPlan(Shown):
     """What will be done. Print it."""
 
     grid: Grid
