@@ -121,7 +121,9 @@ class There(Matched):
         found = product.made([window for window, _ in chunks])
         return [w for w, rows in chunks if w in found and found[w] == self._marked(w, rows, numbers, planes).digest]
 
-    def _marked(self, window: Window, rows: Sequence[int], numbers: Sequence[int], planes: NDArray[np.float64]) -> Chunk:
+    def _marked(
+        self, window: Window, rows: Sequence[int], numbers: Sequence[int], planes: NDArray[np.float64]
+    ) -> Chunk:
         """A chunk of the product with the digest of what it is made from, less the images that cannot be read."""
         plan = self.plan
         used = [row for row in rows if "error" not in self._receipts.get(row, {})]

@@ -14,7 +14,7 @@ import numpy as np
 
 from dmontage.planner.text import human
 from dmontage.sphere import lonlat
-from dmontage.view.layout import Layout, grid_layout, plan_layout, sky_layout
+from dmontage.view.sketch import Sketch, grid_sketch, plan_sketch, sky_sketch
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -68,14 +68,14 @@ def html(value: Any) -> str | None:
 def _plan(plan: MosaicPlan) -> str:
     ny, nx = plan.grid.shape
     title = _title("Plan", f"{nx} × {ny} pixels of {plan.n_images} images")
-    return title + _beside(_table(str(plan).splitlines()), _figure(plan_layout(plan)))
+    return title + _beside(_table(str(plan).splitlines()), _figure(plan_sketch(plan)))
 
 
 def _band_plans(plans: BandPlans) -> str:
     title = _title("Plans", f"of {len(plans)} bands by {plans.group_by}")
     top, _, _ = str(plans).partition("\n\n")
     each = (
-        _folded(f"{name}: {plan.n_images} images", _beside(_table(str(plan).splitlines()), _figure(plan_layout(plan))))
+        _folded(f"{name}: {plan.n_images} images", _beside(_table(str(plan).splitlines()), _figure(plan_sketch(plan))))
         for name, plan in list(plans.items())[:3]
     )
     more = f"<div>and {len(plans) - 3} bands more</div>" if len(plans) > 3 else ""
@@ -94,7 +94,7 @@ def _mosaic(mosaic: Mosaic) -> str:
     small = thumbnail(mosaic)
     lines = str(mosaic.summary if mosaic.summary.seconds else plan).splitlines()
     below = _folded("plan", _table(str(plan).splitlines())) if mosaic.summary.seconds else ""
-    return title + _beside(_figure(small), _figure(plan_layout(plan)), _table(lines)) + below
+    return title + _beside(_figure(small), _figure(plan_sketch(plan)), _table(lines)) + below
 
 
 def _bands(bands: Bands) -> str:
@@ -123,7 +123,7 @@ def _images(images: Images) -> str:
     left_out = _folded(
         f"{len(images.skipped)} skipped", _rows(("", text) for text in map(str, images.skipped))
     )  # fmt: skip
-    return title + _beside(table, _figure(sky_layout(images))) + (left_out if images.skipped else "")
+    return title + _beside(table, _figure(sky_sketch(images))) + (left_out if images.skipped else "")
 
 
 def _image_row(ref: Any) -> str:
@@ -151,7 +151,7 @@ def _grid(grid: Grid) -> str:
     cards = grid.header.splitlines()
     header = _folded("header", f"<pre>{escape(chr(10).join(cards[:100]))}</pre>") if cards else ""
     title = _title("Grid", f"{nx} × {ny} pixels of {side * 3600:.4g} arcsec")
-    return title + _beside(_rows(lines), _figure(grid_layout(grid))) + header
+    return title + _beside(_rows(lines), _figure(grid_sketch(grid))) + header
 
 
 def _middle(grid: Grid) -> str:
@@ -202,7 +202,7 @@ def _title(word: str, said: str) -> str:
     return f'<div class="dm-h">{word} <span>{_text(said)}</span></div>'
 
 
-def _figure(layout: Layout | None) -> str:
+def _figure(layout: Sketch | None) -> str:
     return (
         ""
         if layout is None

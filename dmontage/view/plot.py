@@ -45,7 +45,9 @@ def plot(
         style["norm"] = norm(values, stretch=stretch, low=low, high=high)
     is_new = ax is None
     ax = new_axes(value.grid) if ax is None else ax
-    shown = ax.imshow(values, **{"origin": "lower", "cmap": "gray", "extent": _extent(first, values.shape, step)} | style)
+    shown = ax.imshow(
+        values, **{"origin": "lower", "cmap": "gray", "extent": _extent(first, values.shape, step)} | style
+    )
     if is_new:
         ny, nx = window.shape
         ax.set(xlim=(-0.5, nx - 0.5), ylim=(-0.5, ny - 0.5))

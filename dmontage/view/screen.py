@@ -43,8 +43,13 @@ def parts(window: Window, step: int) -> Iterator[Window]:
 
 
 def screen_pixels(
-    mosaic: Mosaic, window: Window, step: int, layer: str = "data", each: Callable[[int, int], None] | None = None,
-    *, compute: bool = True,
+    mosaic: Mosaic,
+    window: Window,
+    step: int,
+    layer: str = "data",
+    each: Callable[[int, int], None] | None = None,
+    *,
+    compute: bool = True,
 ) -> NDArray[np.float32]:
     """A layer of a window, shrunk; what the store has of it is read, the rest computed.
 

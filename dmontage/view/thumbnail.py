@@ -12,7 +12,7 @@ from PIL import Image
 
 from dmontage.errors import InputError
 from dmontage.fits_files import pixels
-from dmontage.view.layout import Layout
+from dmontage.view.sketch import Sketch
 from dmontage.view.picture import shrink
 from dmontage.window import Window
 
@@ -46,7 +46,7 @@ class Preview(NamedTuple):
     source: str
 
 
-def thumbnail(mosaic: Mosaic, side: int = SIDE) -> Layout:
+def thumbnail(mosaic: Mosaic, side: int = SIDE) -> Sketch:
     """A small picture of what is kept of a mosaic, or what is to be said instead. No pixel is computed."""
     try:
         found = preview(mosaic, side)
@@ -59,7 +59,7 @@ def thumbnail(mosaic: Mosaic, side: int = SIDE) -> Layout:
     data = _encoded(found.values)
     ny, nx = found.values.shape
     image = f'<img alt="the mosaic" width="{nx}" height="{ny}" src="data:image/png;base64,{data}">'
-    return Layout(image, found.source)
+    return Sketch(image, found.source)
 
 
 def preview(mosaic: Mosaic, side: int = SIDE) -> Preview | str:
@@ -100,10 +100,10 @@ def _from_files(mosaic: Mosaic, step: int) -> Preview:
     return Preview(values, f"from {name}, one pixel of {step} × {step}")
 
 
-def _nothing(said: str) -> Layout:
+def _nothing(said: str) -> Sketch:
     """A grey box where the picture will be."""
     box = '<svg viewBox="0 0 96 64" width="96" height="64" role="img" aria-label="no picture"><rect class="dm-i" x="1" '
-    return Layout(f'{box}y="1" width="94" height="62"/></svg>', said)
+    return Sketch(f'{box}y="1" width="94" height="62"/></svg>', said)
 
 
 def _encoded(values: NDArray[np.float32]) -> str:

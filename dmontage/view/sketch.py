@@ -1,4 +1,4 @@
-"""Layout: where images lie, as a small inline SVG for notebooks.
+"""Sketch: where images lie, as a small inline SVG for notebooks.
 
 Notation: outlines are (n, 2) arrays of (x, y) in a plane whose y grows upwards; the drawing's y grows downwards. Lines
 have the colour of the text around them, so that they are seen on light and on dark pages.
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from dmontage.model import ImageRef
     from dmontage.planner import MosaicPlan
 
-__all__ = ["Layout", "grid_layout", "plan_layout", "sky_layout"]
+__all__ = ["Sketch", "grid_sketch", "plan_sketch", "sky_sketch"]
 
 MOST = 250
 """Outlines drawn at most: a file name with each, and below 40 kB."""
@@ -34,27 +34,27 @@ _NAME = 60
 """Characters of a name at most."""
 
 
-class Layout(NamedTuple):
+class Sketch(NamedTuple):
     """A drawing, and what is to be said of it."""
 
     svg: str
     caption: str
 
 
-def plan_layout(plan: MosaicPlan) -> Layout:
+def plan_sketch(plan: MosaicPlan) -> Sketch:
     """The footprints of a plan's images on its grid, which is the frame in another colour."""
     rows, said = _thinned(plan.rows)
     outlines = [np.array(row.outline, np.float64) for row in rows]
     names = [row.image.name for row in rows]
-    return Layout(_svg(outlines, names, plan.grid, _arrows(plan.grid)), f"footprints on the grid{said}")
+    return Sketch(_svg(outlines, names, plan.grid, _arrows(plan.grid)), f"footprints on the grid{said}")
 
 
-def grid_layout(grid: Grid) -> Layout:
+def grid_sketch(grid: Grid) -> Sketch:
     """The frame of a grid, with north and east in its middle."""
-    return Layout(_svg([], [], grid, _arrows(grid)), "the grid, y upwards")
+    return Sketch(_svg([], [], grid, _arrows(grid)), "the grid, y upwards")
 
 
-def sky_layout(images: Sequence[ImageRef]) -> Layout | None:
+def sky_sketch(images: Sequence[ImageRef]) -> Sketch | None:
     """Images on the sky about their middle, north up and east left, each area as it is (zenithal equal-area)."""
     drawn, said = _thinned(images)
     edges = [_edge_on_sky(image.grid) for image in drawn]
@@ -64,7 +64,7 @@ def sky_layout(images: Sequence[ImageRef]) -> Layout | None:
     middle = sum(edge.mean(axis=0) for edge, _ in kept)
     middle = middle if np.linalg.norm(middle) > 1e-6 else kept[0][0][0]
     outlines = [_equal_area(edge, middle) for edge, _ in kept]
-    return Layout(_svg(outlines, [name for _, name in kept]), f"on the sky, north up, east left{said}")
+    return Sketch(_svg(outlines, [name for _, name in kept]), f"on the sky, north up, east left{said}")
 
 
 def _thinned(items: Sequence[Any]) -> tuple[Sequence[Any], str]:
