@@ -94,6 +94,7 @@ class Explored(Pictured):
         stretch: str = "gaussian-log",
         low: Any = "-2s",
         high: Any = "max",
+        colorbar: bool = True,
         most: int = 1 << 26,
         **style: Any,
     ) -> Any:
@@ -104,7 +105,7 @@ class Explored(Pictured):
 
         Parameters
         ----------
-        ax, layer, stretch, low, high, **style
+        ax, layer, stretch, low, high, colorbar, **style
             As for `plot`. The stretch is that of the first view; ``restretch()`` makes one of what is in view.
         most
             Pixels that one view may compute unasked. A view that takes more shows what is there, says what is missing,
@@ -116,4 +117,4 @@ class Explored(Pictured):
             With ``ax``; ``wait()`` until the view is whole.
         """
         how = {"layer": layer, "stretch": stretch, "low": low, "high": high}
-        return _drawers["explore"](self, ax, **how, most=most, **style)
+        return _drawers["explore"](self, ax, **how, colorbar=colorbar, most=most, **style)

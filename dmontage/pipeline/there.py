@@ -81,7 +81,9 @@ class There(Matched):
         values = np.full(window.shape, np.nan, np.float32)
         store, numbers = self._known_store()
         reach = [chunk for chunk in self.plan.chunks if chunk[0] & window]
-        for chunk in [] if store is None else self._made(store, numbers, reach):
+        if store is None:
+            return values
+        for chunk in self._made(store, numbers, reach):
             part = chunk & window
             values[part.relative_to(window).slices] = store.product.read("mean" if layer == "data" else layer, part)
         return values

@@ -19,7 +19,7 @@ from dmontage.pipeline.products import Products, check_products, product_paths, 
 from dmontage.pipeline.sources import Sources, find_sets, number_chunks
 from dmontage.pipeline.there import There
 from dmontage.pipeline.tiles import Tile, tiles_of
-from dmontage.places import Place, Url, made_at, place
+from dmontage.places import Place, made_at, place
 from dmontage.shown import Explored
 from dmontage.window import Window
 
@@ -102,7 +102,8 @@ class Mosaic(There, Explored):
         """
         plan = self.plan
         parts = tiles_of(plan.grid.shape, tiles, overlap)
-        check_products(product_paths(place(path), plan, parts), [plan])
+        there = place(path)
+        check_products(product_paths(there, plan, parts), [plan])
         with made_at(path) as here, self._locked():
             self._prepare()
             with Products(here, plan, self.summary, parts) as products:
@@ -115,8 +116,8 @@ class Mosaic(There, Explored):
             if "sources" in plan.also:
                 with self.summary.timed("sources"):
                     write_sources(plan, self.summary, here, parts, *self._find_sources())
-        if not isinstance(place(path), Url):
-            self._note_files([with_ending(Path(path), tile.ending) for tile in parts], parts)
+        if isinstance(there, Path):
+            self._note_files([with_ending(there, tile.ending) for tile in parts], parts)
         self.summary.bytes_out = plan.bytes_out * sum(part.window.size for part in parts) // plan.grid.window.size
         say_end(path, {part.name: digest for part, digest in products.digests.items()}, self.summary)
         return self

@@ -1,43 +1,47 @@
 """Explore: pan and zoom over a lazy mosaic, which computes what is in view.
 
-The axes' limits are watched. A thread makes the tiles of the last view, one after the other; a timer of the figure's own
-event loop takes them over and draws, since matplotlib's objects are of one thread. A view that is no longer looked at
-is given up before its next part.
+The axes' limits are watched. A thread makes the tiles of the last view one by one; a timer of the figure's event loop
+takes them over and draws, since matplotlib's objects are of one thread. A view that is no longer looked at is given up
+before its next part.
 """
 
 from __future__ import annotations
 
-import queue
-import threading
-from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from dmontage.errors import InputError
-from dmontage.view.plot import add_color_bar, new_axes, unit_of
-from dmontage.view.screen import check_layer, screen_pixels
-from dmontage.view.tiles import Kept, Key, View, cost, view_of
+from dmontage.view.making import Making, Tile
+from dmontage.view.plot import add_color_bar, even_ticks, new_axes, unit_of
+from dmontage.view.screen import check_layer
+from dmontage.view.tiles import Kept, View, view_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from numpy.typing import NDArray
 
     from dmontage.pipeline import Mosaic
+    from dmontage.view.making import End
+    from dmontage.view.tiles import Key
 
 __all__ = ["Explorer", "explore"]
-
-_END = "end"
-
-_PAUSE = 0.15
-"""Seconds that a view must last before it is computed."""
 
 _TICK = 100
 """Milliseconds between looks at what the thread has made."""
 
 
-def explore(mosaic: Mosaic, ax: Any = None, *, most: int = 1 << 26, layer: str = "data", **how: Any) -> Explorer:
+def explore(
+    mosaic: Mosaic,
+    ax: Any = None,
+    *,
+    layer: str = "data",
+    most: int = 1 << 26,
+    colorbar: bool = True,
+    stretch: str = "gaussian-log",
+    low: Any = "-2s",
+    high: Any = "max",
+    **style: Any,
+) -> Explorer:
     """Pan and zoom; see `dmontage.shown.Explored.explore`."""
     from matplotlib import get_backend
 
@@ -47,62 +51,48 @@ def explore(mosaic: Mosaic, ax: Any = None, *, most: int = 1 << 26, layer: str =
             "the figures of matplotlib's backend 'inline' do not move: say %matplotlib widget first, which comes with "
             "dmontage[notebook] (ipympl)"
         )
-    return Explorer(mosaic, new_axes(mosaic.grid) if ax is None else ax, most, layer, **how)
-
-
-class _StaleError(Exception):
-    """The view has changed."""
+    explorer = Explorer(mosaic, new_axes(mosaic.grid) if ax is None else ax, layer, most, style)
+    if colorbar:
+        explorer.bar = add_color_bar(explorer.ax, explorer.image, unit_of(mosaic, layer))
+    explorer.stretch = {"stretch": stretch, "low": low, "high": high}
+    explorer.look()
+    return explorer
 
 
 class Explorer:
     """A mosaic on axes that are panned and zoomed. Made by `Mosaic.explore`."""
 
-    def __init__(
-        self,
-        mosaic: Mosaic,
-        ax: Any,
-        most: int,
-        layer: str,
-        *,
-        stretch: str = "gaussian-log",
-        low: Any = "-2s",
-        high: Any = "max",
-        **style: Any,
-    ) -> None:
+    def __init__(self, mosaic: Mosaic, ax: Any, layer: str, most: int, style: dict[str, Any]) -> None:
         self.mosaic, self.ax = mosaic, ax
         self.view: View | None = None
         """What is in view; None where that is nothing of the mosaic."""
-        self._most, self._layer = most, layer
-        self._stretch = {"stretch": stretch, "low": low, "high": high}
+        self.stretch: dict[str, Any] = {}
+        self.bar: Any = None
+        self._most = most
+        self._making = Making(mosaic, layer)
         self._kept, self._partial = Kept(), Kept()
-        self._made: queue.SimpleQueue[tuple[int, Key | str | None, Any]] = queue.SimpleQueue()
-        self._number = 0
-        """Of the view that is looked at: what is made for another is not shown."""
-        self._done: Future[None] | None = None
         self._error: BaseException | None = None
-        self._thread = ThreadPoolExecutor(1, "dmontage-explore")
-        self._wake = threading.Event()
         self._is_stretched = "norm" in style
-        ny, nx = mosaic.grid.shape
-        style = {"origin": "lower", "cmap": "gray", "interpolation": "nearest"} | style
-        if not self._is_stretched:
-            style |= {"vmin": 0.0, "vmax": 1.0}
-        blank = np.full((1, 1), np.nan, np.float32)
-        extent = (-0.5, nx - 0.5, -0.5, ny - 0.5)
-        self._under, self._image = (ax.imshow(blank, extent=extent, **style) for _ in range(2))
-        self._text = ax.text(0.01, 0.99, "", transform=ax.transAxes, va="top", ha="left", fontsize="small", zorder=9,
-                             bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.8})  # fmt: skip
+        """True when the shades are to stay as they are."""
+        before = {} if self._is_stretched else {"vmin": 0.0, "vmax": 1.0}
+        style = {"origin": "lower", "cmap": "gray", "interpolation": "nearest", **before, **style}
+        blank, (ny, nx) = np.full((1, 1), np.nan, np.float32), mosaic.grid.shape
+        self._under, self.image = (ax.imshow(blank, **style) for _ in range(2))
+        """The view before, as long as the new one is not whole, and the view."""
+        self._text = ax.text(0.01, 0.99, "", transform=ax.transAxes, va="top", ha="left", fontsize="small", zorder=9)
+        self._text.set_bbox({"facecolor": "white", "edgecolor": "none", "alpha": 0.8})
         ax.set(xlim=(-0.5, nx - 0.5), ylim=(-0.5, ny - 0.5), autoscale_on=False)
-        ax.set_aspect("equal", adjustable="datalim")  # the axes keep their size on the screen
-        if ax.figure.get_layout_engine() is not None:
-            add_color_bar(ax, self._image, unit_of(mosaic, layer))
-        self._timer = ax.figure.canvas.new_timer(_TICK)
+        self._watch(ax)
+
+    def _watch(self, ax: Any) -> None:
+        """Hear of new limits, and of time that passes."""
+        canvas = ax.figure.canvas
+        self._timer = canvas.new_timer(_TICK)
         self._timer.add_callback(self.process)
         # Functions of their own, which matplotlib holds: a bound method would be let go with this object.
-        self._ids = [ax.callbacks.connect(name, lambda _: self._look()) for name in ("xlim_changed", "ylim_changed")]
-        ax.figure.canvas.mpl_connect("resize_event", lambda _: self._look())
-        ax.figure.canvas.mpl_connect("close_event", lambda _: self.close())
-        self._look()
+        self._ids = [ax.callbacks.connect(name, lambda _: self.look()) for name in ("xlim_changed", "ylim_changed")]
+        canvas.mpl_connect("resize_event", lambda _: self.look())
+        canvas.mpl_connect("close_event", lambda _: self.close())
 
     def __repr__(self) -> str:
         return f"<Explorer of {self.mosaic!r}: {self.view and self.view.window}>"
@@ -110,7 +100,7 @@ class Explorer:
     @property
     def shown(self) -> NDArray[np.float32]:
         """The picture (ny, nx) of the view, NaN where blank or not there yet."""
-        return np.asarray(np.ma.filled(self._image.get_array().astype(np.float32), np.nan))
+        return np.asarray(np.ma.filled(self.image.get_array().astype(np.float32), np.nan))
 
     @property
     def note(self) -> str:
@@ -119,13 +109,14 @@ class Explorer:
 
     def compute(self) -> None:
         """Compute what is in view, whatever it takes; in the background, too."""
-        self._look(most=None)
+        if self.view is not None:
+            self._ask(self.view, None)
 
     def restretch(self, **how: Any) -> None:
         """Shades that suit what is in view; ``stretch``, ``low`` and ``high`` as for `Mosaic.explore`."""
-        self._stretch |= how
+        self.stretch |= how
         self._set_norm()
-        self.ax.figure.canvas.draw_idle()
+        self._draw()
 
     def wait(self, timeout: float | None = None) -> None:
         """Wait until the view is whole, and show it: for scripts, which have no event loop.
@@ -137,81 +128,79 @@ class Explorer:
         Exception
             Whatever went wrong in the background.
         """
-        if self._done is not None:
-            self._done.result(timeout)
+        self._making.wait(timeout)
         self.process()
-        if self._error is not None:
-            error, self._error = self._error, None
+        error, self._error = self._error, None
+        if error is not None:
             raise error
 
     def close(self) -> None:
         """Stop: nothing is computed any more."""
-        self._number += 1
-        self._wake.set()
+        self._making.close()
         self._timer.stop()
         for each in self._ids:
             self.ax.callbacks.disconnect(each)
-        self._thread.shutdown(wait=False, cancel_futures=True)
 
     def process(self) -> None:
         """Take over what the thread has made. The figure's timer calls it; any number of times does no harm."""
-        changed = False
-        while not self._made.empty():
-            number, what, made = self._made.get()
-            if isinstance(what, Key):
-                tile, whole = made
-                # Of a view that has gone too: it may come back.
-                (self._kept if whole else self._partial).put(what, tile)
-                changed |= number == self._number
-            elif number == self._number:
-                self._say("" if made is None else str(made))
-                if what == _END:
-                    self._end(made)
-        if changed:
+        new = list(self._making.taken())
+        for what in new:
+            if isinstance(what, Tile):
+                (self._kept if what.whole else self._partial).put(what.key, what.values)
+            elif isinstance(what, str):
+                self._say(what)
+        if new:
             self._show()
+        for what in new:
+            if not isinstance(what, (Tile, str)):
+                self._end(what)
+        if new:
+            self._draw()
 
-    def _end(self, said: Any) -> None:
-        """The view is as whole as it gets."""
-        self._error = said if isinstance(said, BaseException) else None
-        self._timer.stop()
-        self._show()
-        self._is_stretched = self._is_stretched or bool(np.isfinite(self.shown).any())
-
-    def _look(self, most: int | None = 0) -> None:
-        """Find out what is in view, and have it made; ``most`` of 0 is the usual limit, None is none."""
-        box = self.ax.get_window_extent()
-        view = view_of(self.mosaic.grid.window, self.ax.get_xlim(), self.ax.get_ylim(), (box.width, box.height))
-        if view == self.view and most is not None:
+    def look(self) -> None:
+        """Find out what is in view, and have it made."""
+        part, (width, height) = self.ax.get_position(original=True), self.ax.figure.bbox.size
+        screen = part.width * width, part.height * height
+        view = view_of(self.mosaic.grid.window, self.ax.get_xlim(), self.ax.get_ylim(), screen)
+        if view == self.view:
             return
-        before, self.view = self.view, view
-        self._number += 1
-        self._wake.set()
+        if self.view is not None:
+            self._under.set_data(self.image.get_array())
+            self._under.set_extent(self.view.extent)
+        self.view = view
         if view is None:
+            self._making.give_up()
             self._say("")
-            return
-        if before is not None and before != view:
-            self._under.set_data(self._image.get_array())
-            self._under.set_extent(before.extent)
+        else:
+            self._ask(view, self._most)
+        self._draw()
+
+    def _ask(self, view: View, most: int | None) -> None:
+        """Show what is there of a view, and have the rest made."""
         self._show()
         missing = [key for key in view.keys if self._kept.get(key) is None]
         if missing:
-            self._wake = threading.Event()
-            limit = self._most if most == 0 else most
             self._say("computing …")
-            self._done = self._thread.submit(self._make, self._number, missing, limit, self._wake)
+            self._making.start(missing, most)
             self._timer.start()
         else:
+            self._making.give_up()
             self._say("")
 
+    def _end(self, end: End) -> None:
+        self._error = end.error
+        self._say(end.said)
+        self._timer.stop()
+        self._is_stretched |= bool(np.isfinite(self.shown).any())
+
     def _show(self) -> None:
-        """Draw what there is of the view."""
+        """Put what there is of the view into the picture."""
         if self.view is None:
             return
-        self._image.set_data(self.view.assembled(self._tile_at))
-        self._image.set_extent(self.view.extent)
+        self.image.set_data(self.view.assembled(self._tile_at))
+        self.image.set_extent(self.view.extent)
         if not self._is_stretched:
             self._set_norm()
-        self.ax.figure.canvas.draw_idle()
 
     def _tile_at(self, key: Key) -> NDArray[np.float32] | None:
         whole = self._kept.get(key)
@@ -223,55 +212,20 @@ class Explorer:
 
         values = self.shown
         if np.isfinite(values).any():
-            made = norm(values, **self._stretch)
-            for image in (self._under, self._image):
+            made = norm(values, **self.stretch)
+            for image in (self._under, self.image):
                 image.set_norm(made)
+            if self.bar is not None:
+                even_ticks(self.bar, made)
 
     def _say(self, text: str) -> None:
         self._text.set_text(text)
         self._text.set_visible(bool(text))
-        self.ax.figure.canvas.draw_idle()
 
-    # What follows runs in the thread: it touches no object of matplotlib.
+    def _draw(self) -> None:
+        """Have the figure drawn when its window is idle; one without a window is drawn when it is saved."""
+        from matplotlib.backend_bases import FigureCanvasBase
 
-    def _make(self, number: int, keys: Sequence[Key], most: int | None, wake: threading.Event) -> None:
-        """Make tiles, as long as they are wanted."""
-        said: Any = None
-        try:
-            if wake.wait(_PAUSE):
-                return
-            costs, extra = self._costs(keys)
-            affordable = most is None or sum(costs) + extra <= most
-            if not affordable:
-                said = self._too_much(sum(costs), extra)
-            with self.mosaic.watched(lambda *stage: self._made.put((number, None, "{} {} of {}".format(*stage)))):
-                for k, (key, pixels) in enumerate(zip(keys, costs, strict=True)):
-                    self._made.put((number, None, f"tile {k + 1} of {len(keys)}"))
-                    made = self._tile(key, wake, compute=affordable and bool(pixels))
-                    self._made.put((number, key, (made, affordable or not pixels)))
-        except _StaleError:
-            return
-        except Exception as error:  # told where the view is: nobody looks at a thread
-            said = error
-        self._made.put((number, _END, said))
-
-    def _costs(self, keys: Sequence[Key]) -> tuple[list[int], int]:
-        """Pixels that each tile takes, and those that all take before: where backgrounds are to be matched first."""
-        plan, whole = self.mosaic.plan, self.mosaic.grid.window
-        costs = cost(self.mosaic, [key.window(whole) for key in keys], self.mosaic.made())
-        extra = 0 if self.mosaic.corrected or not any(costs) else sum(row.window.size for row in plan.rows)
-        return costs, extra
-
-    @staticmethod
-    def _too_much(pixels: int, extra: int) -> str:
-        first = f", after the backgrounds of all images ({extra / 1e6:.3g} Mpix) are matched" if extra else ""
-        return f"{pixels / 1e6:.3g} Mpix of this view are not computed{first}: zoom in, or call compute()"
-
-    def _tile(self, key: Key, wake: threading.Event, *, compute: bool) -> NDArray[np.float32]:
-        def check(done: int, total: int) -> None:
-            if wake.is_set():
-                raise _StaleError
-
-        check(0, 1)
-        window = key.window(self.mosaic.grid.window)
-        return screen_pixels(self.mosaic, window, key.step, self._layer, check, compute=compute)
+        canvas = self.ax.figure.canvas
+        if type(canvas).draw_idle is not FigureCanvasBase.draw_idle:
+            canvas.draw_idle()

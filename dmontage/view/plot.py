@@ -8,13 +8,14 @@ import numpy as np
 
 from dmontage.errors import InputError
 from dmontage.pipeline import Cutout, Mosaic
+from dmontage.view.normalize import Norm
 from dmontage.view.screen import check_layer, screen_pixels
 
 if TYPE_CHECKING:
     from dmontage.grid import Grid
     from dmontage.window import Window
 
-__all__ = ["add_color_bar", "new_axes", "plot", "unit_of"]
+__all__ = ["add_color_bar", "even_ticks", "new_axes", "plot", "unit_of"]
 
 
 def plot(
@@ -62,12 +63,22 @@ def new_axes(grid: Grid) -> Any:
 
     from dmontage.view.grid_wcs import GridWCS
 
-    return plt.figure(layout="constrained").add_subplot(projection=GridWCS(grid))
+    # No constrained layout: it measures labels of the limits before, and collapses when they are zoomed.
+    return plt.figure(figsize=(7.0, 5.6)).add_subplot(projection=GridWCS(grid))
 
 
-def add_color_bar(ax: Any, shown: Any, label: str) -> None:
+def add_color_bar(ax: Any, shown: Any, label: str) -> Any:
     """A bar of the values beside the axes."""
-    ax.figure.colorbar(shown, ax=ax, label=label, fraction=0.046, pad=0.03)
+    bar = ax.figure.colorbar(shown, ax=ax, label=label, fraction=0.046, pad=0.03)
+    even_ticks(bar, shown.norm)
+    return bar
+
+
+def even_ticks(bar: Any, norm: Any) -> None:
+    """Label a colour bar where brightness has even steps: a stretch that follows the histogram crowds round values."""
+    if isinstance(norm, Norm) and norm.vmin < norm.vmax:
+        values = np.unique(np.asarray(norm.inverse(np.linspace(0.0, 1.0, 7)), np.float64))
+        bar.set_ticks(values, labels=[f"{value:.4g}" for value in values])
 
 
 def unit_of(mosaic: Mosaic, layer: str) -> str:

@@ -141,7 +141,8 @@ def _svg(
     parts = [path(outline, "dm-i", name) for outline, name in zip(outlines, names, strict=True)]
     if frame is not None:
         parts.append(path(frame, "dm-g"))
-        parts += [_arrow(name, dx, dy, *((frame[0] + frame[2]) / 2 - low) * scale, height) for name, dx, dy in arrows]
+        x, y = ((frame[0] + frame[2]) / 2 - low) * scale
+        parts += [_arrow(name, dx, dy, float(x), float(y), height) for name, dx, dy in arrows]
     box = f"-4 -4 {width + 8:.1f} {height + 8:.1f}"
     return (
         f'<svg viewBox="{box}" width="{width + 8:.0f}" height="{height + 8:.0f}" role="img" '

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 from base64 import b64encode
-from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -12,9 +11,8 @@ from PIL import Image
 
 from dmontage.errors import InputError
 from dmontage.fits_files import pixels
-from dmontage.view.sketch import Sketch
 from dmontage.view.picture import shrink
-from dmontage.window import Window
+from dmontage.view.sketch import Sketch
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -96,7 +96,7 @@ def view_of(
     xlim, ylim
         In pixels of the mosaic, in any order.
     screen
-        Width and height of the axes in pixels of the screen.
+        Width and height that the axes may fill, in pixels of the screen; the mosaic's pixels are squares in it.
 
     Returns
     -------
@@ -104,7 +104,7 @@ def view_of(
         None where nothing of the mosaic is in view.
     """
     (x0, x1), (y0, y1) = sorted(xlim), sorted(ylim)
-    ratio = min((x1 - x0) / max(screen[0], 1.0), (y1 - y0) / max(screen[1], 1.0))
+    ratio = max((x1 - x0) / max(screen[0], 1.0), (y1 - y0) / max(screen[1], 1.0))
     step = 1 << max(0, math.floor(math.log2(ratio))) if ratio > 1.0 else 1
 
     def squares(low: float, high: float, n: int) -> tuple[int, int]:
