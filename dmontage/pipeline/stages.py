@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 import threading
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from itertools import chain
 from pathlib import Path
@@ -25,8 +25,8 @@ from dmontage.pipeline.outcome import outcome
 from dmontage.pipeline.pair_noise import pair_correlations
 from dmontage.pipeline.saving import Saving
 from dmontage.pipeline.summary import Summary
+from dmontage.pipeline.telling import Progress, Telling
 from dmontage.places import Url, place
-from dmontage.progress import bars
 from dmontage.store import FITS_PER_CHUNK, InUseError, Store
 
 if TYPE_CHECKING:
@@ -41,8 +41,6 @@ if TYPE_CHECKING:
     from dmontage.planner import MosaicPlan
     from dmontage.window import Window
 
-    Progress = Callable[[str, int, int], None]
-
 __all__ = ["Stages"]
 
 
@@ -50,11 +48,7 @@ _LATEST = 2.0
 """Seconds that fits wait for others at most before they are stored: what a run that is killed does again."""
 
 
-def _silent(stage: str, done: int, total: int) -> None:
-    """Progress that nobody looks at."""
-
-
-class Stages:
+class Stages(Telling):
     """A plan, the store that it fills, and what is known so far."""
 
     def __init__(
@@ -65,6 +59,7 @@ class Stages:
         strict: bool = False,
         progress: Progress | bool | None = None,
     ) -> None:
+        super().__init__(progress)
         self.plan = plan
         self.summary = Summary(
             images=plan.n_images, skipped=plan.skipped, warnings=plan.warnings, bytes_in=plan.bytes_in,
@@ -75,9 +70,6 @@ class Stages:
         self.solution: Solution | None = None
         """The corrections of the images of the plan, and their errors, once they are known."""
         self._strict = strict
-        self._progress = _silent if progress is None or isinstance(progress, bool) else progress
-        self._bars = progress is True
-        self._watch: Progress = _silent
         self._place = None if store is None else place(store)
         self._temporary: tempfile.TemporaryDirectory[str] | None = None
         self._store: Store | None = None
@@ -118,15 +110,6 @@ class Stages:
             with suppress(InUseError):  # the same run again, by another driver: it removes the store when it is done
                 Store.remove(self._place)
         self._temporary, self._store, self._receipts, self._corrected = None, None, {}, False
-
-    @contextmanager
-    def watched(self, watch: Progress) -> Iterator[None]:
-        """Tell one more, meanwhile, of the progress of stages: called with (stage, done, total), from their thread."""
-        before, self._watch = self._watch, watch
-        try:
-            yield
-        finally:
-            self._watch = before
 
     @contextmanager
     def _locked(self) -> Iterator[Store]:
@@ -203,15 +186,12 @@ class Stages:
             for k, args in enumerate(arguments)
         ]
         self.summary.n_tasks += len(calls)
-        with bars() if self._bars else nullcontext(self._progress) as show:
-            watch = self._watch
+        with self._shower() as show:
             show(stage, 0, len(calls))
-            watch(stage, 0, len(calls))
 
             def after(done: int, total: int) -> None:
                 store.check_locked()
                 show(stage, done, total)
-                watch(stage, done, total)
 
             return run(calls, after, collect=collect, workers=self.plan.memory.workers, needs=self._needs)
 

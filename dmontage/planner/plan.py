@@ -47,7 +47,7 @@ _SPREAD = math.sqrt(12.0) / FWHM
 """Side of a square over the FWHM of a Gaussian of the same variance."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class MosaicPlan(Shown):
     """What will be done. Print it."""
 
@@ -387,6 +387,10 @@ class MosaicPlan(Shown):
     def input_digest(self) -> str:
         """Tells plans apart whose rows differ: by the run, or by their images."""
         return hashlib.sha256(json.dumps([self.digest, self.row_digests]).encode()).hexdigest()
+
+    def __repr__(self) -> str:
+        ny, nx = self.grid.shape
+        return f"<MosaicPlan {nx} x {ny} of {self.n_images} images, {self.background}, {self.combine}>"
 
     def __str__(self) -> str:
         return plan_text(self)

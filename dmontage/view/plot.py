@@ -39,7 +39,8 @@ def plot(
         raise InputError(f"max_side is {max_side}; give 1 or more pixels")
     first = (0, 0) if ax is None else _place_on(ax, value, window)
     step = -(-max(window.shape) // max_side)
-    values = screen_pixels(mosaic, window, step, layer)
+    with mosaic.one_bar("plot", hidden="cutout") as each:
+        values = screen_pixels(mosaic, window, step, layer, each)
     if not np.isfinite(values).any():
         raise InputError(f"all {window.shape[0]} × {window.shape[1]} pixels are blank, so there is nothing to show")
     if "norm" not in style:

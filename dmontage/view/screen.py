@@ -56,7 +56,7 @@ def screen_pixels(
     Parameters
     ----------
     each
-        Called with (done, total) pixels of the window after each part; what it raises stops the work.
+        Called with (done, total) parts of the window after each; what it raises stops the work.
     compute
         False: what the store does not have is left blank.
 
@@ -67,13 +67,12 @@ def screen_pixels(
     """
     ny, nx = (-(-side // step) for side in window.shape)
     shown = np.empty((ny, nx), np.float32)
-    done = 0
-    for part in parts(window, step):
+    cut = list(parts(window, step))
+    for k, part in enumerate(cut):
         values = getattr(Cutout(mosaic, part).compute(), layer) if compute else mosaic.stored(part, layer)
         first = (part.y0 - window.y0) // step
         small = values if step == 1 else shrink(values, step)
         shown[first : first + len(small)] = small
-        done += part.size
         if each is not None:
-            each(done, window.size)
+            each(k + 1, len(cut))
     return shown
