@@ -23,13 +23,19 @@ def bars() -> Iterator[Callable[[str, int, int], None]]:
 
     Silence where neither a person nor a notebook is on the other side.
     """
-    if "ipykernel" in sys.modules:
+    if _in_notebook():
         yield _Page().show
     elif sys.stderr.isatty():
         with _on_terminal() as show:
             yield show
     else:
         yield lambda stage, done, total: None
+
+
+def _in_notebook() -> bool:
+    """Whether this process is a notebook's kernel; programs that only run notebooks have its modules too."""
+    shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
+    return hasattr(shell, "kernel")
 
 
 @contextmanager

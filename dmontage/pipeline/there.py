@@ -66,7 +66,7 @@ class There(Matched):
         return () if store is None else tuple(self._made(store, numbers, self.plan.chunks))
 
     def stored(self, window: Window, layer: str = "data") -> NDArray[np.float32]:
-        """A layer (ny, nx) of a window as far as the store has it, NaN where it does not.
+        """A layer (ny, nx) of a window as far as the store has it, NaN where it does not; blank where no image reaches.
 
         Parameters
         ----------
@@ -81,6 +81,10 @@ class There(Matched):
         values = np.full(window.shape, np.nan, np.float32)
         store, numbers = self._known_store()
         reach = [chunk for chunk in self.plan.chunks if chunk[0] & window]
+        is_zero = layer not in ("data", "variance") or (layer == "data" and self.plan.combine == "count")
+        for chunk, rows in reach if is_zero else ():
+            if not rows:
+                values[(chunk & window).relative_to(window).slices] = 0.0
         if store is None:
             return values
         for chunk in self._made(store, numbers, reach):

@@ -172,7 +172,7 @@ def _middle(grid: Grid) -> str:
 def _angle(degrees: float) -> str:
     """An angle in the unit that suits it."""
     for size, unit, factor in ((1.0, "deg", 1.0), (1 / 60, "arcmin", 60.0)):
-        if degrees >= size:
+        if degrees > size * (1 - 1e-9):
             return f"{degrees * factor:.4g} {unit}"
     return f"{degrees * 3600:.4g} arcsec"
 
