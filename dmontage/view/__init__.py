@@ -1,8 +1,13 @@
 """Pictures of mosaics: products to look at, made from finished pixels.
 
-What belongs here reads arrays row by row and writes image files; it knows no WCS, store or scheduler. FITS rows grow
-upwards and picture rows downwards, so a picture is flipped: north stays up. Blank pixels stay blank (transparent).
+What makes image files reads arrays row by row; it knows no WCS, store or scheduler. FITS rows grow upwards and picture
+rows downwards, so a picture is flipped: north stays up. Blank pixels stay blank (transparent).
 
 Brightness, by `norm.norm`: a `histogram` of all pixels, counted in one pass by exact sums (`counting`), gives limits by
 mViewer's texts (`ranges`), and these a map to 0..1, Montage's equalisations (`stretches`) or astropy's.
+
+For notebooks mosaics themselves are known. `html` is what their values show: tables, a `sketch` of the footprints and a
+`thumbnail` of what is kept, computing nothing. `plot` draws on matplotlib's axes with the sky's coordinates; `explore`
+pans and zooms, `making` being its thread, over `tiles` of a view. Both show a `screen`'s pixels, shrunk out of core.
+Lower levels ask for them through `dmontage.shown`.
 """

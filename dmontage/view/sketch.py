@@ -58,9 +58,11 @@ def sky_sketch(images: Sequence[ImageRef]) -> Sketch | None:
     """Images on the sky about their middle, north up and east left, each area as it is (zenithal equal-area)."""
     drawn, said = _thinned(images)
     edges = [_edge_on_sky(image.grid) for image in drawn]
-    kept = [(edge, image.name) for edge, image in zip(edges, drawn, strict=True) if len(edge) > 2]
+    kept = [(edge, image.name) for edge, image in zip(edges, drawn, strict=True) if np.isfinite(edge).all()]
     if not kept:
         return None
+    if len(kept) < len(drawn):  # maps of all the sky, mostly: what bounds them is not their edge
+        said += f"; not {len(drawn) - len(kept)} whose edges leave the sky"
     middle = sum(edge.mean(axis=0) for edge, _ in kept)
     middle = middle if np.linalg.norm(middle) > 1e-6 else kept[0][0][0]
     outlines = [_equal_area(edge, middle) for edge, _ in kept]
@@ -74,15 +76,14 @@ def _thinned(items: Sequence[Any]) -> tuple[Sequence[Any], str]:
 
 
 def _edge_on_sky(grid: Grid) -> NDArray[np.float64]:
-    """Unit vectors (n, 3), ICRS, around a grid; without those that have no sky."""
+    """Unit vectors (n, 3), ICRS, around a grid; NaN where that has no sky."""
     from astropy.coordinates import ICRS
 
     ny, nx = grid.shape
     t = np.linspace(0.0, 1.0, 5)[:-1]
     zero, one = np.zeros(4), np.ones(4)
     x, y = np.concatenate([t, one, 1 - t, zero]), np.concatenate([zero, t, one, 1 - t])
-    vectors = grid.sky(x * nx - 0.5, y * ny - 0.5)
-    return rotate_frame(vectors[np.isfinite(vectors).all(axis=-1)], grid.frame, ICRS())
+    return rotate_frame(grid.sky(x * nx - 0.5, y * ny - 0.5), grid.frame, ICRS())
 
 
 def _equal_area(vectors: NDArray[np.float64], middle: NDArray[np.float64]) -> NDArray[np.float64]:

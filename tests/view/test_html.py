@@ -138,6 +138,14 @@ def test_many_images_are_thinned_and_said(survey: Survey) -> None:
     assert "... and 1180 more" in found.text
 
 
+def test_a_map_of_all_the_sky_is_not_drawn_but_told_of(survey: Survey, tmp_path: Path) -> None:
+    cards = {"CTYPE1": "RA---AIT", "CTYPE2": "DEC--AIT", "CRPIX1": 36.5, "CRPIX2": 18.5, "CDELT1": -5.0, "CDELT2": 5.0,
+             "CRVAL1": 0.0, "CRVAL2": 0.0}  # fmt: skip
+    write_image(survey.folder / "sky.fits", np.ones((36, 72), np.float32), fits.Header(cards.items()))
+    found = page(dm.scan(survey.folder))
+    assert len(found.all("polygon")) == 6 and "not 1 whose edges leave the sky" in found.text
+
+
 def test_east_is_left_and_north_is_up(survey: Survey) -> None:
     """Centres of the drawn outlines against the sky's own directions."""
     images = dm.scan(survey.folder)
