@@ -15,7 +15,7 @@
 Pixel values are surface brightness: a constant sky stays that constant, whatever the size of the output's pixels.
 Arrays are ``[y, x]``, pixel centres lie at integers, blank is NaN; sizes and scales are astropy Quantities or text.
 
-Levels: a module imports from lower levels only. 0 kernels, window, headers, sphere, polynomial, noise · 1 grid,
+Levels: a module imports from lower levels only. 0 kernels, window, headers, sphere, polynomial, noise, shown · 1 grid,
 quality · 2 mapping, model · 3 fits_files, store, planner, background · 4 graph · 5 pipeline · 6 view, demo ·
 7 report · 8 cli.
 """
@@ -25,8 +25,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from dmontage._version import __version__
+from dmontage.shown import draw_by
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from dmontage.errors import InputError
     from dmontage.fits_files import scan
     from dmontage.grid import Grid
@@ -54,6 +57,21 @@ _HOMES = {
     "scan": "fits_files",
     "solve_runs": "pipeline",
 }
+
+
+def _drawer(module: str, function: str) -> Callable[..., Any]:
+    """A function of ``dmontage.view`` that is imported when it is first called."""
+
+    def draw(value: object, *args: Any, **how: Any) -> Any:
+        from importlib import import_module
+
+        return getattr(import_module(f"dmontage.view.{module}"), function)(value, *args, **how)
+
+    return draw
+
+
+for _way, _function in (("html", "html"), ("plot", "plot"), ("explore", "explore")):
+    draw_by(_way, _drawer(_way, _function))
 
 
 def __getattr__(name: str) -> Any:

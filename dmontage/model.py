@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, overload
 import numpy as np
 
 from dmontage.errors import InputError
+from dmontage.shown import Shown
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -111,7 +112,7 @@ class Skipped:
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class Images(Sequence[ImageRef]):
+class Images(Sequence[ImageRef], Shown):
     """What a scan found: the usable images in order of their identity, and what was skipped."""
 
     refs: tuple[ImageRef, ...]

@@ -18,6 +18,7 @@ LEVELS = {
     "aside": 0,
     "log": 0,
     "progress": 0,
+    "shown": 0,
     "window": 0,
     "headers": 0,
     "sphere": 0,

@@ -141,7 +141,7 @@ def test_progress_that_is_asked_for(survey: Survey, tmp_path: Path, monkeypatch:
         yield lambda stage, done, total: seen.append((stage, done, total))
 
     dm.mosaic(survey.folder, survey.grid, tmp_path / "silent.zarr", progress=True).compute()
-    monkeypatch.setattr("dmontage.pipeline.stages.bars", spy)
+    monkeypatch.setattr("dmontage.pipeline.telling.bars", spy)
     dm.mosaic(survey.folder, survey.grid, tmp_path / "run.zarr", progress=True).compute()
     assert seen[:2] == [("project", 0, 1), ("project", 1, 1)] and seen[-1] == ("cutout", 1, 1)
 

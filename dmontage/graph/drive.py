@@ -114,5 +114,8 @@ def run(
             # failed gives back its lock.
             scheduler = threaded.get
             more["pool"] = stack.enter_context(ThreadPoolExecutor(workers))
-        stack.enter_context(Callback(posttask=after))
+            # Of this run alone: what is registered for all would hear of the tasks of other threads of this process.
+            more["callbacks"] = [(None, None, None, after, None), *Callback.active]  # (..., posttask, finish)
+        else:
+            stack.enter_context(Callback(posttask=after))
         return list(compute(*tasks, scheduler=scheduler, optimize_graph=False, **more))

@@ -20,6 +20,7 @@ from dmontage.grid.sources import described
 from dmontage.grid.span import Span
 from dmontage.grid.ways import frame_of_grid, pixel_of, sky_of
 from dmontage.headers import angle, build_wcs, card_text, cards_text, checked_shape, table_cards
+from dmontage.shown import Shown
 from dmontage.sphere import longest_step, rotate_frame, unit_vectors
 from dmontage.window import Window
 
@@ -37,7 +38,7 @@ _SIP_CARD = re.compile(r"(A|B|AP|BP)_(ORDER|\d_\d)\b")
 
 
 @dataclass(frozen=True, slots=True)
-class Grid:
+class Grid(Shown):
     """A celestial WCS with a shape: where images and mosaics live."""
 
     header: str

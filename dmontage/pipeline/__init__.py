@@ -16,6 +16,7 @@ each taken from there where they were made from the same.
 - `prediction` says before, and `uncertainty` after, how well the background is known
 - `pixel_check` reads a row of each image, on request, for a plan's warnings
 - `saving` writes rows of tables many at a time
+- `there` is what of a mosaic is there already; `telling` who hears how far it is
 - `outcome`, `summary`, `compiling` tell what was or will be done, `journal` as it happens, `products`, `cards` and
   `sources` write it, `kept` tells and checks what a store or a product has of it
 - `image` is the projection of one image

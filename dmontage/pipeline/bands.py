@@ -18,6 +18,7 @@ from dmontage.places import Place, made_at, place
 from dmontage.planner import BandPlans, band_ending
 from dmontage.planner.bands import check_endings
 from dmontage.planner.names import finder
+from dmontage.shown import Shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -40,7 +41,7 @@ def band_path(path: _P, name: str) -> _P:
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Bands(Mapping[str, Mosaic]):
+class Bands(Mapping[str, Mosaic], Shown):
     """Mosaics by the names of their bands, in order of these, pixel by pixel on one grid. Made by `mosaics`."""
 
     plan: BandPlans

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from dmontage.grid import Grid
+from dmontage.shown import Pictured
 from dmontage.window import Window
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ __all__ = ["Cutout", "Pixels"]
 
 
 @dataclass(frozen=True)
-class Cutout:
+class Cutout(Pictured):
     """A window of a mosaic."""
 
     mosaic: Mosaic

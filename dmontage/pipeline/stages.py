@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import tempfile
-from contextlib import contextmanager, nullcontext, suppress
+import threading
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from itertools import chain
 from pathlib import Path
@@ -24,8 +25,8 @@ from dmontage.pipeline.outcome import outcome
 from dmontage.pipeline.pair_noise import pair_correlations
 from dmontage.pipeline.saving import Saving
 from dmontage.pipeline.summary import Summary
+from dmontage.pipeline.telling import Progress, Telling
 from dmontage.places import Url, place
-from dmontage.progress import bars
 from dmontage.store import FITS_PER_CHUNK, InUseError, Store
 
 if TYPE_CHECKING:
@@ -40,8 +41,6 @@ if TYPE_CHECKING:
     from dmontage.planner import MosaicPlan
     from dmontage.window import Window
 
-    Progress = Callable[[str, int, int], None]
-
 __all__ = ["Stages"]
 
 
@@ -49,11 +48,7 @@ _LATEST = 2.0
 """Seconds that fits wait for others at most before they are stored: what a run that is killed does again."""
 
 
-def _silent(stage: str, done: int, total: int) -> None:
-    """Progress that nobody looks at."""
-
-
-class Stages:
+class Stages(Telling):
     """A plan, the store that it fills, and what is known so far."""
 
     def __init__(
@@ -64,6 +59,7 @@ class Stages:
         strict: bool = False,
         progress: Progress | bool | None = None,
     ) -> None:
+        super().__init__(progress)
         self.plan = plan
         self.summary = Summary(
             images=plan.n_images, skipped=plan.skipped, warnings=plan.warnings, bytes_in=plan.bytes_in,
@@ -74,8 +70,6 @@ class Stages:
         self.solution: Solution | None = None
         """The corrections of the images of the plan, and their errors, once they are known."""
         self._strict = strict
-        self._progress = _silent if progress is None or isinstance(progress, bool) else progress
-        self._bars = progress is True
         self._place = None if store is None else place(store)
         self._temporary: tempfile.TemporaryDirectory[str] | None = None
         self._store: Store | None = None
@@ -88,6 +82,8 @@ class Stages:
         self._outcome = outcome({}, ())
         self._corrected = False
         self._match = Match(plan)
+        self._turn = threading.RLock()
+        """Threads of one process take turns; others are refused by the store's lock."""
 
     @property
     def grid(self) -> Grid:
@@ -118,9 +114,16 @@ class Stages:
     @contextmanager
     def _locked(self) -> Iterator[Store]:
         """The store, with other drivers kept out."""
-        store = self._open()
-        with store.locked():
-            yield store
+        with self._turn:
+            store = self._open()
+            with store.locked():
+                yield store
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in self.__dict__.items() if name != "_turn"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state, _turn=threading.RLock())
 
     def _open(self) -> Store:
         """The store, laid out when it is first needed."""
@@ -183,7 +186,7 @@ class Stages:
             for k, args in enumerate(arguments)
         ]
         self.summary.n_tasks += len(calls)
-        with bars() if self._bars else nullcontext(self._progress) as show:
+        with self._shower() as show:
             show(stage, 0, len(calls))
 
             def after(done: int, total: int) -> None:

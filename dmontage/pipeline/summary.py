@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from dmontage.log import say
 from dmontage.planner import human, some
+from dmontage.shown import Shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,7 +25,7 @@ _ON_MATCHING = (
 
 
 @dataclass
-class Summary:
+class Summary(Shown):
     """What a run did. Print it."""
 
     images: int = 0

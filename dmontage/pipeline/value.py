@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import chain
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,11 +15,12 @@ from dmontage.graph.lazy import lazy_mosaic
 from dmontage.graph.sources import Reach
 from dmontage.pipeline.cutout import Cutout, Pixels
 from dmontage.pipeline.journal import say_end
-from dmontage.pipeline.matched import Matched
-from dmontage.pipeline.products import Products, check_products, product_paths, write_sources
+from dmontage.pipeline.products import Products, check_products, product_paths, with_ending, write_sources
 from dmontage.pipeline.sources import Sources, find_sets, number_chunks
+from dmontage.pipeline.there import There
 from dmontage.pipeline.tiles import Tile, tiles_of
 from dmontage.places import Place, made_at, place
+from dmontage.shown import Explored
 from dmontage.window import Window
 
 if TYPE_CHECKING:
@@ -37,7 +39,7 @@ _kept: list[tempfile.TemporaryDirectory[str]] = []
 """Temporary stores that lazy arrays read, kept until the process ends: an array outlives the Mosaic that gave it."""
 
 
-class Mosaic(Matched):
+class Mosaic(There, Explored):
     """A mosaic that is computed when it is asked for. Made by `mosaic`."""
 
     def __repr__(self) -> str:
@@ -100,7 +102,8 @@ class Mosaic(Matched):
         """
         plan = self.plan
         parts = tiles_of(plan.grid.shape, tiles, overlap)
-        check_products(product_paths(place(path), plan, parts), [plan])
+        there = place(path)
+        check_products(product_paths(there, plan, parts), [plan])
         with made_at(path) as here, self._locked():
             self._prepare()
             with Products(here, plan, self.summary, parts) as products:
@@ -113,6 +116,8 @@ class Mosaic(Matched):
             if "sources" in plan.also:
                 with self.summary.timed("sources"):
                     write_sources(plan, self.summary, here, parts, *self._find_sources())
+        if isinstance(there, Path):
+            self._note_files([with_ending(there, tile.ending) for tile in parts], parts)
         self.summary.bytes_out = plan.bytes_out * sum(part.window.size for part in parts) // plan.grid.window.size
         say_end(path, {part.name: digest for part, digest in products.digests.items()}, self.summary)
         return self
@@ -213,16 +218,24 @@ class Mosaic(Matched):
             products.write(window, list(layers))
 
     def _layers_in(self, window: Window) -> NDArray[np.float32]:
-        """All layers (n, ny, nx) of a window; once the backgrounds are matched, only its own images are projected."""
+        """All layers (n, ny, nx) of a window; once the backgrounds are matched, only its own images are projected.
+
+        Chunks that the store holds are read from it: none of their images is.
+        """
         plan = self.plan
-        reach = [(chunk & window, rows) for chunk, rows in plan.chunks if chunk & window]
-        parts = [(part, tuple(i for i in rows if plan.rows[i].window & part)) for part, rows in reach]
-        with self._locked():
+        reach = [(chunk, rows) for chunk, rows in plan.chunks if chunk & window]
+        layers = np.empty((len(plan.layers), *window.shape), np.float32)
+        with self._locked() as store:
             self._rectify()
+            made = set(self._made(store, self._numbers, reach))
+            for part in [chunk & window for chunk in made]:
+                for name, target in zip(plan.layers, layers, strict=True):
+                    target[part.relative_to(window).slices] = store.product.read(name, part)
+            missing = [(chunk & window, rows) for chunk, rows in reach if chunk not in made]
+            parts = [(part, tuple(i for i in rows if plan.rows[i].window & part)) for part, rows in missing]
             self._project(chain.from_iterable(rows for _, rows in parts))
             with self.summary.timed("coadd"):
                 done = self._run("cutout", coadd_chunk, [(self._chunk(part, rows), self._how) for part, rows in parts])
-        layers = np.empty((len(plan.layers), *window.shape), np.float32)
         for (part, _), values in zip(parts, done, strict=True):
             layers[:, *part.relative_to(window).slices] = values
         return layers

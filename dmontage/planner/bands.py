@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from dmontage.errors import InputError
 from dmontage.planner.estimate import estimate
 from dmontage.planner.text import human
+from dmontage.shown import Shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -22,7 +23,7 @@ __all__ = ["BandPlans", "band_ending", "check_endings"]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class BandPlans(Mapping[str, "MosaicPlan"]):
+class BandPlans(Mapping[str, "MosaicPlan"], Shown):
     """Plans by the names of their bands, in order of these; all have one grid. Print it."""
 
     group_by: str

@@ -23,6 +23,7 @@ from dmontage.planner.rows import row_digest
 from dmontage.planner.task_memory import bytes_task
 from dmontage.planner.text import plan_text
 from dmontage.quality import Quality
+from dmontage.shown import Shown
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -46,8 +47,8 @@ _SPREAD = math.sqrt(12.0) / FWHM
 """Side of a square over the FWHM of a Gaussian of the same variance."""
 
 
-@dataclass(frozen=True)
-class MosaicPlan:
+@dataclass(frozen=True, repr=False)
+class MosaicPlan(Shown):
     """What will be done. Print it."""
 
     grid: Grid
@@ -386,6 +387,10 @@ class MosaicPlan:
     def input_digest(self) -> str:
         """Tells plans apart whose rows differ: by the run, or by their images."""
         return hashlib.sha256(json.dumps([self.digest, self.row_digests]).encode()).hexdigest()
+
+    def __repr__(self) -> str:
+        ny, nx = self.grid.shape
+        return f"<MosaicPlan {nx} x {ny} of {self.n_images} images, {self.background}, {self.combine}>"
 
     def __str__(self) -> str:
         return plan_text(self)

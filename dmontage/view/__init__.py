@@ -11,4 +11,9 @@ With the sky: `figure` puts a picture on matplotlib's axes with a grid's coordin
 (`layout`); onto these draw `overlay` (coordinate grids, as `graticule` traces them), `signs` (markers, labels),
 `directions` (compass, scale bar), `catalog` (its columns by `places_of`), `outlines` (of images, and the coverage map)
 and `quality` (depth, area, overlaps, background). Curves on the sky go through `trace`, which cuts them at seams.
+
+For notebooks mosaics themselves are known. `html` is what their values show: tables, a `sketch` of the footprints and a
+`thumbnail` of what is kept, computing nothing. `plot` draws on matplotlib's axes with the sky's coordinates; `explore`
+pans and zooms, `making` being its thread, over `tiles` of a view. Both show a `screen`'s pixels, shrunk out of core.
+Lower levels ask for them through `dmontage.shown`.
 """

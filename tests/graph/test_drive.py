@@ -129,3 +129,38 @@ def test_no_scheduler_at_an_address() -> None:
         pass
     assert active_client() is None
     assert run([Call("after", double, (1,))]) == [2]
+
+
+def test_runs_of_several_threads_hear_of_their_own_tasks() -> None:
+    """A picture may be made in a thread while a user computes: no run counts, or collects, what another one does."""
+    heard: dict[int, list[int]] = {}
+    errors: list[BaseException] = []
+
+    def work(n: int) -> None:
+        try:
+            counted: list[int] = []
+            collected: list[int] = []
+            calls = [Call(f"t{n}-{k}", double, (100 * n + k, 0.002)) for k in range(30)]
+            run(calls, lambda done, total: counted.append(done), collect=collected.append, workers=2)
+            assert counted == list(range(1, 31))
+            heard[n] = sorted(collected)
+        except BaseException as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=work, args=(n,)) for n in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert not errors
+    assert heard == {n: [2 * (100 * n + k) for k in range(30)] for n in range(4)}
+
+
+def test_dasks_own_callbacks_hear_of_the_tasks() -> None:
+    from dask import callbacks
+
+    callback: Any = callbacks.Callback
+    keys: list[Any] = []
+    with callback(posttask=lambda key, *_: keys.append(key)):
+        run([Call(f"k{k}", double, (k,)) for k in range(3)])
+    assert sorted(keys) == ["k0", "k1", "k2"]

@@ -1,0 +1,109 @@
+"""Plot: a mosaic, or a cutout, on matplotlib's axes with the sky's coordinates."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from dmontage.errors import InputError
+from dmontage.pipeline import Cutout, Mosaic
+from dmontage.view.normalize import Norm
+from dmontage.view.screen import check_layer, screen_pixels
+
+if TYPE_CHECKING:
+    from dmontage.grid import Grid
+    from dmontage.window import Window
+
+__all__ = ["add_color_bar", "even_ticks", "new_axes", "plot", "unit_of"]
+
+
+def plot(
+    value: Mosaic | Cutout,
+    ax: Any = None,
+    *,
+    layer: str = "data",
+    stretch: str = "gaussian-log",
+    low: Any = "-2s",
+    high: Any = "max",
+    max_side: int = 1000,
+    colorbar: bool = True,
+    **style: Any,
+) -> Any:
+    """Draw a mosaic or a cutout; see `dmontage.shown.Pictured.plot`."""
+    from dmontage.view.norm import norm
+
+    mosaic, window = (value.mosaic, value.window) if isinstance(value, Cutout) else (value, value.grid.window)
+    check_layer(mosaic, layer)
+    if max_side < 1:
+        raise InputError(f"max_side is {max_side}; give 1 or more pixels")
+    first = (0, 0) if ax is None else _place_on(ax, value, window)
+    step = -(-max(window.shape) // max_side)
+    with mosaic.one_bar("plot", hidden="cutout") as each:
+        values = screen_pixels(mosaic, window, step, layer, each)
+    if not np.isfinite(values).any():
+        raise InputError(f"all {window.shape[0]} × {window.shape[1]} pixels are blank, so there is nothing to show")
+    if "norm" not in style:
+        style["norm"] = norm(values, stretch=stretch, low=low, high=high)
+    is_new = ax is None
+    ax = new_axes(value.grid) if ax is None else ax
+    shown = ax.imshow(
+        values, **{"origin": "lower", "cmap": "gray", "extent": _extent(first, values.shape, step)} | style
+    )
+    if is_new:
+        ny, nx = window.shape
+        ax.set(xlim=(-0.5, nx - 0.5), ylim=(-0.5, ny - 0.5))
+    if colorbar:
+        add_color_bar(ax, shown, unit_of(mosaic, layer))
+    return ax
+
+
+def new_axes(grid: Grid) -> Any:
+    """Axes of a new figure of pyplot's, whose data coordinates are a grid's pixels."""
+    from matplotlib import pyplot as plt
+
+    from dmontage.view.grid_wcs import GridWCS
+
+    # No constrained layout: it measures labels of the limits before, and collapses when they are zoomed.
+    return plt.figure(figsize=(7.0, 5.6)).add_subplot(projection=GridWCS(grid))
+
+
+def add_color_bar(ax: Any, shown: Any, label: str) -> Any:
+    """A bar of the values beside the axes."""
+    bar = ax.figure.colorbar(shown, ax=ax, label=label, fraction=0.046, pad=0.03)
+    even_ticks(bar, shown.norm)
+    return bar
+
+
+def even_ticks(bar: Any, norm: Any) -> None:
+    """Label a colour bar where brightness has even steps: a stretch that follows the histogram crowds round values."""
+    if isinstance(norm, Norm) and norm.vmin < norm.vmax:
+        values = np.unique(np.asarray(norm.inverse(np.linspace(0.0, 1.0, 7)), np.float64))
+        bar.set_ticks(values, labels=[f"{value:.4g}" for value in values])
+
+
+def unit_of(mosaic: Mosaic, layer: str) -> str:
+    """What a layer's values are told in."""
+    unit = mosaic.plan.bunit
+    if layer == "data":
+        return unit or "value"
+    return {"area": "covered fraction, summed", "variance": f"({unit or 'value'})²"}.get(layer, layer)
+
+
+def _extent(first: tuple[int, int], shape: tuple[int, ...], step: int) -> tuple[float, float, float, float]:
+    """Where a picture lies, in pixels of the axes; ``first`` (x, y) is its first."""
+    x, y = first
+    return x - 0.5, x + shape[1] * step - 0.5, y - 0.5, y + shape[0] * step - 0.5
+
+
+def _place_on(ax: Any, value: Mosaic | Cutout, window: Window) -> tuple[int, int]:
+    """The pixel (x, y) of given axes where the first of the value lies.
+
+    A cutout may be drawn on the axes of its mosaic. Axes without coordinates of the sky count the value's own pixels.
+    """
+    grid = getattr(getattr(ax, "wcs", None), "grid", None)
+    if getattr(ax, "wcs", None) is None or grid == value.grid:
+        return 0, 0
+    if isinstance(value, Cutout) and grid == value.mosaic.grid:
+        return window.x0, window.y0
+    raise InputError("the axes are those of another grid: give axes that plot() of the same mosaic made, or none")

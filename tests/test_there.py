@@ -1,0 +1,110 @@
+"""What of a mosaic is there already: chunks in a store, files; and cutouts that read it."""
+
+from __future__ import annotations
+
+import pickle
+import threading
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from astropy.io import fits
+from surveys import Survey, make_survey
+
+import dmontage as dm
+from dmontage.errors import InputError
+from dmontage.window import Window
+
+
+@pytest.fixture
+def survey(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Survey:
+    """Its mosaic has 25 chunks."""
+    monkeypatch.setattr("dmontage.planner.memory.CHUNKS", (64,))
+    return make_survey(tmp_path / "raw")
+
+
+@pytest.mark.parametrize("background", ["none", "plane"])
+def test_nothing_is_there_before_anything_is_made(survey: Survey, tmp_path: Path, background: str) -> None:
+    mosaic = dm.mosaic(survey.folder, survey.grid, tmp_path / "run.zarr", background=background)
+    assert mosaic.made() == () and mosaic.files == ()
+    assert mosaic.corrected == (background == "none")
+    assert np.isnan(mosaic.stored(mosaic.grid.window)).all()
+    assert not (tmp_path / "run.zarr").exists()
+
+
+def test_what_was_made_is_known_to_the_next_of_the_same(survey: Survey, tmp_path: Path) -> None:
+    first = dm.mosaic(survey.folder, survey.grid, tmp_path / "run.zarr")
+    first.write(tmp_path / "m.fits")
+    expected = fits.getdata(tmp_path / "m.fits")
+    for mosaic in (first, dm.mosaic(survey.folder, survey.grid, tmp_path / "run.zarr")):
+        assert len(mosaic.made()) == len(mosaic.plan.chunks) == 25 and mosaic.corrected
+        np.testing.assert_array_equal(mosaic.stored(mosaic.grid.window), expected)
+        window = Window(50, 201, 3, 150)
+        np.testing.assert_array_equal(mosaic.stored(window, "area"), first.compute().area[window.slices])
+    others: list[dict[str, Any]] = [{"background": "level"}, {"combine": "max"}, {"also": "depth"}]
+    for other in others:
+        assert dm.mosaic(survey.folder, survey.grid, tmp_path / "run.zarr", **other).made() == ()
+
+
+def test_a_lost_chunk_is_not_there(survey: Survey, tmp_path: Path) -> None:
+    mosaic = dm.mosaic(survey.folder, survey.grid, tmp_path / "run.zarr", background="none")
+    mosaic.write(tmp_path / "m.fits")
+    marks = (tmp_path / "run.zarr" / "mosaic" / "mark").rglob("*")
+    min(path for path in marks if path.is_file() and path.name != "zarr.json").unlink()
+    made = mosaic.made()
+    assert len(made) == len(mosaic.plan.chunks) - 1
+    (window,) = (chunk for chunk, _ in mosaic.plan.chunks if chunk not in made)
+    stored = mosaic.stored(mosaic.grid.window)
+    assert np.isnan(stored[window.slices]).all()
+    stored[window.slices] = fits.getdata(tmp_path / "m.fits")[window.slices]
+    np.testing.assert_array_equal(stored, fits.getdata(tmp_path / "m.fits"))
+
+
+def test_cutouts_of_what_is_stored_read_no_image(survey: Survey, tmp_path: Path) -> None:
+    """With the chunks in the store the images may be gone; without, they are missed."""
+    images = dm.scan(survey.folder)
+    dm.mosaic(images, survey.grid, tmp_path / "run.zarr", background="none").write(tmp_path / "m.fits")
+    expected = fits.getdata(tmp_path / "m.fits")
+    again = dm.mosaic(images, survey.grid, tmp_path / "run.zarr", background="none")
+    missed = dm.mosaic(images, survey.grid, tmp_path / "other.zarr", background="none", strict=True)
+    for path in survey.paths:
+        path.unlink()
+    np.testing.assert_array_equal(again.compute().data, expected)
+    assert not again._receipts
+    with pytest.raises(InputError, match="image0"):
+        missed.compute()
+
+
+def test_files_are_those_that_were_written_and_have_not_changed(survey: Survey, tmp_path: Path) -> None:
+    mosaic = dm.mosaic(survey.folder, survey.grid, background="none")
+    mosaic.write(tmp_path / "m.fits")
+    ((path, window),) = mosaic.files
+    assert path == tmp_path / "m.fits" and window == mosaic.grid.window
+    path.write_bytes(path.read_bytes()[:-2880])
+    assert not mosaic.files
+    mosaic.write(tmp_path / "m.fits", tiles=192)
+    assert {part.path.name for part in mosaic.files} == {f"m_{y}_{x}.fits" for y in range(2) for x in range(2)}
+    assert sum(part.window.size for part in mosaic.files) == mosaic.grid.window.size
+    (tmp_path / "m_1_0.fits").unlink()
+    assert len(mosaic.files) == 3
+
+
+def test_threads_take_turns(survey: Survey, tmp_path: Path) -> None:
+    """The lock of a store keeps other drivers out, not the threads of one: a picture is made while a user works."""
+    mosaic = dm.mosaic(survey.folder, survey.grid, tmp_path / "run.zarr", background="none")
+    got: list[np.ndarray] = []
+    threads = [threading.Thread(target=lambda: got.append(mosaic.compute().data)) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert len(got) == 3
+    for values in got[1:]:
+        np.testing.assert_array_equal(values, got[0])
+
+
+def test_a_mosaic_is_still_pickled(survey: Survey) -> None:
+    mosaic = dm.mosaic(survey.folder, survey.grid, background="none")
+    again = pickle.loads(pickle.dumps(mosaic))
+    np.testing.assert_array_equal(again.compute().data, mosaic.compute().data)
