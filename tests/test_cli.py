@@ -411,11 +411,13 @@ def test_warnings_reach_the_summary(tmp_path: Path) -> None:
     assert "counts per pixel" in output and "all pixels of the mosaic are blank" in output
 
 
-def test_a_mosaic_without_pixels_has_a_summary_and_no_picture(tmp_path: Path) -> None:
+def test_a_mosaic_without_pixels_has_a_summary_and_a_transparent_picture(tmp_path: Path) -> None:
     blank = write_image(tmp_path / "raw" / "a.fits", np.full((20, 30), np.nan, np.float32))
-    result = call("mosaic", blank, "-o", tmp_path / "m.fits", "--png", tmp_path / "m.png", code=1)
-    assert "contribute nothing" in result.output and "pixels are blank" in result.stderr
-    assert names(tmp_path) == ["m.fits", "m_area.fits", "raw"]
+    result = call("mosaic", blank, "-o", tmp_path / "m.fits", "--png", tmp_path / "m.png")
+    assert "contribute nothing" in result.output
+    assert names(tmp_path) == ["m.fits", "m.png", "m_area.fits", "raw"]
+    with Image.open(tmp_path / "m.png") as picture:
+        assert picture.mode == "LA" and picture.getextrema()[1] == (0, 0)
 
 
 def test_a_border_of_each_side(tmp_path: Path, survey: Survey) -> None:

@@ -174,10 +174,12 @@ def tell(made: Mosaic, wish: Wish) -> None:
 
 
 def picture(wish: Wish) -> None:
-    """Make the picture that is wished, if any; last of all, since a mosaic without pixels has none."""
+    """Make the picture that is wished, if any, with the mosaic's coordinates in it."""
     from dmontage.fits_files import pixels
-    from dmontage.view.picture import write_png
+    from dmontage.grid import Grid
+    from dmontage.view import picture as view
+    from dmontage.view.save import save
 
     if wish.png is not None:
         with brought(wish.output) as mosaic, made_at(wish.png) as here:
-            write_png(here, pixels(mosaic))
+            save(view.picture(pixels(mosaic)), here, Grid.from_header(mosaic))

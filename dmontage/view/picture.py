@@ -1,155 +1,124 @@
-"""A grey PNG of a mosaic: the mean over squares of pixels, an interval, a stretch.
+"""A picture of one image: shrunk, stretched, in grey or the colours of a map.
 
-Notation: a square of ``step`` × ``step`` pixels of the mosaic makes one pixel of the picture, ``step`` being the least
-that fits the picture into its largest side. The mosaic is read a band of whole squares at a time, so its size is
-limited by the disk and not by memory.
+A picture is an array (ny, nx, 4) of red, green, blue and opacity, 0 to 255, whose first row is at the top: FITS rows
+grow upwards, so that it is the mosaic upside down, and north stays up. Blank pixels are transparent, and white for
+viewers that know no transparency.
 """
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from PIL import Image
 
-from dmontage.aside import aside
 from dmontage.errors import InputError
+from dmontage.view.adjust import Adjustment
+from dmontage.view.norm import norm
+from dmontage.view.shrink import shrink, step_for
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from numpy.typing import NDArray
 
-__all__ = ["Pixels", "shrink", "write_png"]
+    from dmontage.view.shrink import Pixels
 
-_BAND = 1 << 22  # pixels read at a time
-_PERCENTILES = (1.0, 99.9)  # leaves the sky's own noise dark, and only the cores of stars white
-_ASINH_SOFTENING = 0.1  # of the interval: linear below, logarithmic above
+    RGBA = NDArray[np.uint8]
 
+__all__ = ["BLANK", "bands", "check_norm", "picture", "row_bands"]
 
-class Pixels(Protocol):
-    """Anything two-dimensional that gives its rows as a numpy array: an array, a memory map of a file, a zarr array."""
+BLANK = (255, 255, 255, 0)
+"""Colour of blank pixels."""
 
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """(ny, nx)."""
-        ...
-
-    def __getitem__(self, rows: slice, /) -> Any:
-        """Rows of pixels."""
-        ...
+_BAND = 1 << 18  # pixels coloured at a time, all their steps in the cache
 
 
-def write_png(
-    path: Path,
+def picture(
     data: Pixels,
-    max_side: int = 2000,
-    stretch: str = "asinh",
-    interval: str | tuple[float, float] = "percentile",
-) -> tuple[int, int]:
-    """Write a mosaic as a grey PNG, with y upwards as FITS has it and blank pixels transparent.
+    *,
+    stretch: str = "gaussian-log",
+    low: str | float = "-2s",
+    high: str | float = "max",
+    cmap: Any = "gray",
+    max_side: int | None = 2000,
+    brightness: float = 1.0,
+    contrast: float = 1.0,
+    **options: Any,
+) -> RGBA:
+    """Make a picture of an image of any size.
 
     Parameters
     ----------
-    path
-        The picture; written beside it first, and renamed when whole.
     data
-        Pixels (y, x) of any real type and byte order; what is not finite is blank.
+        Pixels (y, x) of any real type and byte order: an array, a memory map, a zarr array, a lazy dask array. It is
+        read once, in memory bounded by its chunks, not by its size. What is not finite is blank.
+    stretch, low, high, options
+        From values to shades, as `dmontage.view.norm.norm` has it; of the pixels that are shown, after the shrinking.
+    cmap
+        A matplotlib colour map, or its name.
     max_side
-        Largest side of the picture; a larger mosaic is shrunk by a whole factor, to means over squares of its pixels.
-    stretch
-        From the interval to grey: ``"asinh"``, ``"linear"``, ``"log"`` or ``"sqrt"``.
-    interval
-        Values shown from black to white: ``"percentile"`` (1 to 99.9), ``"zscale"`` (IRAF's), or the two values.
+        Largest side of the picture; a larger image is shrunk by a whole factor, to means over squares of its pixels.
+        None shows every pixel.
+    brightness, contrast
+        Factors on the colours, see `dmontage.view.adjust`.
 
     Returns
     -------
-    (ny, nx)
-        Size of the picture.
+    (ny, nx, 4)
+        uint8: red, green, blue and opacity (0 where blank, else 255), the first row at the top. An image that is
+        blank throughout gives a transparent picture, and one of a single value mid-grey.
 
     Raises
     ------
     InputError
-        Data that are not two-dimensional or wholly blank, or an unknown stretch or interval.
+        Data that are not real numbers (ny, nx), or have no pixels; an unknown stretch, range, or colour map.
     """
-    if len(data.shape) != 2 or 0 in data.shape:
-        raise InputError(f"the data have shape {data.shape}; a picture needs (ny, nx), so give one plane")
-    if max_side < 1:
-        raise InputError(f"max_side is {max_side}; give 1 or more pixels")
-    values = shrink(data, -(-max(data.shape) // max_side))
-    if not np.isfinite(values).any():
-        raise InputError(f"all {data.shape[0]} × {data.shape[1]} pixels are blank, so there is nothing to show")
-    grey = _to_grey(values, stretch, interval)[::-1]
-    alpha = np.where(np.isfinite(values), 255, 0).astype(np.uint8)[::-1]
-    _save(Image.fromarray(grey if alpha.all() else np.dstack([grey, alpha])), path)
-    return grey.shape[0], grey.shape[1]
+    step = step_for(data.shape, max_side)
+    table = colours_of(cmap, Adjustment(brightness, contrast)).view(np.uint32)[:, 0]
+    check_norm(stretch, low, high, options)
+    values = shrink(data, step)
+    normal = norm(values, stretch, low, high, **options)
+    shown = np.empty((*values.shape, 4), np.uint8)
+    for rows, target in bands(shown):
+        units = np.ma.getdata(normal(values[rows]))
+        levels = np.where(np.isnan(units), 256, np.rint(255 * units)).astype(np.intp)
+        target.view(np.uint32)[..., 0] = table[levels]
+    return shown
 
 
-def shrink(data: Pixels, step: int) -> NDArray[np.float64]:
-    """Means over squares of ``step`` × ``step`` pixels, of those that are finite; NaN where none is.
-
-    The squares are counted from the first pixel, and those cut by the last row or column are means of what there is.
-    """
-    ny, nx = data.shape
-    shrunk = np.empty((-(-ny // step), -(-nx // step)))
-    rows = max(1, _BAND // (nx * step)) * step
-    starts = np.arange(0, nx, step)
-    for y0 in range(0, ny, rows):
-        band = np.array(data[y0 : y0 + rows], dtype=np.float64)
-        good = np.isfinite(band)
-        band[~good] = 0
-        steps = np.arange(0, len(band), step)
-        total = np.add.reduceat(np.add.reduceat(band, steps, axis=0), starts, axis=1)
-        count = np.add.reduceat(np.add.reduceat(good, steps, axis=0, dtype=np.int64), starts, axis=1)
-        mean = np.divide(total, count, out=np.full(total.shape, np.nan), where=count > 0)
-        shrunk[y0 // step : y0 // step + len(steps)] = mean
-    return shrunk
+def check_norm(stretch: str, low: str | float, high: str | float, options: dict[str, Any]) -> None:
+    """InputError of what `norm` does not understand, before pixels are read for it: a blank one will do."""
+    norm(np.full((1, 1), np.nan), stretch, low, high, **options)
 
 
-def _to_grey(values: NDArray[np.float64], stretch: str, interval: str | tuple[float, float]) -> NDArray[np.uint8]:
-    """Grey levels 0-255; blank pixels are 255, so that viewers without transparency show them white."""
-    good = np.isfinite(values)
-    low, high = _limits(values[good], interval)
-    brightness = _stretch(stretch)
-    # A constant picture has no interval: it is mid-grey.
-    grey = brightness((np.clip(values[good], low, high) - low) / (high - low)) if high > low else 0.5
-    shades = np.full(values.shape, 255, dtype=np.uint8)
-    shades[good] = np.rint(255 * grey)
-    return shades
+def bands(shown: RGBA) -> Iterator[tuple[slice, RGBA]]:
+    """Some rows of an image at a time, and where they are in its picture, turned so that the rows run alike."""
+    upwards = shown[::-1]
+    for rows in row_bands(*shown.shape[:2]):
+        yield rows, upwards[rows]
 
 
-def _limits(values: NDArray[np.float64], interval: str | tuple[float, float]) -> tuple[float, float]:
-    from astropy.visualization import AsymmetricPercentileInterval, ZScaleInterval
+def row_bands(ny: int, nx: int) -> Iterator[slice]:
+    """All rows of an image, some at a time."""
+    rows = max(1, _BAND // nx)
+    for y in range(0, ny, rows):
+        yield slice(y, y + rows)
 
-    if not isinstance(interval, str):
-        low, high = interval
-        if not low < high:
-            raise InputError(
-                f"the interval is {low} to {high}; give the value of black first, and a larger one of white"
-            )
-    elif interval == "percentile":
-        low, high = AsymmetricPercentileInterval(*_PERCENTILES).get_limits(values)
-    elif interval == "zscale":
-        low, high = ZScaleInterval().get_limits(values)
+
+def colours_of(cmap: Any, adjustment: Adjustment) -> RGBA:
+    """(257, 4): the colours of 256 shades from low to high, and of blank."""
+    adjustment.check()
+    shades = np.linspace(0, 1, 256)
+    if isinstance(cmap, str) and cmap == "gray":  # saves the 0.3 s of matplotlib's import
+        colours = np.repeat(shades[:, None], 3, axis=1)
     else:
-        raise InputError(f"the interval is {interval!r}; give percentile, zscale, or two values")
-    return float(low), float(high)
+        from matplotlib import colormaps
+        from matplotlib.colors import Colormap
 
-
-def _stretch(name: str) -> Any:
-    """A map of [0, 1] onto itself, for arrays."""
-    from astropy.visualization import AsinhStretch, LinearStretch, LogStretch, SqrtStretch
-
-    stretches = {
-        "asinh": AsinhStretch(_ASINH_SOFTENING),
-        "linear": LinearStretch(),
-        "log": LogStretch(),
-        "sqrt": SqrtStretch(),
-    }
-    if name not in stretches:
-        raise InputError(f"the stretch is {name!r}; give one of {', '.join(stretches)}")
-    return stretches[name]
-
-
-def _save(image: Image.Image, path: Path) -> None:
-    with aside(path) as part:
-        image.save(part, format="PNG")
+        if not isinstance(cmap, Colormap) and cmap not in colormaps:
+            raise InputError(f"the colour map is {cmap!r}; give one of matplotlib's, such as gray, viridis or inferno")
+        colours = (cmap if isinstance(cmap, Colormap) else colormaps[cmap])(shades)[:, :3]
+    table = np.full((257, 4), 255, np.uint8)
+    table[:256, :3] = np.rint(255 * adjustment.of(colours))
+    table[256] = BLANK
+    return table

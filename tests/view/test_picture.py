@@ -1,99 +1,38 @@
-"""The picture against plain loops and the stretches' own formulae."""
+"""Pictures of one image: colours of single pixels by hand, and odd images."""
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
+import dask.array as da
+import matplotlib as mpl
 import numpy as np
 import pytest
-from astropy.io import fits
 from numpy.typing import NDArray
-from PIL import Image
 
 from dmontage.errors import InputError
-from dmontage.view import picture
-from dmontage.view.picture import shrink, write_png
+from dmontage.view import picture as module
+from dmontage.view.picture import picture
+
+CLEAR = [255, 255, 255, 0]
 
 
-def loop_shrink(data: NDArray[Any], step: int) -> NDArray[np.float64]:
-    ny, nx = data.shape
-    result = np.full((-(-ny // step), -(-nx // step)), np.nan)
-    for j, y in enumerate(range(0, ny, step)):
-        for i, x in enumerate(range(0, nx, step)):
-            square = [float(v) for v in data[y : y + step, x : x + step].ravel() if np.isfinite(v)]
-            if square:
-                result[j, i] = sum(square) / len(square)
-    return result
+def greys(shown: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """The shades of an opaque grey picture, y upwards."""
+    assert (shown[..., 3] == 255).all()
+    assert (shown[..., :3] == shown[..., :1]).all()
+    return shown[::-1, :, 0]
 
 
-def read(path: Path) -> NDArray[np.uint8]:
-    with Image.open(path) as image:
-        return np.asarray(image)
-
-
-@pytest.mark.parametrize("step", [1, 2, 3, 7, 100])
-@pytest.mark.parametrize("dtype", [">f4", "<f8", ">i2"])
-def test_shrink_is_the_mean_of_finite_pixels(monkeypatch: pytest.MonkeyPatch, step: int, dtype: str) -> None:
-    rng = np.random.default_rng(step)
-    values = rng.normal(100, 50, (41, 26)).astype(dtype)
-    if values.dtype.kind == "f":
-        values[rng.random(values.shape) < 0.3] = np.nan
-        values[:8, 5:15] = np.nan
-        values[20, 20], values[30, 3] = np.inf, -np.inf
-    expected = loop_shrink(values, step)
-    np.testing.assert_allclose(shrink(values, step), expected, rtol=1e-13)
-    whole = shrink(values, step)
-    monkeypatch.setattr(picture, "_BAND", 50)  # many bands now
-    np.testing.assert_array_equal(shrink(values, step), whole)
-
-
-class Reader:
-    """Rows on demand, as a file or a store gives them."""
-
-    def __init__(self, values: NDArray[np.float32]) -> None:
-        self.values = values
-        self.shape = values.shape
-        self.asked: list[tuple[int, int]] = []
-
-    def __getitem__(self, rows: slice, /) -> NDArray[np.float32]:
-        self.asked.append((rows.start, min(rows.stop, len(self.values))))
-        return self.values[rows]
-
-
-def test_each_row_is_read_once_in_bounded_bands(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(picture, "_BAND", 2000)
-    reader = Reader(np.random.default_rng(0).normal(size=(301, 100)).astype(np.float32))
-    assert write_png(tmp_path / "mosaic.png", reader, max_side=60) == (51, 17)
-    starts, stops = zip(*reader.asked, strict=True)
-    assert starts[0] == 0 and stops[-1] == 301 and starts[1:] == stops[:-1]
-    assert max(stop - start for start, stop in reader.asked) * 100 <= 2000
-
-
-def test_y_grows_upwards_and_blank_is_transparent(tmp_path: Path) -> None:
+def test_y_grows_upwards_and_blank_is_transparent() -> None:
     data = np.array([[0.0, 1.0, 2.0], [3.0, np.nan, 5.0]])
-    write_png(tmp_path / "small.png", data, stretch="linear", interval=(0.0, 5.0))
-    seen = read(tmp_path / "small.png")
-    assert seen.shape == (2, 3, 2)
-    np.testing.assert_array_equal(seen[..., 0], [[153, 255, 255], [0, 51, 102]])
-    np.testing.assert_array_equal(seen[..., 1], [[255, 0, 255], [255, 255, 255]])
-    write_png(tmp_path / "full.png", np.nan_to_num(data))
-    assert read(tmp_path / "full.png").shape == (2, 3)
+    shown = picture(data, stretch="linear", low=0, high=5)
+    assert shown.dtype == np.uint8 and shown.shape == (2, 3, 4)
+    assert shown[0].tolist() == [[153, 153, 153, 255], CLEAR, [255, 255, 255, 255]]
+    assert shown[1].tolist() == [[0, 0, 0, 255], [51, 51, 51, 255], [102, 102, 102, 255]]
 
 
-@pytest.mark.parametrize(("shape", "max_side", "expected"), [
-    ((300, 200), 300, (300, 200)), ((300, 200), 299, (150, 100)), ((301, 7), 100, (76, 2)), ((5, 1000), 1, (1, 1)),
-])  # fmt: skip
-def test_picture_fits_its_largest_side(
-    tmp_path: Path, shape: tuple[int, int], max_side: int, expected: tuple[int, int]
-) -> None:
-    assert write_png(tmp_path / "p.png", np.ones(shape), max_side=max_side) == expected
-    seen = read(tmp_path / "p.png")
-    assert seen.shape == expected
-    assert (seen == 128).all()  # a constant has no black nor white
-
-
-def test_stretches_follow_their_formulae(tmp_path: Path) -> None:
+def test_stretches_follow_their_formulae() -> None:
     ramp = np.linspace(-1.0, 3.0, 400).reshape(20, 20)
     unit = np.clip(ramp / 2.0, 0, 1)
     formulae = {
@@ -103,67 +42,112 @@ def test_stretches_follow_their_formulae(tmp_path: Path) -> None:
         "log": np.log(1000 * unit + 1) / np.log(1001),
     }
     for stretch, grey in formulae.items():
-        write_png(tmp_path / "ramp.png", ramp, stretch=stretch, interval=(0.0, 2.0))
-        seen = read(tmp_path / "ramp.png")[::-1].astype(float)
+        seen = greys(picture(ramp, stretch=stretch, low=0.0, high=2.0)).astype(float)
         np.testing.assert_allclose(seen, 255 * grey, rtol=0, atol=0.5 + 1e-9)
 
 
-def test_intervals_keep_the_sky_visible(tmp_path: Path) -> None:
-    """A field of noise with a few bright stars: the noise is neither all black nor lost below the stars."""
+@pytest.mark.parametrize("stretch", ["gaussian-log", "gaussian", "asinh"])
+def test_noise_is_neither_black_nor_lost_below_the_stars(stretch: str) -> None:
+    """A field of noise with a few bright stars: the sky is dark grey, and both ends of the range are used."""
     rng = np.random.default_rng(3)
     sky = rng.normal(1000, 1, (400, 400))
     sky.flat[rng.choice(sky.size, 40, replace=False)] += 1e5
-    for interval in ("percentile", "zscale"):
-        write_png(tmp_path / "sky.png", sky, stretch="linear", interval=interval)
-        grey = read(tmp_path / "sky.png")
-        assert 50 < np.median(grey) < 200
-        assert 20 < grey.std() < 100
+    high = "10s" if stretch == "asinh" else "max"
+    grey = greys(picture(sky, stretch=stretch, high=high))
+    assert grey.min() == 0 and grey.max() == 255
+    assert 20 < np.median(grey) < 160
+    assert 8 < grey.std() < 80
 
 
-def test_memory_map_of_a_fits_file(tmp_path: Path) -> None:
-    data = np.random.default_rng(4).normal(size=(60, 50)).astype(np.float32)
-    fits.PrimaryHDU(data).writeto(tmp_path / "m.fits")
-    with fits.open(tmp_path / "m.fits", memmap=True) as hdus:
-        assert hdus[0].data.dtype.byteorder == ">"
-        write_png(tmp_path / "map.png", hdus[0].data)
-    write_png(tmp_path / "array.png", data)
-    np.testing.assert_array_equal(read(tmp_path / "map.png"), read(tmp_path / "array.png"))
+@pytest.mark.parametrize("stretch", ["gaussian-log", "gaussian", "asinh", "log", "linear", "sqrt"])
+@pytest.mark.filterwarnings("error")
+def test_odd_images_have_sensible_pictures_and_no_warnings(stretch: str) -> None:
+    blank = picture(np.full((30, 40), np.nan), stretch=stretch)
+    assert blank.shape == (30, 40, 4) and (blank == CLEAR).all()
+    for value in (0.0, 1.0, -3e8, 1e-30):
+        mid = greys(picture(np.full((30, 40), value), stretch=stretch))
+        assert np.ptp(mid) == 0 and abs(int(mid[0, 0]) - 128) <= 1
+    star = np.zeros((30, 40))
+    star[10, 20] = 1000.0
+    grey = greys(picture(star, stretch=stretch))
+    assert grey[10, 20] == 255
+    assert np.unique(np.delete(grey.ravel(), 10 * 40 + 20)).size == 1 and grey[0, 0] < 128
+    one = np.full((30, 40), np.nan)
+    one[3, 4] = 7.0
+    assert (picture(one, stretch=stretch)[..., 3] > 0).sum() == 1
+    infinite = star.copy()
+    infinite[0, :2] = np.inf, -np.inf
+    assert picture(infinite, stretch=stretch)[-1, :2].tolist() == [CLEAR, CLEAR]
+    wild = np.array([[1e308, -1e308], [0.0, 1.0]])
+    assert picture(wild, stretch=stretch).shape == (2, 2, 4)
 
 
-def test_extreme_values_do_no_harm(tmp_path: Path) -> None:
-    data = np.array([[1e308, -1e308], [0.0, 1.0]])
-    write_png(tmp_path / "wild.png", data, stretch="linear", interval=(0.0, 1.0))
-    np.testing.assert_array_equal(read(tmp_path / "wild.png"), [[0, 255], [255, 0]])
+@pytest.mark.filterwarnings("error")
+def test_values_beyond_the_range_are_black_and_white() -> None:
+    wild = np.array([[1e308, -1e308], [0.0, 1.0]])
+    assert greys(picture(wild, stretch="linear", low=0, high=1)).tolist() == [[255, 0], [0, 255]]
 
 
-def test_what_cannot_be_shown_is_refused(tmp_path: Path) -> None:
-    ones = np.ones((4, 4))
-    with pytest.raises(InputError, match="nothing to show"):
-        write_png(tmp_path / "p.png", np.full((4, 4), np.nan))
+def test_the_stretch_is_of_the_pixels_that_are_shown() -> None:
+    """Means over 2 × 2 lie in 1 … 2, the pixels in 0 … 3."""
+    data = np.tile([[0.0, 1.0, 1.0, 2.0], [1.0, 2.0, 2.0, 3.0]], (2, 2))
+    grey = greys(picture(data, stretch="linear", low="min", high="max", max_side=4))
+    assert grey.tolist() == [[0, 255, 0, 255]] * 2
+
+
+@pytest.mark.parametrize("name", ["viridis", "inferno", "gray_r"])
+def test_colour_maps_are_those_of_matplotlib(name: str) -> None:
+    ramp = np.arange(256.0).reshape(16, 16)
+    shown = picture(ramp, stretch="linear", low=0, high=255, cmap=name)[::-1]
+    wanted = np.rint(255 * mpl.colormaps[name](np.arange(256) / 255))
+    np.testing.assert_array_equal(shown.reshape(256, 4), wanted)
+    np.testing.assert_array_equal(
+        shown, picture(ramp, stretch="linear", low=0, high=255, cmap=mpl.colormaps[name])[::-1]
+    )
+
+
+def test_brightness_and_contrast_are_as_they_are_told() -> None:
+    ramp = np.arange(256.0).reshape(16, 16)
+    unit = ramp / 255
+    for b, c in ((1.0, 1.0), (0.5, 1.0), (1.7, 1.0), (1.0, 0.3), (1.0, 2.0), (1.2, 1.5), (0.0, 1.0), (1.0, 0.0)):
+        wanted = 255 * np.clip(0.5 + c * (b * unit - 0.5), 0, 1)
+        seen = greys(picture(ramp, stretch="linear", low=0, high=255, brightness=b, contrast=c))
+        np.testing.assert_allclose(seen, wanted, rtol=0, atol=0.5 + 1e-9)
+
+
+def test_bands_of_rows_make_no_difference(monkeypatch: pytest.MonkeyPatch) -> None:
+    data = np.random.default_rng(5).normal(size=(50, 30)).astype(np.float32)
+    whole = picture(data)
+    monkeypatch.setattr(module, "_BAND", 100)
+    np.testing.assert_array_equal(picture(data), whole)
+
+
+def test_a_lazy_array_gives_the_same_picture() -> None:
+    data = np.random.default_rng(6).normal(size=(500, 300)).astype(np.float32)
+    for side in (None, 100):
+        lazy = da.from_array(data, chunks=(70, 110))  # type: ignore[no-untyped-call]
+        np.testing.assert_array_equal(picture(lazy, max_side=side), picture(data, max_side=side))
+
+
+def test_what_cannot_be_is_refused_before_pixels_are_read() -> None:
+    class Untouched:
+        shape = (4, 4)
+
+        def __getitem__(self, rows: slice, /) -> None:
+            raise AssertionError("read")
+
+    refused: dict[str, dict[str, Any]] = {
+        r"'gamma'.*asinh": {"stretch": "gamma"},
+        r"'minmax'": {"low": "minmax"},
+        r"'nocolour'.*viridis": {"cmap": "nocolour"},
+        "max_side is 0": {"max_side": 0},
+        "brightness is -1": {"brightness": -1.0},
+        "contrast is nan": {"contrast": float("nan")},
+    }
+    for message, wrong in refused.items():
+        with pytest.raises(InputError, match=message):
+            picture(Untouched(), **wrong)
     with pytest.raises(InputError, match=r"\(2, 4, 4\)"):
-        write_png(tmp_path / "p.png", np.ones((2, 4, 4)))
-    with pytest.raises(InputError, match="max_side is 0"):
-        write_png(tmp_path / "p.png", ones, max_side=0)
-    with pytest.raises(InputError, match=r"'gamma'.*asinh"):
-        write_png(tmp_path / "p.png", ones, stretch="gamma")
-    with pytest.raises(InputError, match=r"'minmax'.*zscale"):
-        write_png(tmp_path / "p.png", ones, interval="minmax")
-    with pytest.raises(InputError, match=r"2\.0 to 1\.0"):
-        write_png(tmp_path / "p.png", ones, interval=(2.0, 1.0))
-    assert not list(tmp_path.iterdir())
-
-
-def test_failed_write_leaves_the_old_picture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = tmp_path / "mosaic.png"
-    write_png(path, np.arange(16.0).reshape(4, 4))
-    before = path.read_bytes()
-
-    def fail(image: Image.Image, part: Path, format: str) -> None:
-        part.write_bytes(b"half a picture")
-        raise OSError("disk full")
-
-    monkeypatch.setattr(Image.Image, "save", fail)
-    with pytest.raises(InputError, match="disk full"):
-        write_png(path, np.ones((4, 4)))
-    assert [entry.name for entry in tmp_path.iterdir()] == ["mosaic.png"]
-    assert path.read_bytes() == before
+        picture(np.ones((2, 4, 4)))
+    with pytest.raises(InputError, match=r"2.* above .*1"):
+        picture(np.ones((4, 4)), low=2.0, high=1.0)

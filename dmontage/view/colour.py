@@ -1,0 +1,202 @@
+"""A colour picture of three images on one grid.
+
+Notation: v is a band's value, x = (v − low) / (high − low) its place in the band's range, u its stretch to 0 … 1.
+
+stretch
+    Each band by itself: u is the colour. What is brightest is white, in whatever bands it is.
+ratio
+    The same, and then colours made stronger: of a pixel the largest u stays, M, and the others become M (u/M)^power.
+    This is mViewer's "true colour" (its ``-t power``).
+lupton
+    The intensity I = (x_red + x_green + x_blue) / 3 is stretched, to F, and all bands are multiplied by F/I, so that a
+    colour is the same from faint to bright; where one is then above 1 all three are divided by it (Lupton et al. 2004,
+    PASP 116, 133). Their asinh(α Q I) / Q is the stretch asinh, softened at 1/(α Q).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from dmontage.errors import InputError
+from dmontage.view.adjust import Adjustment
+from dmontage.view.histogram import histogram
+from dmontage.view.norm import norm
+from dmontage.view.picture import BLANK, bands, check_norm, row_bands
+from dmontage.view.shrink import shrink, step_for
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from dmontage.view.shrink import Pixels, Values
+
+    RGBA = NDArray[np.uint8]
+    Floats = NDArray[np.floating[Any]]
+
+__all__ = ["colour"]
+
+Limits = str | float
+Mapping = Callable[[slice], "Floats"]
+"""Colours (rows, nx, 3), 0 to 1, of some rows of the images."""
+
+
+class Usual(NamedTuple):
+    """What a method does unless told otherwise."""
+
+    stretch: str
+    low: str
+    high: str
+    options: dict[str, float]
+
+
+METHODS = {
+    "stretch": Usual("gaussian-log", "-2s", "max", {}),
+    "ratio": Usual("gaussian-log", "-2s", "max", {}),
+    # In σ, which bands have in common whatever their units: the sky is dark grey, linear up to 2 σ of it.
+    "lupton": Usual("asinh", "-1s", "100s", {"a": 0.02}),
+}
+
+
+def colour(
+    red: Pixels,
+    green: Pixels,
+    blue: Pixels,
+    *,
+    method: str = "stretch",
+    stretch: str | None = None,
+    low: Limits | Sequence[Limits] | None = None,
+    high: Limits | Sequence[Limits] | None = None,
+    power: float = 2.0,
+    blank: str = "any",
+    max_side: int | None = 2000,
+    brightness: float = 1.0,
+    contrast: float = 1.0,
+    saturation: float = 1.0,
+    **options: Any,
+) -> RGBA:
+    """Make a colour picture of three images on one grid, of any size.
+
+    Parameters
+    ----------
+    red, green, blue
+        Pixels (y, x), all of one shape, as `dmontage.view.picture.picture` takes them.
+    method
+        ``"stretch"``, ``"ratio"`` or ``"lupton"``, as the module says.
+    stretch, low, high, options
+        As `dmontage.view.norm.norm` has them; ``low`` and ``high`` may be three, for red, green and blue. Unless given,
+        gaussian-log from -2s to max, for Lupton asinh (``a`` = 0.02) from -1s to 100s.
+    power
+        Of the ratio, 1 (nothing) to 4.
+    blank
+        ``"any"``: a pixel that is blank in any band has no colour, and is transparent; ``"all"``: one that is blank in
+        all is transparent, and a band that is missing there is black.
+    max_side, brightness, contrast
+        As for a picture of one image.
+    saturation
+        Factor on the colours' distance from grey, see `dmontage.view.adjust`.
+
+    Returns
+    -------
+    (ny, nx, 4)
+        uint8: red, green, blue and opacity (0 where blank, else 255), the first row at the top.
+
+    Raises
+    ------
+    InputError
+        Images of different shapes, or one that cannot be shown; an unknown method, stretch or range.
+    """
+    images = (red, green, blue)
+    shapes = [tuple(image.shape) for image in images]
+    if len(set(shapes)) > 1:
+        raise InputError(f"the images have shapes {', '.join(map(str, shapes))}; bring them onto one grid first")
+    if method not in METHODS:
+        raise InputError(f"the method is {method!r}; give one of {', '.join(METHODS)}")
+    if blank not in ("any", "all"):
+        raise InputError(f"blank is {blank!r}; give any or all")
+    if not 1 <= power <= 4:
+        raise InputError(f"the power is {power}; give 1 to 4")
+    adjustment = Adjustment(brightness, contrast, saturation)
+    adjustment.check()
+    usual, step = METHODS[method], step_for(shapes[0], max_side)
+    lows, highs = _three(low, usual.low, "low"), _three(high, usual.high, "high")
+    if stretch is None:
+        stretch, options = usual.stretch, usual.options | options
+    for each in zip(lows, highs, strict=True):
+        check_norm(stretch, *each, options)
+    values = [shrink(image, step) for image in images]
+    mapping = (_lupton if method == "lupton" else _each)(values, stretch, lows, highs, options)
+    return _paint(values, mapping, power if method == "ratio" else 1.0, adjustment, blank)
+
+
+def _three(given: Limits | Sequence[Limits] | None, usual: str, name: str) -> list[Limits]:
+    if given is None or isinstance(given, (str, float, int)):
+        return [usual if given is None else given] * 3
+    if len(given) != 3:
+        raise InputError(f"{name} is {given!r}; give one limit, or three for red, green and blue")
+    return list(given)
+
+
+def _each(
+    values: list[Values], stretch: str, lows: list[Limits], highs: list[Limits], options: dict[str, Any]
+) -> Mapping:
+    """Each band by its own stretch."""
+    norms = [norm(v, stretch, low, high, **options) for v, low, high in zip(values, lows, highs, strict=True)]
+
+    def colours(rows: slice) -> Floats:
+        return np.stack([np.ma.getdata(n(v[rows])) for n, v in zip(norms, values, strict=True)], axis=-1)
+
+    return colours
+
+
+def _lupton(
+    values: list[Values], stretch: str, lows: list[Limits], highs: list[Limits], options: dict[str, Any]
+) -> Mapping:
+    """All bands by the stretch of their mean, of those that are not blank."""
+    norms = []
+    for v, low, high in zip(values, lows, highs, strict=True):
+        counted = histogram(v)
+        without_noise = counted.sigma == 0 and str(high).endswith("s")  # and so nothing to measure σ by
+        norms.append(norm(counted, "linear", low, "max" if without_noise else high))
+
+    def places(rows: slice) -> Floats:
+        with np.errstate(over="ignore", invalid="ignore"):  # of values near the largest float, which end as blank
+            each = [(v[rows] - np.float64(n.vmin)) / (n.vmax - n.vmin) for n, v in zip(norms, values, strict=True)]
+        x = np.stack(each, axis=-1)
+        x[~np.isfinite(x)] = np.nan
+        return x
+
+    def means(x: Floats) -> Floats:
+        n = np.isfinite(x).sum(axis=-1)
+        return np.where(n > 0, np.nan_to_num(x).sum(axis=-1) / np.maximum(n, 1), np.nan)
+
+    ny, nx = values[0].shape
+    normal = norm(np.concatenate([means(places(rows)) for rows in row_bands(ny, nx)]), stretch, 0.0, 1.0, **options)
+
+    def colours(rows: slice) -> Floats:
+        x = places(rows)
+        intensity = means(x)[..., None]
+        factor = np.ma.getdata(normal(intensity)) / np.where(intensity > 0, intensity, np.inf)
+        bright = np.maximum(x * factor, 0)
+        return np.asarray(bright / np.maximum(np.fmax.reduce(bright, axis=-1, keepdims=True), 1))
+
+    return colours
+
+
+def _paint(values: list[Values], mapping: Mapping, power: float, adjustment: Adjustment, blank: str) -> RGBA:
+    shown = np.empty((*values[0].shape, 4), np.uint8)
+    for rows, target in bands(shown):
+        good = [np.isfinite(v[rows]) for v in values]
+        seen = np.logical_and.reduce(good) if blank == "any" else np.logical_or.reduce(good)
+        colours = np.nan_to_num(mapping(rows))
+        if power != 1.0:
+            largest = colours.max(axis=-1, keepdims=True)
+            largest[largest == 0] = 1
+            colours = largest * (colours / largest) ** power
+        target[..., :3] = np.rint(255 * adjustment.of(colours))
+        target[..., 3] = 255
+        target[~seen] = BLANK
+    return shown
