@@ -1,41 +1,58 @@
-"""Shrunk: means over squares of pixels of a lazy array, out of core (level 4)."""
+"""Shrunk: means over squares of pixels of an array of any size, out of core (level 4)."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
+from dask.base import compute
+from dask.delayed import delayed
 
 from dmontage.kernels.squares import add_squares
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
-
     from numpy.typing import NDArray
 
-__all__ = ["as_floats", "block_means", "in_chunks", "shrink_chunks"]
+__all__ = ["as_floats", "in_chunks", "shrink_chunks", "shrink_rows"]
 
 _BAND = 1 << 22  # pixels read at a time
 
 
-def in_chunks(data: Any) -> bool:
-    """Whether this is an array of chunks, dask's or one that is stored so (zarr), which rows would read many times."""
-    return getattr(data, "chunks", None) is not None
+class Sums(NamedTuple):
+    """Sums over squares, as `dmontage.kernels.squares` has them."""
+
+    totals: NDArray[np.float64]
+    rests: NDArray[np.float64]
+    counts: NDArray[np.int64]
+
+    @classmethod
+    def zeros(cls, ny: int, nx: int, step: int) -> Sums:
+        """Of no pixels yet, for as many squares as (ny, nx) pixels are on."""
+        shape = (-(-ny // step), -(-nx // step))
+        return cls(np.zeros(shape), np.zeros(shape), np.zeros(shape, np.int64))
+
+    def means(self) -> NDArray[np.float64]:
+        """NaN where there is no pixel."""
+        means = np.full(self.counts.shape, np.nan)
+        np.divide(self.totals + self.rests, self.counts, out=means, where=self.counts > 0)
+        return means
 
 
-def square_means(bands: Iterable[Any], shape: tuple[int, int], step: int) -> NDArray[np.float64]:
-    """Means over squares of ``step`` × ``step`` pixels of an array (ny, nx) that comes in bands of rows, in order.
+def shrink_rows(data: Any, step: int) -> NDArray[np.float64]:
+    """Means over squares of ``step`` × ``step`` pixels of an array (ny, nx), NaN where all are blank.
 
-    What is not finite, or masked, is left out; NaN where that is all. The means are the same whatever the bands.
+    Rows are read a band at a time.
     """
-    small = (-(-shape[0] // step), -(-shape[1] // step))
-    totals, counts, y0 = np.zeros(small), np.zeros(small, np.int64), 0
-    for band in bands:
-        add_squares(as_floats(band), y0, step, totals, counts)
-        y0 += len(band)
-    means = np.full(small, np.nan)
-    np.divide(totals, counts, out=means, where=counts > 0)
-    return means
+    return _sums(data, 0, 0, step).means()
+
+
+def _sums(data: Any, y0: int, x0: int, step: int) -> Sums:
+    """Sums of pixels of which the first is at (y0, x0) of a square, and all rows are read a band at a time."""
+    ny, nx = data.shape
+    sums, rows = Sums.zeros(y0 + ny, x0 + nx, step), max(1, _BAND // nx)
+    for y in range(0, ny, rows):
+        add_squares(as_floats(data[y : y + rows]), y0 + y, x0, step, *sums)
+    return sums
 
 
 def as_floats(band: Any) -> NDArray[np.float32] | NDArray[np.float64]:
@@ -48,34 +65,38 @@ def as_floats(band: Any) -> NDArray[np.float32] | NDArray[np.float64]:
     return np.ascontiguousarray(band, dtype=np.float64)
 
 
-def block_means(block: Any, step: int) -> NDArray[np.float64]:
-    """Task: the means of an array (ny, nx), of which rows are read a band at a time."""
-    rows = max(1, _BAND // block.shape[1])
-    return square_means((block[y : y + rows] for y in range(0, block.shape[0], rows)), block.shape, step)
+def in_chunks(data: Any) -> bool:
+    """Whether this is an array of chunks, dask's or one that is stored so (zarr), which rows would read many times."""
+    return getattr(data, "chunks", None) is not None
 
 
 def shrink_chunks(data: Any, step: int) -> NDArray[np.float64]:
-    """Means over squares of ``step`` × ``step`` pixels of a chunked array (ny, nx), NaN where all are blank.
+    """Means as those of `shrink_rows`, of a chunked array: a chunk is let go as soon as its sums are made.
 
-    Borders of chunks move to the nearest border of squares: the strips between are a copy of each block, and there is
-    no sum that depends on the chunks. What is in memory at a time is some blocks for each thread or worker.
+    What is in memory is a chunk for each thread or worker, and the sums. They are the same to the bit whatever the
+    chunks.
     """
     import dask.array as da
 
     lazy = hasattr(data, "rechunk")
     array = data if lazy else da.from_array(data, name=False)
-    chunks = tuple(aligned(sizes, step) for sizes in array.chunks)
-    small = tuple(tuple(-(-size // step) for size in sizes) for sizes in chunks)
-    means = array.rechunk(chunks, method="tasks").map_blocks(
-        block_means, step, dtype=np.float64, chunks=small, meta=np.empty((0, 0))
-    )
+    starts = [np.cumsum([0, *sizes[:-1]]).tolist() for sizes in array.chunks]
+    places = [(y0, x0) for y0 in starts[0] for x0 in starts[1]]
+    blocks = array.to_delayed().ravel()
+    tasks = [delayed(_sums)(block, y0 % step, x0 % step, step) for block, (y0, x0) in zip(blocks, places, strict=True)]
     # A stored array may be on this machine only: its tasks stay in this process.
-    return np.asarray(means.compute() if lazy else means.compute(scheduler="threads"))
+    parts = compute(*tasks) if lazy else compute(*tasks, scheduler="threads")
+    sums = Sums.zeros(*array.shape, step)
+    for (y0, x0), part in zip(places, parts, strict=True):
+        ny, nx = part.counts.shape
+        _add(Sums(*(of[y0 // step :, x0 // step :][:ny, :nx] for of in sums)), part)
+    return sums.means()
 
 
-def aligned(sizes: Sequence[int], step: int) -> tuple[int, ...]:
-    """Sizes of chunks whose borders are the multiples of a step that are nearest to those of the given ones."""
-    total = sum(sizes)
-    borders = {round(border / step) * step for border in np.cumsum(sizes)[:-1].tolist()}
-    inner = sorted(border for border in borders if 0 < border < total)
-    return tuple(np.diff([0, *inner, total]).tolist())
+def _add(sums: Sums, part: Sums) -> None:
+    """Add the sums of other pixels of the same squares, without error in the same way."""
+    new = sums.totals + part.totals
+    taken = new - sums.totals
+    sums.rests[:] += (sums.totals - (new - taken)) + (part.totals - taken) + part.rests
+    sums.totals[:] = new
+    sums.counts[:] += part.counts

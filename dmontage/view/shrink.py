@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from dmontage.errors import InputError
-from dmontage.graph.shrunk import as_floats, block_means, in_chunks, shrink_chunks
+from dmontage.graph.shrunk import as_floats, in_chunks, shrink_chunks, shrink_rows
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -56,7 +56,8 @@ def shrink(data: Pixels, step: int) -> Values:
     """Means over squares of ``step`` × ``step`` pixels, of those that are finite; NaN where none is.
 
     The squares are counted from the first pixel, and those cut by the last row or column are means of what there is.
-    Sums are float64, in an order of their own: the means are the same to the bit whatever the chunks.
+    Sums are kept without error, so that the means are the same to the bit whatever the chunks
+    (`dmontage.kernels.squares`; of float64 values a last bit may differ once in 10¹⁵ times).
 
     Parameters
     ----------
@@ -77,4 +78,4 @@ def shrink(data: Pixels, step: int) -> Values:
     if step == 1:
         pixels = data[0 : data.shape[0]]
         return as_floats(pixels.compute() if hasattr(pixels, "compute") else pixels)
-    return shrink_chunks(data, step) if in_chunks(data) else block_means(data, step)
+    return shrink_chunks(data, step) if in_chunks(data) else shrink_rows(data, step)
