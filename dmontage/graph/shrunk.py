@@ -86,17 +86,19 @@ def shrink_chunks(data: Any, step: int) -> NDArray[np.float64]:
     tasks = [delayed(_sums)(block, y0 % step, x0 % step, step) for block, (y0, x0) in zip(blocks, places, strict=True)]
     # A stored array may be on this machine only: its tasks stay in this process.
     parts = compute(*tasks) if lazy else compute(*tasks, scheduler="threads")
-    sums = Sums.zeros(*array.shape, step)
+    sums = Sums.zeros(array.shape[0], array.shape[1], step)
     for (y0, x0), part in zip(places, parts, strict=True):
-        ny, nx = part.counts.shape
-        _add(Sums(*(of[y0 // step :, x0 // step :][:ny, :nx] for of in sums)), part)
+        _add(sums, part, y0 // step, x0 // step)
     return sums.means()
 
 
-def _add(sums: Sums, part: Sums) -> None:
-    """Add the sums of other pixels of the same squares, without error in the same way."""
-    new = sums.totals + part.totals
-    taken = new - sums.totals
-    sums.rests[:] += (sums.totals - (new - taken)) + (part.totals - taken) + part.rests
-    sums.totals[:] = new
-    sums.counts[:] += part.counts
+def _add(sums: Sums, part: Sums, j: int, i: int) -> None:
+    """Add sums over some squares, of which the first is (j, i), to those over all: without error, in the same way."""
+    ny, nx = part.counts.shape
+    squares = (slice(j, j + ny), slice(i, i + nx))
+    before = sums.totals[squares]
+    new = before + part.totals
+    taken = new - before
+    sums.rests[squares] += (before - (new - taken)) + (part.totals - taken) + part.rests
+    sums.totals[squares] = new
+    sums.counts[squares] += part.counts

@@ -22,9 +22,8 @@ import numpy as np
 
 from dmontage.errors import InputError
 from dmontage.view.adjust import Adjustment
-from dmontage.view.histogram import histogram
 from dmontage.view.norm import norm
-from dmontage.view.picture import BLANK, bands, check_norm, row_bands
+from dmontage.view.picture import BLANK, check_norm, paint, row_bands
 from dmontage.view.shrink import shrink, step_for
 
 if TYPE_CHECKING:
@@ -156,11 +155,7 @@ def _lupton(
     values: list[Values], stretch: str, lows: list[Limits], highs: list[Limits], options: dict[str, Any]
 ) -> Mapping:
     """All bands by the stretch of their mean, of those that are not blank."""
-    norms = []
-    for v, low, high in zip(values, lows, highs, strict=True):
-        counted = histogram(v)
-        without_noise = counted.sigma == 0 and str(high).endswith("s")  # and so nothing to measure σ by
-        norms.append(norm(counted, "linear", low, "max" if without_noise else high))
+    norms = [norm(v, "linear", low, high) for v, low, high in zip(values, lows, highs, strict=True)]
 
     def places(rows: slice) -> Floats:
         with np.errstate(over="ignore", invalid="ignore"):  # of values near the largest float, which end as blank
@@ -188,7 +183,8 @@ def _lupton(
 
 def _paint(values: list[Values], mapping: Mapping, power: float, adjustment: Adjustment, blank: str) -> RGBA:
     shown = np.empty((*values[0].shape, 4), np.uint8)
-    for rows, target in bands(shown):
+
+    def paint_rows(rows: slice, target: RGBA) -> None:
         good = [np.isfinite(v[rows]) for v in values]
         seen = np.logical_and.reduce(good) if blank == "any" else np.logical_or.reduce(good)
         colours = np.nan_to_num(mapping(rows))
@@ -199,4 +195,6 @@ def _paint(values: list[Values], mapping: Mapping, power: float, adjustment: Adj
         target[..., :3] = np.rint(255 * adjustment.of(colours))
         target[..., 3] = 255
         target[~seen] = BLANK
+
+    paint(shown, paint_rows)
     return shown

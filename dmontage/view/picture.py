@@ -7,6 +7,7 @@ viewers that know no transparency.
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,7 +18,7 @@ from dmontage.view.norm import norm
 from dmontage.view.shrink import shrink, step_for
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from numpy.typing import NDArray
 
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
     RGBA = NDArray[np.uint8]
 
-__all__ = ["BLANK", "bands", "check_norm", "picture", "row_bands"]
+__all__ = ["BLANK", "check_norm", "paint", "picture", "row_bands"]
 
 BLANK = (255, 255, 255, 0)
 """Colour of blank pixels."""
@@ -79,10 +80,13 @@ def picture(
     values = shrink(data, step)
     normal = norm(values, stretch, low, high, **options)
     shown = np.empty((*values.shape, 4), np.uint8)
-    for rows, target in bands(shown):
+
+    def paint_rows(rows: slice, target: RGBA) -> None:
         units = np.ma.getdata(normal(values[rows]))
         levels = np.where(np.isnan(units), 256, np.rint(255 * units)).astype(np.intp)
         target.view(np.uint32)[..., 0] = table[levels]
+
+    paint(shown, paint_rows)
     return shown
 
 
@@ -91,11 +95,15 @@ def check_norm(stretch: str, low: str | float, high: str | float, options: dict[
     norm(np.full((1, 1), np.nan), stretch, low, high, **options)
 
 
-def bands(shown: RGBA) -> Iterator[tuple[slice, RGBA]]:
-    """Some rows of an image at a time, and where they are in its picture, turned so that the rows run alike."""
+def paint(shown: RGBA, paint_rows: Callable[[slice, RGBA], None]) -> None:
+    """Fill a picture, some rows of the image at a time, on the threads of this machine.
+
+    What paints them is given rows of the image, and where these are in the picture, turned so that both run alike.
+    """
     upwards = shown[::-1]
-    for rows in row_bands(*shown.shape[:2]):
-        yield rows, upwards[rows]
+    with ThreadPoolExecutor() as pool:
+        for _ in pool.map(lambda rows: paint_rows(rows, upwards[rows]), row_bands(*shown.shape[:2])):
+            pass  # an error is raised here
 
 
 def row_bands(ny: int, nx: int) -> Iterator[slice]:

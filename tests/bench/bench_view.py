@@ -101,7 +101,8 @@ def gigapixel() -> None:
     """A preview of a lazy array of 32,768 pixels a side in chunks of 2048."""
     import dask.array as da
 
-    lazy = da.random.default_rng(1).normal(100, 5, (32_768, 32_768), chunks=2048).astype(np.float32)
+    random = da.random.default_rng(1)  # type: ignore[no-untyped-call]
+    lazy = random.normal(100, 5, (32_768, 32_768), chunks=2048).astype(np.float32)
     start = time.perf_counter()
     shown = picture(lazy)
     status = Path("/proc/self/status").read_text()

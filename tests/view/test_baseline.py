@@ -32,7 +32,7 @@ def sky(band: int) -> NDArray[np.float32]:
     for row, column, peak, brightest in STARS:
         image += peak * 0.6 ** abs(band - brightest) * (1 + ((y - row) ** 2 + (x - column) ** 2) / 2.5) ** -2.5
     image[:12, :20] = np.nan
-    return image.astype(np.float32)
+    return np.asarray(image, dtype=np.float32)
 
 
 PICTURES: dict[str, Callable[[], NDArray[np.uint8]]] = {
