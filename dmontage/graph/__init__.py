@@ -7,5 +7,5 @@ or pixels; they are idempotent, and each stored row or chunk has one owning task
 
 `rows` fills the store, by `project`; `overlaps` fits; `coadd` makes chunks, by `combine` and `stacked`, and writes them
 into files by `outlet`; `shares` and `sources` tell what images have in them, `verify` makes them again. `lazy` and
-`image` are the same as dask arrays, of which `reduce` makes small values.
+`image` are the same as dask arrays, of which `reduce` makes small values, and `shrunk` small images.
 """

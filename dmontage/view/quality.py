@@ -13,7 +13,7 @@ import numpy as np
 from dmontage.errors import InputError
 from dmontage.view.figure import color_bar, figure
 from dmontage.view.overlay import coordinate_grid
-from dmontage.view.picture import shrink
+from dmontage.view.shrink import shrink
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from dmontage.grid import Grid
     from dmontage.pipeline import ErrorMap
-    from dmontage.view.picture import Pixels
+    from dmontage.view.shrink import Pixels
     from dmontage.window import Window
 
 __all__ = [
@@ -178,7 +178,7 @@ def _shrunk(data: Pixels, grid: Grid, width: int) -> NDArray[np.float64]:
         raise InputError(f"the data have shape {tuple(data.shape)}, the grid {grid.shape}: give those of one mosaic")
     if width < 1:
         raise InputError(f"width is {width}; give 1 or more pixels")
-    return shrink(data, _step(grid, width))
+    return np.asarray(shrink(data, _step(grid, width)), dtype=np.float64)
 
 
 def _step(grid: Grid, width: int) -> int:

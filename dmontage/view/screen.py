@@ -11,7 +11,7 @@ import numpy as np
 
 from dmontage.errors import InputError
 from dmontage.pipeline import Cutout, Pixels
-from dmontage.view.picture import shrink
+from dmontage.view.shrink import shrink
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -11,7 +11,7 @@ from PIL import Image
 
 from dmontage.errors import InputError
 from dmontage.fits_files import pixels
-from dmontage.view.picture import shrink
+from dmontage.view.shrink import shrink
 from dmontage.view.sketch import Sketch
 
 if TYPE_CHECKING:

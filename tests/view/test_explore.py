@@ -18,7 +18,7 @@ import dmontage as dm
 from dmontage.errors import InputError
 from dmontage.pipeline import Cutout
 from dmontage.view import making, tiles
-from dmontage.view.picture import shrink
+from dmontage.view.shrink import shrink
 from dmontage.window import Window
 
 

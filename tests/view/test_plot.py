@@ -17,7 +17,7 @@ from surveys import DEC, RA, Survey, make_survey
 
 import dmontage as dm
 from dmontage.errors import InputError
-from dmontage.view.picture import shrink
+from dmontage.view.shrink import shrink
 
 
 @pytest.fixture(autouse=True)

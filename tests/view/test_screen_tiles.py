@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dmontage.view.picture import shrink
+from dmontage.view.shrink import shrink
 from dmontage.view.tiles import SIDE, Kept, Key, view_of
 from dmontage.window import Window
 

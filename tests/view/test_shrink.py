@@ -146,3 +146,12 @@ def test_what_has_no_picture_is_refused() -> None:
         step_for((4, 4), 0)
     with pytest.raises(InputError, match="complex128"):
         shrink(np.ones((4, 4), complex), 2)
+
+
+def test_workers_of_a_cluster_make_the_sums(client: Any, tmp_path: Path) -> None:
+    values = image(7, (90, 70))
+    lazy = da.from_array(values, chunks=(32, 20))  # type: ignore[no-untyped-call]
+    np.testing.assert_array_equal(shrink(lazy, 4), shrink(values, 4))
+    stored = zarr.create_array(tmp_path / "a.zarr", shape=values.shape, chunks=(32, 32), dtype="f4")
+    stored[:] = values
+    np.testing.assert_array_equal(shrink(stored, 4), shrink(values, 4))
