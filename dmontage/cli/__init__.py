@@ -1,10 +1,11 @@
 """The command line: one command per stage and one for all (level 7). It computes nothing itself.
 
-What a command needs is imported when it runs, so that ``--help`` answers at once. `commands`, `kept` and
-`together` are the commands, `options` what they share, `run` goes from a plan to all the files that are wished.
+What a command needs is imported when it runs, so that ``--help`` answers at once. `commands`, `kept`,
+`together` and `view` are the commands, `options` what they share, `run` goes from a plan to all the files that are
+wished.
 """
 
-from dmontage.cli import kept, together
+from dmontage.cli import kept, together, view
 from dmontage.cli.commands import main
 
-__all__ = ["kept", "main", "together"]
+__all__ = ["kept", "main", "together", "view"]

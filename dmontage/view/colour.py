@@ -66,9 +66,9 @@ def colour(
     blue: Pixels,
     *,
     method: str = "stretch",
-    stretch: str | None = None,
-    low: Limits | Sequence[Limits] | None = None,
-    high: Limits | Sequence[Limits] | None = None,
+    stretch: str | Sequence[str] | None = None,
+    low: Limits | Sequence[Limits | None] | None = None,
+    high: Limits | Sequence[Limits | None] | None = None,
     power: float = 2.0,
     blank: str = "any",
     max_side: int | None = 2000,
@@ -86,7 +86,7 @@ def colour(
     method
         ``"stretch"``, ``"ratio"`` or ``"lupton"``, as the module says.
     stretch, low, high, options
-        As `dmontage.view.norm.norm` has them; ``low`` and ``high`` may be three, for red, green and blue. Unless given,
+        As `dmontage.view.norm.norm` has them; the first three may be lists, for red, green and blue. Unless given,
         gaussian-log from -2s to max, for Lupton asinh (``a`` = 0.02) from -1s to 100s.
     power
         Of the ratio, 1 (nothing) to 4.
@@ -122,28 +122,34 @@ def colour(
     adjustment.check()
     usual, step = METHODS[method], step_for(shapes[0], max_side)
     lows, highs = _three(low, usual.low, "low"), _three(high, usual.high, "high")
+    stretches = [str(each) for each in _three(stretch, usual.stretch, "stretch")]
     if stretch is None:
-        stretch, options = usual.stretch, usual.options | options
-    for each in zip(lows, highs, strict=True):
-        check_norm(stretch, *each, options)
+        options = usual.options | options
+    if method == "lupton" and len(set(stretches)) > 1:
+        raise InputError(f"the stretches are {', '.join(stretches)}; lupton has one for all bands")
+    for each in zip(stretches, lows, highs, strict=True):
+        check_norm(*each, options)
     values = [shrink(image, step) for image in images]
-    mapping = (_lupton if method == "lupton" else _each)(values, stretch, lows, highs, options)
+    if method == "lupton":
+        mapping = _lupton(values, stretches[0], lows, highs, options)
+    else:
+        mapping = _each(values, stretches, lows, highs, options)
     return _paint(values, mapping, power if method == "ratio" else 1.0, adjustment, blank)
 
 
-def _three(given: Limits | Sequence[Limits] | None, usual: str, name: str) -> list[Limits]:
-    if given is None or isinstance(given, (str, float, int)):
-        return [usual if given is None else given] * 3
-    if len(given) != 3:
-        raise InputError(f"{name} is {given!r}; give one limit, or three for red, green and blue")
-    return list(given)
+def _three(given: Limits | Sequence[Limits | None] | None, usual: str, name: str) -> list[Limits]:
+    """For red, green and blue what is given, or usual."""
+    each = [given] * 3 if given is None or isinstance(given, (str, float, int)) else list(given)
+    if len(each) != 3:
+        raise InputError(f"{name} is {given!r}; give one, or three for red, green and blue")
+    return [usual if one is None else one for one in each]
 
 
 def _each(
-    values: list[Values], stretch: str, lows: list[Limits], highs: list[Limits], options: dict[str, Any]
+    values: list[Values], stretches: list[str], lows: list[Limits], highs: list[Limits], options: dict[str, Any]
 ) -> Mapping:
     """Each band by its own stretch."""
-    norms = [norm(v, stretch, low, high, **options) for v, low, high in zip(values, lows, highs, strict=True)]
+    norms = [norm(*each, **options) for each in zip(values, stretches, lows, highs, strict=True)]
 
     def colours(rows: slice) -> Floats:
         return np.stack([np.ma.getdata(n(v[rows])) for n, v in zip(norms, values, strict=True)], axis=-1)

@@ -1,0 +1,119 @@
+"""Draw: a scene into a file."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from dmontage.errors import InputError
+from dmontage.fits_files import one_image
+from dmontage.places import made_at
+from dmontage.view.rows import Rows
+from dmontage.view.save import check_saved, save
+from dmontage.view.shrink import step_for
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from numpy.typing import NDArray
+
+    from dmontage.grid import Grid
+    from dmontage.places import Place
+    from dmontage.view.scene import Overlay, Scene
+
+__all__ = ["draw", "images_of"]
+
+
+def draw(scene: Scene, path: Place, images: tuple[Rows, ...] | None = None) -> tuple[int, int]:
+    """Draw a scene and write it, PNG or JPEG by the name; beside its name first, and renamed when whole.
+
+    Parameters
+    ----------
+    images
+        The scene's images, where the caller has them already (`images_of`).
+
+    Returns
+    -------
+    (ny, nx)
+        Size of what was written.
+
+    Raises
+    ------
+    InputError
+        Of an image, a table or a word that cannot be used, before anything is written.
+    """
+    images = images_of(scene) if images is None else images
+    grid = images[0].grid
+    step = step_for(grid.shape, scene.max_side)
+    check_saved(str(path), (-(-grid.shape[0] // step), -(-grid.shape[1] // step)))
+    picture = _coloured(scene, images)
+    bare = scene.bare or all(overlay.kind != "grid" for overlay in scene.overlays)
+    if scene.overlays:
+        picture = _drawn_over(picture, grid, scene.overlays, bare=bare)
+    with made_at(path) as here:
+        save(picture, here, grid if bare else None, step=step if bare else None)
+    return picture.shape[0], picture.shape[1]
+
+
+def images_of(scene: Scene) -> tuple[Rows, ...]:
+    """The images of a scene; InputError where they do not lie on one grid."""
+    images = tuple(Rows(one_image(str(band.path), band.hdu)) for band in scene.bands)
+    for band, image in zip(scene.bands, images, strict=True):
+        if image.grid.shape != images[0].grid.shape or not _same_sky(image.grid, images[0].grid):
+            raise InputError(
+                f"{band.path} lies on another grid than {scene.bands[0].path}: make mosaics of all three on one "
+                "(dmontage mosaic --header)"
+            )
+    return images
+
+
+def _same_sky(a: Grid, b: Grid) -> bool:
+    """Whether two grids put the same sky into the same pixels, to a tenth of one; their cards may say it otherwise."""
+    if a == b:
+        return True
+    if not a.frame.is_equivalent_frame(b.frame):
+        return False
+    ny, nx = a.shape
+    x, y = (each.ravel() for each in np.meshgrid(np.linspace(0, nx - 1, 5), np.linspace(0, ny - 1, 5)))
+    off = np.hypot(*(there - mine for there, mine in zip(b.pixel(a.sky(x, y)), (x, y), strict=True)))
+    return bool(np.isfinite(off).any()) and float(np.nanmax(off)) < 0.1
+
+
+def _coloured(scene: Scene, images: tuple[Rows, ...]) -> NDArray[np.uint8]:
+    """The picture without overlays (ny, nx, 4), the first row at the top."""
+    from dmontage.view.colour import colour
+    from dmontage.view.picture import picture
+
+    options: dict[str, Any] = {} if scene.softening is None else {"a": scene.softening}
+    options |= {"max_side": scene.max_side, "brightness": scene.brightness, "contrast": scene.contrast}
+    for name in ("stretch", "low", "high"):
+        each = [getattr(band, name) for band in scene.bands]
+        if any(value is not None for value in each):
+            options[name] = each[0] if len(each) == 1 else each
+    if len(images) == 1:
+        return picture(images[0], cmap=scene.cmap, **options)
+    red, green, blue = images
+    return colour(red, green, blue, method=scene.method, power=scene.power, saturation=scene.saturation, **options)
+
+
+def _drawn_over(
+    picture: NDArray[np.uint8], grid: Grid, overlays: tuple[Overlay, ...], *, bare: bool
+) -> NDArray[np.uint8]:
+    from dmontage.view.figure import figure, render
+
+    drawn, axes = figure(picture, grid, bare=bare)
+    for overlay in overlays:
+        _functions()[overlay.kind](axes, **overlay.options)
+    return render(drawn)
+
+
+def _functions() -> Mapping[str, Callable[..., Any]]:
+    from dmontage.view.catalog import catalog
+    from dmontage.view.directions import compass, scale_bar
+    from dmontage.view.outlines import outlines
+    from dmontage.view.overlay import coordinate_grid
+    from dmontage.view.signs import label, marker
+
+    return {"grid": coordinate_grid, "catalog": catalog, "images": outlines, "marker": marker, "label": label,
+            "compass": compass, "scale bar": scale_bar}  # fmt: skip
