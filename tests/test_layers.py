@@ -37,7 +37,7 @@ LEVELS = {
     "pipeline": 5,
     "view": 6,
     "demo": 6,
-    "montage": 6,
+    "montage": 7,
     "report": 7,
     "cli": 8,
 }

@@ -5,8 +5,6 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from astropy.io import fits
-
 from dmontage.errors import InputError
 from dmontage.grid import Grid
 from dmontage.montage.viewer_words import FRAMES, STRETCHES
@@ -209,11 +207,14 @@ def _images(told: Mapping[str, Any]) -> list[Grid]:
         raise InputError(f"{path} is no image table: it has no {', '.join(missing)}")
     grids = []
     for row in table:
-        cards = fits.Header([(name.upper(), row[names[name]]) for name in _CARDS if name in names])
-        cards["NAXIS"] = 2
-        cards["CTYPE1"], cards["CTYPE2"] = (str(cards[name]).strip() for name in ("CTYPE1", "CTYPE2"))
-        grids.append(Grid.from_header(cards))
+        cards = {name.upper(): row[names[name]] for name in _CARDS if name in names}
+        grids.append(Grid.from_header({"NAXIS": 2} | {key: _plain(value) for key, value in cards.items()}))
     return grids
+
+
+def _plain(value: Any) -> Any:
+    """A table's value as Python's own."""
+    return value.strip() if isinstance(value, str) else value.item()
 
 
 _CARDS = ("naxis1", "naxis2", "ctype1", "ctype2", "crval1", "crval2", "crpix1", "crpix2", "cdelt1", "cdelt2", "crota2",

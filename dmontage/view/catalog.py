@@ -9,9 +9,9 @@ import numpy as np
 
 from dmontage.errors import InputError
 from dmontage.fits_files import read_table
-from dmontage.view.figure import grid_wcs, outlined
+from dmontage.view.figure import grid_wcs
 from dmontage.view.places_of import column, places_of
-from dmontage.view.signs import inside, symbol_named, write_text
+from dmontage.view.signs import inside, symbol_named, symbols, write_text
 
 if TYPE_CHECKING:
     from astropy.coordinates import BaseCoordinateFrame
@@ -93,7 +93,7 @@ def catalog(
     # The large ones below, so that small ones stay in sight.
     order = np.argsort(-diameters, kind="stable")
     shown, diameters = shown[order], diameters[order]
-    drawn = _drawn(axes, x[shown], y[shown], diameters, symbol_named(symbol))
+    drawn = symbols(axes, x[shown], y[shown], diameters, symbol_named(symbol))
     _colour(drawn, None if color_by is None else column(rows, color_by, "color_by")[shown], color, cmap, filled=filled)
     if label_by is not None:
         if label_by not in rows.colnames:
@@ -119,12 +119,6 @@ def symbol_sizes(values: Floats, scale: str, sizes: tuple[float, float]) -> Floa
     low, high = np.nanmin(bright), np.nanmax(bright)
     part = (bright - low) / (high - low) if high > low else np.where(np.isfinite(bright), 0.5, np.nan)
     return np.asarray(least + (most - least) * part)
-
-
-def _drawn(axes: WCSAxes, x: Floats, y: Floats, diameters: Floats, sign: str) -> PathCollection:
-    drawn: PathCollection = axes.scatter(x, y, s=diameters**2, marker=sign, linewidths=1.0, zorder=3)
-    drawn.set_path_effects(outlined("white"))
-    return drawn
 
 
 def _colour(drawn: PathCollection, values: Floats | None, color: Any, cmap: Any, *, filled: bool) -> None:

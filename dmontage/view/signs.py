@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from dmontage.errors import InputError
 from dmontage.view.figure import outlined
 from dmontage.view.overlay import sky_pixel
@@ -11,8 +13,9 @@ from dmontage.view.overlay import sky_pixel
 if TYPE_CHECKING:
     from astropy.coordinates import BaseCoordinateFrame
     from astropy.visualization.wcsaxes import WCSAxes
+    from matplotlib.collections import PathCollection
 
-__all__ = ["SYMBOLS", "inside", "label", "marker", "symbol_named", "write_text"]
+__all__ = ["SYMBOLS", "inside", "label", "marker", "symbol_named", "symbols", "write_text"]
 
 SYMBOLS = {
     "circle": "o", "square": "s", "diamond": "D", "triangle": "^", "pentagon": "p", "hexagon": "h", "star": "*",
@@ -51,9 +54,9 @@ def marker(
     x, y = (float(a) for a in sky_pixel(axes, lon, lat, frame))
     if not inside(axes, x, y):
         return False
-    sign = symbol_named(symbol)
-    axes.plot([x], [y], marker=sign, markersize=size, color=color, markerfacecolor="none", linestyle="none",
-              path_effects=outlined(color), clip_on=True)  # fmt: skip
+    drawn = symbols(axes, [x], [y], [size], symbol_named(symbol), color)
+    drawn.set_edgecolor(color)
+    drawn.set_facecolor("none")
     if text:
         write_text(axes, text, (x, y), color, offset=(0.5 * size + 3.0, 0.0), ha="left", va="center")
     return True
@@ -79,6 +82,13 @@ def label(
         return False
     write_text(axes, text, (x, y), color, offset=offset, **({"ha": "center", "va": "center"} | style))
     return True
+
+
+def symbols(axes: WCSAxes, x: Any, y: Any, diameters: Any, sign: str, outline: Any = "white") -> PathCollection:
+    """Symbols at pixels, of diameters in points, whose colours are to be set; the sky inside stays as it is."""
+    drawn: PathCollection = axes.scatter(x, y, s=np.square(diameters), marker=sign, linewidths=1.0, zorder=3)
+    drawn.set_path_effects(outlined(outline))
+    return drawn
 
 
 def symbol_named(symbol: str) -> str:
