@@ -17,8 +17,7 @@ Arrays are ``[y, x]``, pixel centres lie at integers, blank is NaN; sizes and sc
 
 Levels: a module imports from lower levels only. 0 kernels, window, headers, sphere, polynomial, noise, shown · 1 grid,
 quality · 2 mapping, model · 3 fits_files, store, planner, background · 4 graph · 5 pipeline · 6 view, demo ·
-7 report, montage ·
-8 cli.
+7 report, montage · 8 cli.
 """
 
 from __future__ import annotations
