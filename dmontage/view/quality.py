@@ -87,7 +87,7 @@ def depth_picture(depth: Pixels, grid: Grid, *, width: int = 800) -> Figure:
     from matplotlib.colors import BoundaryNorm
 
     values = _shrunk(depth, grid, width)
-    values[~(values > 0)] = np.nan
+    values = np.where(values > 0, values, np.nan)  # not in place: these may be the caller's own
     most = max(int(np.ceil(np.nanmax(values, initial=1.0))), 1)
     if most > _STEPS:
         return _picture(values, grid, width, "images", cmap="viridis", vmin=0.0, vmax=most)
@@ -107,7 +107,7 @@ def area_picture(area: Pixels, grid: Grid, *, width: int = 800) -> Figure:
         As for `depth_picture`.
     """
     values = _shrunk(area, grid, width)
-    values[~(values > 0)] = np.nan
+    values = np.where(values > 0, values, np.nan)
     most = float(np.nanmax(values, initial=1e-9))
     return _picture(values, grid, width, "covered fraction, summed", cmap="cividis", vmin=0.0, vmax=most)
 

@@ -75,6 +75,16 @@ class Pair:
     n_pixels: int = 100
 
 
+@pytest.mark.parametrize("picture", [depth_picture, area_picture])
+def test_what_is_shown_stays_as_it_is(picture: Any) -> None:
+    """An array that is not shrunk is not copied either: no coverage must not become NaN in it."""
+    values = np.zeros(GRID.shape)
+    values[:, 40:] = 1.0
+    values.flags.writeable = False
+    picture(values, GRID, width=240)
+    assert (values[:, :40] == 0).all()
+
+
 def test_overlaps_are_drawn_on_their_windows() -> None:
     pairs = [
         Pair(Window(10, 30, 10, 50), -8.0, 0.5, named=True),
