@@ -99,8 +99,12 @@ def catalog(
         if label_by not in rows.colnames:
             raise InputError(f"label_by: there is no column {label_by!r}; there are {', '.join(rows.colnames)}")
         for k, diameter in zip(shown, diameters, strict=True):
+            text = rows[label_by][k]
+            if text is None or text is np.ma.masked:
+                continue
             place, offset = (float(x[k]), float(y[k])), (0.5 * diameter + 2.0, 0.0)
-            write_text(axes, str(rows[label_by][k]), place, color, offset, ha="left", va="center", fontsize="small")
+            style = {"ha": "left", "va": "center", "fontsize": "small", "parse_math": False}  # "$" is no more than that
+            write_text(axes, str(text), place, color, offset, **style)
     return drawn
 
 
@@ -110,6 +114,7 @@ def symbol_sizes(values: Floats, scale: str, sizes: tuple[float, float]) -> Floa
     if not 0 < least <= most:
         raise InputError(f"sizes {sizes} are not two diameters in points, the smallest first")
     bright = np.where(values > 0, values, np.nan) if scale != "mag" else -values
+    bright = np.where(np.isfinite(bright), bright, np.nan)
     if not np.isfinite(bright).any():
         return np.full(values.shape, np.nan)
     if scale == "flux":

@@ -176,7 +176,8 @@ def _name(axes: WCSAxes, image: Any, color: Any, taken: list[Bbox]) -> list[Bbox
     x, y = onto.pixel(rotate_frame(grid.sky(x, y), grid.frame, onto.grid.frame))
     if not inside(axes, x, y):
         return taken
-    name = axes.text(x, y, image.name, color=color, fontsize="x-small", ha="center", va="center", clip_on=True)
+    style = {"fontsize": "x-small", "ha": "center", "va": "center", "clip_on": True, "parse_math": False}
+    name = axes.text(x, y, image.name, color=color, **style)
     name.set_path_effects(outlined(color))
     box = name.get_window_extent(axes.figure.canvas.get_renderer())
     if any(box.overlaps(other) for other in taken):

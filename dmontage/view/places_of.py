@@ -51,7 +51,8 @@ def places_of(
     """Unit vectors (n, 3) of a table's rows in the frame ``to``; NaN where a row has no place.
 
     A column of SkyCoord is taken first, then the columns named, then those that are usually called so or whose UCD
-    says so. Numbers without a unit are degrees; text is sexagesimal, right ascension in hours.
+    says so. Numbers without a unit are degrees, also where they are text; other text is sexagesimal, right ascension in
+    hours unless the column's unit is degrees.
 
     Raises
     ------
@@ -118,26 +119,35 @@ def _of_ucd(table: Table, ucd: str) -> str | None:
 
 def _angles(table: Table, name: str, *, hours: bool) -> NDArray[np.float64]:
     """Radians (n,) of a column; NaN where masked."""
-    from astropy.coordinates import Angle
-
     values, unit = table[name], getattr(table[name], "unit", None)
-    if values.dtype.kind in "US":
-        texts = np.ma.filled(np.ma.asarray(values), "").astype(str)
-        radians = np.full(texts.shape, np.nan)
-        told = np.char.strip(texts) != ""
-        try:
-            radians[told] = Angle(texts[told], unit=u.hourangle if hours else u.deg).radian
-        except (ValueError, u.UnitsError) as error:
-            raise InputError(f"column {name!r} holds no angles: {error}") from error
-        return np.asarray(radians)
+    if values.dtype.kind in "USO":  # objects are a VOTable's texts of any length
+        return _of_texts(np.ma.filled(np.ma.asarray(values), "").astype(str), name, hours=hours and unit != u.deg)
     try:
         factor = u.Unit(unit or u.deg).to(u.rad)
     except (u.UnitConversionError, ValueError) as error:
         raise InputError(f"column {name!r} is in {unit}, which is no angle: name others by lon= and lat=") from error
-    return np.asarray(column(table, name, "coordinates") * factor)
+    degrees = column(table, name, "coordinates")
+    return np.where(np.isfinite(degrees), degrees, np.nan) * factor
+
+
+def _of_texts(texts: NDArray[np.str_], name: str, *, hours: bool) -> NDArray[np.float64]:
+    """Radians (n,) of texts; NaN where there is none."""
+    from astropy.coordinates import Angle
+
+    radians = np.full(texts.shape, np.nan)
+    told = ~np.isin(np.char.strip(texts), ("", "None"))
+    try:
+        radians[told] = np.radians(texts[told].astype(np.float64))
+    except ValueError:
+        try:
+            radians[told] = Angle(texts[told], unit=u.hourangle if hours else u.deg).radian
+        except (ValueError, u.UnitsError) as error:
+            raise InputError(f"column {name!r} holds no angles: {error}") from error
+    return np.where(np.isfinite(radians), radians, np.nan)
 
 
 def _vectors_of(places: Any, to: BaseCoordinateFrame) -> NDArray[np.float64]:
-    spherical = places.spherical
-    vectors = unit_vectors(np.asarray(spherical.lon.radian), np.asarray(spherical.lat.radian))
+    angles = (places.spherical.lon.radian, places.spherical.lat.radian)
+    # Masked angles of astropy show their values to numpy.
+    vectors = unit_vectors(*(np.where(getattr(a, "mask", False), np.nan, np.asarray(a)) for a in angles))
     return rotate_frame(vectors, places.frame.replicate_without_data(), to)

@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 from astropy import units as u
 from astropy.coordinates import SkyCoord
-from astropy.table import MaskedColumn, Table
+from astropy.table import MaskedColumn, QTable, Table
+from astropy.utils import minversion
+from astropy.utils.masked import Masked
 from astropy.visualization.wcsaxes import WCSAxes
 from astropy.wcs import WCS
 from matplotlib import colormaps
@@ -17,7 +19,7 @@ from matplotlib.collections import PathCollection
 
 from dmontage.errors import InputError
 from dmontage.grid import Grid
-from dmontage.view.catalog import catalog, symbol_sizes
+from dmontage.view.catalog import SCALES, catalog, symbol_sizes
 from dmontage.view.figure import empty_figure, render
 from dmontage.view.signs import SYMBOLS, label, marker
 
@@ -92,6 +94,31 @@ def test_rows_without_a_place_are_left_out() -> None:
     assert len(drawn_at(catalog(axes_of(), table))) == 3
     table["dec"][1] = np.nan
     assert len(drawn_at(catalog(axes_of(), table))) == 2
+    table["dec"][1] = np.inf
+    assert len(drawn_at(catalog(axes_of(), table))) == 2
+
+
+@pytest.mark.skipif(not minversion("astropy", "7.0"), reason="astropy's SkyCoord has no masks before")
+def test_places_of_the_sky_that_are_masked_are_left_out() -> None:
+    ra = Masked(PLACES.ra, mask=[True, *[False] * 5])
+    assert len(drawn_at(catalog(axes_of(), QTable({"where": SkyCoord(ra, PLACES.dec)})))) == 3
+
+
+@pytest.mark.parametrize("kind", ["objects", "numbers", "degrees"])
+def test_texts_are_read_by_what_they_say(tmp_path: Path, kind: str) -> None:
+    """A VOTable's texts of any length are objects; decimals are degrees, and so is what has that unit."""
+    style = {"sep": ":", "precision": 8}
+    if kind == "numbers":
+        ra, dec = ([f"{value:.9f}" for value in each.deg] for each in (PLACES.ra, PLACES.dec))
+    else:
+        unit = u.deg if kind == "degrees" else u.hourangle
+        ra, dec = PLACES.ra.to_string(unit=unit, **style), PLACES.dec.to_string(**style)
+    table = Table({"ra": ra, "dec": dec})
+    if kind == "objects":
+        table = Table({"ra": [*ra, None], "dec": [*dec, None]}, dtype=[object, object])
+    if kind == "degrees":
+        table["ra"].unit = u.deg
+    np.testing.assert_allclose(drawn_at(catalog(axes_of(), table)), true_pixels(), atol=1e-4)
 
 
 def test_no_columns_no_places() -> None:
@@ -122,6 +149,14 @@ def test_magnitudes_and_logarithms_of_fluxes_are_one() -> None:
     by_mag, by_log = symbol_sizes(mags, "mag", (2.0, 8.0)), symbol_sizes(10 ** (-0.4 * mags), "log", (2.0, 8.0))
     np.testing.assert_allclose(by_mag, [8.0, 7.0, 6.0, np.nan, 2.0])
     np.testing.assert_allclose(by_log, by_mag)
+
+
+@pytest.mark.parametrize("scale", SCALES)
+def test_what_is_infinite_has_no_size(scale: str) -> None:
+    """And takes none from the others."""
+    values = np.array([2.0, np.inf, 4.0, -np.inf])
+    np.testing.assert_allclose(symbol_sizes(values, scale, (2.0, 8.0))[::2], symbol_sizes(values[::2], scale, (2, 8)))
+    assert np.isnan(symbol_sizes(values, scale, (2.0, 8.0))[1::2]).all()
 
 
 def test_areas_go_with_flux() -> None:
@@ -159,6 +194,16 @@ def test_colours_are_those_of_the_column(filled: bool) -> None:
     assert len(faces) == 0 or filled or (faces[:, 3] == 0).all()
     if filled:
         np.testing.assert_allclose(faces, expected[order], atol=0.01)
+
+
+def test_labels_are_what_the_column_says() -> None:
+    """Dollars are no mathematics, and a masked name is no text."""
+    table, axes = stars(), axes_of()
+    table["name"] = MaskedColumn(["$a$ $b_$", "b", "c", "d", "e", "f"], mask=[False, True, *[False] * 4])
+    catalog(axes, table, label_by="name")
+    assert sorted(text.get_text() for text in axes.texts) == ["$a$ $b_$", "c", "f"]
+    figure: Any = axes.figure
+    render(figure)
 
 
 def test_labels_and_markers_stand_at_their_places() -> None:
