@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dmontage.errors import InputError
-from dmontage.montage.viewer_scene import scene_of
+from dmontage.montage.viewer_scene import scene_of, table_of
 from dmontage.montage.viewer_words import as_json
 
 if TYPE_CHECKING:
@@ -61,10 +60,7 @@ def _told(cmdstr: str, mode: int) -> dict[str, Any]:
         return as_json(cmdstr)
     text = cmdstr
     if mode == 0:
-        try:
-            text = Path(cmdstr).read_text(encoding="utf-8")
-        except OSError as error:
-            raise InputError(f"JSON file {cmdstr} cannot be read: {error.strerror}") from error
+        text = _text_of(cmdstr)
     try:
         told = json.loads(text)
     except ValueError as error:
@@ -74,12 +70,25 @@ def _told(cmdstr: str, mode: int) -> dict[str, Any]:
     return told
 
 
+def _text_of(path: str) -> str:
+    """The text of a file, wherever it lies."""
+    from dmontage.places import MissingError, place
+
+    try:
+        return place(path).read_bytes().decode()
+    except (OSError, MissingError) as error:
+        reason = getattr(error, "strerror", None) or "there is no such object"
+        raise InputError(f"JSON file {path} cannot be read: {reason}") from error
+    except UnicodeDecodeError as error:
+        raise InputError(f"JSON file {path} cannot be read: it is no text in UTF-8") from error
+
+
 def _view(told: dict[str, Any], out_file: str, out_format: str) -> dict[str, Any]:
     from dmontage.places import place
     from dmontage.view.draw import draw, images_of
 
     scene = scene_of(told)
-    path = _named(out_file or told.get("image_file", ""), out_format or told.get("image_type", ""))
+    path = _named(out_file or str(told.get("image_file") or ""), out_format or told.get("image_type") or "")
     images = images_of(scene)
     ny, nx = draw(scene, place(path), images)
     names = ("gray",) if len(images) == 1 else ("red", "green", "blue")
@@ -92,7 +101,7 @@ def _view(told: dict[str, Any], out_file: str, out_format: str) -> dict[str, Any
     return found | {
         "flipX": 0,
         "flipY": 1,
-        "colortable": int(told.get("color_table", 0)),
+        "colortable": int(table_of(told)) if len(images) == 1 else 0,
         "bunit": images[0].image.bunit,
     }
 

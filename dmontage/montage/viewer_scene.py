@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +15,7 @@ from dmontage.view.scene import Band, Overlay, Scene
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["scene_of"]
+__all__ = ["scene_of", "table_of"]
 
 _TABLES = ("gray", "gray_r", "turbo_r", "nipy_spectral", "gist_ncar", "nipy_spectral_r", "gnuplot2", "bwr_r", "Reds_r",
            "Greens_r", "Blues_r", "gist_rainbow_r", "gist_stern")  # fmt: skip
@@ -48,14 +49,13 @@ def scene_of(told: Mapping[str, Any]) -> Scene:
         raise InputError(f"mViewer: no {' and '.join(missing)}: give -gray, or -red, -green and -blue")
     bands = [_band(told[name], name) for name in names]
     power = _float(told, "true_color", 0.0)
-    table = told.get("color_table", told["gray_file"].get("color_table", 0) if len(names) == 1 else 0)
     betas = {beta for _, beta in bands if beta is not None}
     if len(betas) > 1:
         raise InputError(f"mViewer: the bands' stretch_beta differ ({sorted(betas)}): give one")
     shared = {key: told[key] for key in _SHARED if key in told}
     return Scene(
         bands=tuple(band for band, _ in bands),
-        cmap=_table(table),
+        cmap=_table(table_of(told)),
         method="ratio" if power > 0 else "stretch",
         power=power if power > 0 else 2.0,
         softening=1.0 / betas.pop() if betas else None,
@@ -63,13 +63,26 @@ def scene_of(told: Mapping[str, Any]) -> Scene:
         contrast=_float(told, "contrast", 1.0),
         saturation=_float(told, "saturation", 1.0),
         max_side=None,
-        overlays=tuple(_overlay(shared | each) for each in told.get("overlays", []) if each.get("visible", True)),
+        overlays=tuple(_overlay(shared | each) for each in _overlays(told) if each.get("visible", True)),
         bare=True,
     )
 
 
+def table_of(told: Mapping[str, Any]) -> Any:
+    """The number of the color table that is asked for, at the top or with the image."""
+    gray = told.get("gray_file")
+    return told.get("color_table", gray.get("color_table", 0) if isinstance(gray, dict) else 0)
+
+
+def _overlays(told: Mapping[str, Any]) -> list[dict[str, Any]]:
+    overlays = told.get("overlays") or []
+    if not isinstance(overlays, list) or not all(isinstance(each, dict) for each in overlays):
+        raise InputError(f"mViewer: overlays must be a list of objects, not {overlays!r}")
+    return overlays
+
+
 def _band(told: Any, name: str) -> tuple[Band, float | None]:
-    if not isinstance(told, dict) or "fits_file" not in told:
+    if not isinstance(told, dict) or not isinstance(told.get("fits_file"), str):
         raise InputError(f"mViewer: {name} needs a fits_file")
     mode = str(told.get("stretch_mode", "linear")).lower()
     if mode not in STRETCHES and not mode.isdigit():
@@ -77,8 +90,17 @@ def _band(told: Any, name: str) -> tuple[Band, float | None]:
     low, high = (_limit(str(told.get(f"stretch_{end}", end))) for end in ("min", "max"))
     # A number is a count of logarithms; more than one of them saturates in mViewer.
     stretch = STRETCHES.get(mode) or ("linear" if int(mode) == 0 else "log")
-    beta = told.get("stretch_beta")
-    return Band(place(told["fits_file"]), None, stretch, low, high), None if beta is None else float(beta)
+    return Band(place(told["fits_file"]), None, stretch, low, high), _beta(told) if stretch == "asinh" else None
+
+
+def _beta(told: Mapping[str, Any]) -> float | None:
+    """Of asinh: the range is so many times the part of it that is linear."""
+    if told.get("stretch_beta") is None:
+        return None
+    beta = _float(told, "stretch_beta", 1.0)
+    if not 1 <= beta < math.inf:
+        raise InputError(f"mViewer: stretch_beta is {beta:g}; give 1 or more")
+    return beta
 
 
 def _limit(text: str) -> str:
@@ -171,7 +193,8 @@ def _symbol(told: Mapping[str, Any]) -> dict[str, str]:
     words = str(told.get("symbol", "circle")).lower().split()
     word = words[0] if words else "circle"
     if word.startswith("poly") and len(words) > 1:
-        return {"symbol": _POLYGONS.get(int(float(words[1])), "circle")}
+        sides = _float({"sides of a polygon": words[1]}, "sides of a polygon", 0.0)
+        return {"symbol": _POLYGONS.get(round(sides) if abs(sides) < 100 else 100, "circle")}
     return {"symbol": _SYMBOLS.get(word, word)}
 
 
@@ -191,9 +214,10 @@ def _catalog(told: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _file(told: Mapping[str, Any]) -> str:
-    if not told.get("data_file"):
+    path = told.get("data_file")
+    if not isinstance(path, str) or not path:
         raise InputError(f"mViewer: an overlay of type {told.get('type')} needs a data_file")
-    return str(told["data_file"])
+    return path
 
 
 def _images(told: Mapping[str, Any]) -> list[Grid]:

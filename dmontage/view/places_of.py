@@ -127,7 +127,7 @@ def _angles(table: Table, name: str, *, hours: bool) -> NDArray[np.float64]:
     except (u.UnitConversionError, ValueError) as error:
         raise InputError(f"column {name!r} is in {unit}, which is no angle: name others by lon= and lat=") from error
     degrees = column(table, name, "coordinates")
-    return np.where(np.isfinite(degrees), degrees, np.nan) * factor
+    return np.where(np.isfinite(degrees), degrees, np.nan) * float(factor)
 
 
 def _of_texts(texts: NDArray[np.str_], name: str, *, hours: bool) -> NDArray[np.float64]:

@@ -17,6 +17,7 @@ from dmontage.grid import Grid
 from dmontage.montage import mViewer
 from dmontage.montage.viewer_scene import scene_of
 from dmontage.montage.viewer_words import as_json
+from dmontage.places import place
 
 GRID = Grid.around("10.0 20.0", size=("200 arcsec", "150 arcsec"), scale="1 arcsec")
 
@@ -156,10 +157,33 @@ def test_what_cannot_be_drawn(
     ("{", 1, "this is no JSON"), ("[]", 1, "must be an object"), ("missing.json", 0, "cannot be read"),
     ('{"gray_file": {"fits_file": "m.fits"}, "colour": 1}', 1, "colour is not known"),
     ('{"gray_file": "m.fits"}', 1, "needs a fits_file"), ("", 3, "mode is 3"),
+    ('{"gray_file": {"fits_file": 3}}', 1, "needs a fits_file"),
+    ('{"gray_file": {"fits_file": "m", "stretch_mode": "asinh", "stretch_beta": 0}}', 1, "stretch_beta is 0"),
+    ('{"gray_file": {"fits_file": "m", "stretch_mode": "asinh", "stretch_beta": "x"}}', 1, "must be a number"),
+    ('{"gray_file": {"fits_file": "m"}, "overlays": ["x"]}', 1, "overlays must be a list"),
+    ('{"gray_file": {"fits_file": "m"}, "overlays": [{"type": "catalog", "data_file": 3}]}', 1, "needs a data_file"),
+    ('{"gray_file": {"fits_file": "m"}, "overlays": [{"type": "mark", "lon": 1, "lat": 1, "symbol": "polygon x"}]}', 1,
+     "must be a number"),
+    ("no-text.json", 0, "no text in UTF-8"), ("memory://nowhere/m.json", 0, "there is no such object"),
 ])  # fmt: skip
-def test_json_that_makes_no_sense(text: str, mode: int, message: str) -> None:
+def test_json_that_makes_no_sense(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, mode: int, message: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "no-text.json").write_bytes(b"\xd0\x00")
     answer = mViewer(text, "m.png", mode=mode)
     assert answer["status"] == "1" and message in answer["msg"]
+
+
+def test_what_json_leaves_open(image: Path, tmp_path: Path) -> None:
+    """Nulls are as if they were not there, a beta is of asinh alone, the table may be told with the image."""
+    band = {"fits_file": str(image), "stretch_mode": "linear", "stretch_beta": 5, "color_table": 1}
+    told = {"gray_file": band, "overlays": None, "image_file": None, "image_type": None}
+    answer = mViewer(json.dumps(told), str(tmp_path / "m.png"), mode=1)
+    assert answer["status"] == "0" and answer["colortable"] == 1
+    place("memory://viewer/m.json").write_bytes(json.dumps(told).encode())
+    assert mViewer("memory://viewer/m.json", str(tmp_path / "n.png"), mode=0) == answer
+    assert (tmp_path / "m.png").read_bytes() == (tmp_path / "n.png").read_bytes()
 
 
 @pytest.mark.skipif(shutil.which("mViewer") is None, reason="Montage is not installed")
