@@ -126,12 +126,13 @@ def _overlay(told: Mapping[str, Any]) -> Overlay:
     kind = told.get("type")
     color = _color(told.get("color", "white"))
     ink: dict[str, Any] = {"color": color}
+    lines = ink | ({"alpha": _float(told, "alpha", 1.0)} if "alpha" in told else {})
     if kind == "grid":
-        return Overlay("grid", ink | {"frame": _frame(told), "linewidth": 0.6 * _float(told, "line_width", 1.0)})
+        return Overlay("grid", lines | {"frame": _frame(told), "linewidth": 0.6 * _float(told, "line_width", 1.0)})
     if kind == "catalog":
         return Overlay("catalog", ink | _catalog(told))
     if kind == "imginfo":
-        return Overlay("images", ink | {"images": _images(told), "linewidth": _float(told, "line_width", 1.0)})
+        return Overlay("images", lines | {"images": _images(told), "linewidth": _float(told, "line_width", 1.0)})
     if kind in ("mark", "label"):
         at = {"lon": _angle(told, "lon"), "lat": _angle(told, "lat"), "frame": _frame(told)}
         if kind == "label":

@@ -175,6 +175,12 @@ def test_json_that_makes_no_sense(
     assert answer["status"] == "1" and message in answer["msg"]
 
 
+def test_lines_are_as_opaque_as_told() -> None:
+    """Of a grid by -alpha; unless told, as the grid itself has it."""
+    plain, faint = scene_of(as_json("-gray m.fits -grid eq -alpha 0.25 -grid ga")).overlays
+    assert "alpha" not in plain.options and faint.options["alpha"] == 0.25
+
+
 def test_what_json_leaves_open(image: Path, tmp_path: Path) -> None:
     """Nulls are as if they were not there, a beta is of asinh alone, the table may be told with the image."""
     band = {"fits_file": str(image), "stretch_mode": "linear", "stretch_beta": 5, "color_table": 1}
