@@ -97,8 +97,9 @@ def _add(sums: Sums, part: Sums, j: int, i: int) -> None:
     ny, nx = part.counts.shape
     squares = (slice(j, j + ny), slice(i, i + nx))
     before = sums.totals[squares]
-    new = before + part.totals
-    taken = new - before
-    sums.rests[squares] += (before - (new - taken)) + (part.totals - taken) + part.rests
+    with np.errstate(over="ignore", invalid="ignore"):  # of values near the largest float64: blank, as in the kernel
+        new = before + part.totals
+        taken = new - before
+        sums.rests[squares] += (before - (new - taken)) + (part.totals - taken) + part.rests
     sums.totals[squares] = new
     sums.counts[squares] += part.counts

@@ -113,6 +113,14 @@ def test_sums_are_exact(seed: int, step: int) -> None:
             assert shrunk_values[j, i] == float(sum(map(Fraction, square))) / len(square)
 
 
+def test_sums_beyond_float64_are_blank_in_pieces_too() -> None:
+    values = np.tile([[1e308], [-1e308], [1.0]], (1, 40))
+    lazy = da.from_array(values, chunks=(1, 7))  # type: ignore[no-untyped-call]
+    for shown in (shrink(values, 40), shrink(lazy, 40)):
+        assert np.isnan(shown).all()
+    np.testing.assert_array_equal(shrink(lazy[2:], 40), 1.0)
+
+
 def test_a_stored_array_is_read_by_its_chunks(tmp_path: Path) -> None:
     values = image(6, (90, 70))
     stored = zarr.create_array(tmp_path / "a.zarr", shape=values.shape, chunks=(32, 32), dtype="f4")
