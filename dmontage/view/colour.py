@@ -139,7 +139,7 @@ def colour(
 
 def _three(given: Limits | Sequence[Limits | None] | None, usual: str, name: str) -> list[Limits]:
     """For red, green and blue what is given, or usual."""
-    each = [given] * 3 if given is None or isinstance(given, (str, float, int)) else list(given)
+    each = [given] * 3 if given is None or isinstance(given, (str, float, int, np.number)) else list(given)
     if len(each) != 3:
         raise InputError(f"{name} is {given!r}; give one, or three for red, green and blue")
     return [usual if one is None else one for one in each]
