@@ -80,6 +80,8 @@ def view(image: Place | None, output: Place, hdu: str | None, max_side: int, **c
     from dmontage.view.scene import Scene
 
     bands = _bands(image, hdu, chosen)
+    if chosen["softening"] is not None and chosen["stretch"] not in ("asinh", None):
+        raise InputError(f"--softening is of --stretch asinh; {chosen['stretch']} has none")
     scene = Scene(
         bands=bands, max_side=max_side or None, overlays=tuple(_overlays(chosen)),
         **{name: chosen[name] for name in ("cmap", "method", "power", "softening", "brightness", "contrast",
@@ -97,6 +99,8 @@ def _bands(image: Place | None, hdu: str | None, chosen: dict[str, Any]) -> tupl
         raise InputError("give one IMAGE, or three by --red, --green and --blue")
     number = int(hdu) if hdu is not None and hdu.isdigit() else hdu
     if image is not None:
+        if told := [name for name in ("red", "green", "blue") if chosen[f"{name}_range"]]:
+            raise InputError(f"--{told[0]}-range is of one band of three: give --range for one IMAGE")
         return (Band(image, number, chosen["stretch"], *(chosen["limits"] or (None, None))),)
     return tuple(
         Band(path, number, chosen["stretch"], *(chosen[f"{name}_range"] or chosen["limits"] or (None, None)))

@@ -41,7 +41,8 @@ def test_each_band_has_its_own_range() -> None:
 def test_a_limit_may_be_a_number_of_numpy() -> None:
     bands = [np.arange(12, dtype=np.float32).reshape(3, 4)] * 3
     wanted = colour(*bands, stretch="linear", low=2, high=9)
-    np.testing.assert_array_equal(colour(*bands, stretch="linear", low=np.float32(2), high=np.int64(9)), wanted)
+    limits: dict[str, Any] = {"low": np.float32(2), "high": np.int64(9)}
+    np.testing.assert_array_equal(colour(*bands, stretch="linear", **limits), wanted)
 
 
 def test_red_is_red_and_north_is_up() -> None:

@@ -110,6 +110,8 @@ def test_a_picture_with_lines_of_two_frames(tmp_path: Path) -> None:
         (["a.fits", "--red", "a.fits"], "give one IMAGE, or three"),
         (["--red", "a.fits", "--green", "a.fits"], "give one IMAGE, or three"),
         (["missing.fits"], "missing.fits"),
+        (["a.fits", "--red-range", "0", "1"], "--red-range is of one band of three"),
+        (["a.fits", "--stretch", "log", "--softening", "0.1"], "--softening is of --stretch asinh"),
         (["a.fits", "--range", "2s", "1s"], "2s"),
         (["a.fits", "--cmap", "nonsense"], "the colour map is 'nonsense'"),
         (["a.fits", "--grid", "nonsense"], "nonsense"),
