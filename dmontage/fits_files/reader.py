@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,14 +18,14 @@ from dmontage.grid import Grid
 from dmontage.places import MissingError, Place, Url, brought, place
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from numpy.typing import NDArray
 
     from dmontage.model import ImageRef
     from dmontage.window import Window
 
-__all__ = ["in_memory", "pixels", "product_digests", "read", "read_map", "read_mask"]
+__all__ = ["in_memory", "pixels", "product_digests", "read", "read_map", "read_mask", "reading"]
 
 
 def read(ref: ImageRef, window: Window | None = None) -> NDArray[Any]:
@@ -58,13 +59,40 @@ def _section(
 ) -> NDArray[Any]:
     """Pixels (*planes, ny, nx) of a window, converted from what astropy makes of them by their header."""
     there = _unchanged(ref, window)
+    with _errors_of(ref), quiet, opened(there) as hdus:
+        return _cut(hdus[ref.hdu], ref, window, convert)
+
+
+@contextmanager
+def reading(ref: ImageRef) -> Iterator[Callable[[Window], NDArray[Any]]]:
+    """`read`, of a file of this machine that stays open: a gzipped one is unpacked once, where windows go upwards."""
+    there = _unchanged(ref, ref.grid.window)
+    with ExitStack() as stack:
+        with _errors_of(ref), quiet:
+            hdus = stack.enter_context(opened(there))
+
+        def read_next(window: Window) -> NDArray[Any]:
+            with _errors_of(ref), quiet:
+                return _cut(hdus[ref.hdu], ref, window, _as_image)
+
+        yield read_next
+
+
+def _cut(
+    hdu: Any, ref: ImageRef, window: Window, convert: Callable[[NDArray[Any], fits.Header], NDArray[Any]]
+) -> NDArray[Any]:
+    """The pixels of a window out of an open file."""
+    data = np.asarray(hdu.section[(*(slice(None),) * (len(hdu.shape) - 2), *window.slices)])
+    if window.y1 == hdu.shape[-2]:
+        _check_stream(hdu)
+    return convert(data.reshape(*ref.planes, *window.shape), hdu.header)
+
+
+@contextmanager
+def _errors_of(ref: ImageRef) -> Iterator[None]:
+    """What can go wrong in reading an image, told of its file."""
     try:
-        with quiet, opened(there) as hdus:
-            hdu = hdus[ref.hdu]
-            data = np.asarray(hdu.section[(*(slice(None),) * (len(hdu.shape) - 2), *window.slices)])
-            if window.y1 == hdu.shape[-2]:
-                _check_stream(hdu)
-            return convert(data.reshape(*ref.planes, *window.shape), hdu.header)
+        yield
     except (ChangedError, UnreachableError):
         raise
     except MissingError as error:
