@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -36,6 +36,8 @@ class There(Matched):
 
     _written: tuple[tuple[FilePart, tuple[int, int]], ...] = ()
     """Files of the values, each with its size and the time of its last change."""
+    _found: tuple[Any, tuple[int, ...] | None] = (None, None)
+    """A state of a store that this value has not used, and the numbers of the plan's rows in it, if all are there."""
 
     @property
     def files(self) -> tuple[FilePart, ...]:
@@ -99,19 +101,26 @@ class There(Matched):
 
     def _known_store(self) -> tuple[Store | None, Sequence[int]]:
         """The store, and the numbers of the plan's rows in it, if it is this run's; none is laid out for it."""
-        if self._store is not None:
-            return self._store, self._numbers
-        if self._place is None:
-            return None, ()
+        used, numbers = self._store, self._numbers
         try:
+            if used is not None:
+                return Store.open(used.where), numbers  # another may have its place, or more rows in it
+            if self._place is None:
+                return None, ()
             store = Store.open(self._place)
-            numbers = {table["digest"]: k for k, table in enumerate(store.rows.tables(range(len(store.rows))))}
+            found = self._numbers_in(store) if store.attributes.get("digest") == self.plan.digest else None
         except InputError:  # nothing there yet, or nothing that can be used
             return None, ()
-        rows = [numbers.get(digest) for digest in self.plan.row_digests]
-        mine = [row for row in rows if row is not None]
-        same = store.attributes.get("digest") == self.plan.digest and len(mine) == len(rows)
-        return (store, mine) if same else (None, ())
+        return (None, ()) if found is None else (store, found)
+
+    def _numbers_in(self, store: Store) -> tuple[int, ...] | None:
+        """Numbers of the plan's rows in a store; kept, since the table of many takes a second to read."""
+        state = store.laid_out, store.attributes["rows"]
+        if self._found[0] != state:
+            told = zip(self.plan.row_digests, self.plan.rows, strict=True)
+            wanted = [{"digest": digest, "path": row.image.path} for digest, row in told]
+            self._found = state, store.numbers_of(wanted)
+        return self._found[1]
 
     def _made(
         self, store: Store, numbers: Sequence[int], chunks: Sequence[tuple[Window, tuple[int, ...]]]

@@ -143,6 +143,12 @@ class Store:
             self._files.remove_folder(f"rows/{last}")
         return numbers
 
+    def numbers_of(self, wanted: Sequence[dict[str, Any]]) -> tuple[int, ...] | None:
+        """Numbers of some rows, told by their "digest" and "path"; None where any of them is not there."""
+        old = self.rows.tables(range(len(self.rows)))
+        rows, numbers = merged(old, wanted)
+        return numbers if len(rows) == len(old) else None
+
     def _note(self, more: dict[str, Any]) -> None:
         """Add to the attributes, in one step."""
         attributes = json.loads(self._files.get(_ABOUT) or b"")["attributes"] | more
