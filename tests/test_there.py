@@ -95,7 +95,12 @@ def test_the_table_of_a_stores_rows_is_read_once(
     dm.mosaic(survey.paths[:2], survey.grid, tmp_path / "run.zarr").write(tmp_path / "m.fits")
     read: list[int] = []
     tables = RowTable.tables
-    monkeypatch.setattr(RowTable, "tables", lambda self, rows: read.append(len(rows)) or tables(self, rows))
+
+    def spy(self: RowTable, rows: Any) -> Any:
+        read.append(len(rows))
+        return tables(self, rows)
+
+    monkeypatch.setattr(RowTable, "tables", spy)
     mosaic = dm.mosaic(survey.paths[:2], survey.grid, tmp_path / "run.zarr")
     for _ in range(3):
         assert mosaic.corrected and mosaic.made() and np.isfinite(mosaic.stored(mosaic.grid.window)).any()
@@ -147,6 +152,76 @@ def test_threads_take_turns(survey: Survey, tmp_path: Path) -> None:
     assert len(got) == 3
     for values in got[1:]:
         np.testing.assert_array_equal(values, got[0])
+
+
+def test_watchers_hear_of_their_own_threads_stages(survey: Survey, tmp_path: Path) -> None:
+    """Who watches one thread does not silence the other, and is gone in the end, whoever ends first."""
+    told: list[tuple[str, int]] = []
+    watched: list[str] = []
+    mosaic = dm.mosaic(
+        survey.folder, survey.grid, tmp_path / "run.zarr", progress=lambda stage, *_: told.append((stage, 0))
+    )
+    inside, go_on = threading.Event(), threading.Event()
+
+    def other() -> None:
+        with mosaic.watched(lambda stage, *_: watched.append(stage)):
+            inside.set()
+            assert go_on.wait(60)
+
+    thread = threading.Thread(target=other)
+    with mosaic.watched(lambda *_: None):
+        thread.start()
+        assert inside.wait(60)
+    mosaic.compute()
+    go_on.set()
+    thread.join(60)
+    assert told and not watched and not mosaic._watches
+
+
+def test_closing_waits_for_what_other_threads_compute(survey: Survey, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A store that is taken away meanwhile was an error there, or came back as a folder that nobody takes away."""
+    began, go_on = threading.Event(), threading.Event()
+
+    def slow(stage: str, *_: int) -> None:
+        if stage == "cutout":
+            began.set()
+            go_on.wait(60)
+
+    expected = dm.mosaic(survey.folder, survey.grid, background="none").compute().data
+    mosaic = dm.mosaic(survey.folder, survey.grid, background="none", progress=slow)
+    got: list[np.ndarray] = []
+    thread = threading.Thread(target=lambda: got.append(mosaic.compute().data))
+    thread.start()
+    assert began.wait(60) and mosaic._temporary is not None
+    folder = Path(mosaic._temporary.name)
+    closing = threading.Thread(target=mosaic.close)
+    closing.start()
+    closing.join(0.2)
+    assert folder.exists()
+    go_on.set()
+    for each in (thread, closing):
+        each.join(60)
+    np.testing.assert_array_equal(got[0], expected)
+    assert not folder.exists() and mosaic._store is None
+
+
+@pytest.mark.parametrize("how", ["lost", "changed"])
+def test_a_damaged_chunk_is_made_anew_for_a_cutout(survey: Survey, tmp_path: Path, how: str) -> None:
+    mosaic = dm.mosaic(survey.folder, survey.grid, tmp_path / "run.zarr", background="none")
+    mosaic.write(tmp_path / "m.fits")
+    chunk = tmp_path / "run.zarr" / "mosaic" / "area" / "c.2.2"
+    if how == "lost":
+        chunk.unlink()
+    else:
+        chunk.write_bytes(chunk.read_bytes()[::-1])
+    with pytest.raises(InputError, match="makes it anew"):
+        mosaic.stored(mosaic.grid.window, "area")
+    mosaic.write(tmp_path / "m.fits")
+    chunk.unlink()
+    expected = dm.mosaic(survey.folder, survey.grid, background="none").compute()
+    pixels = mosaic.compute()
+    np.testing.assert_array_equal(pixels.data, expected.data)
+    np.testing.assert_array_equal(pixels.area, expected.area)
 
 
 def test_a_mosaic_is_still_pickled(survey: Survey) -> None:

@@ -103,13 +103,14 @@ class Stages(Telling):
             Store.remove(there)
 
     def close(self, *, remove: bool = False) -> None:
-        """Forget the temporary store; ``remove`` deletes a named one too."""
-        if self._temporary is not None:
-            self._temporary.cleanup()
-        elif remove and self._place is not None and self._store is not None:
-            with suppress(InUseError):  # the same run again, by another driver: it removes the store when it is done
-                Store.remove(self._place)
-        self._temporary, self._store, self._receipts, self._corrected = None, None, {}, False
+        """Forget the temporary store; ``remove`` deletes a named one too. What other threads compute ends first."""
+        with self._turn:
+            if self._temporary is not None:
+                self._temporary.cleanup()
+            elif remove and self._place is not None and self._store is not None:
+                with suppress(InUseError):  # the same run again, by another driver: it removes the store when done
+                    Store.remove(self._place)
+            self._temporary, self._store, self._receipts, self._corrected = None, None, {}, False
 
     @contextmanager
     def _locked(self) -> Iterator[Store]:
@@ -120,10 +121,10 @@ class Stages(Telling):
                 yield store
 
     def __getstate__(self) -> dict[str, Any]:
-        return {name: value for name, value in self.__dict__.items() if name != "_turn"}
+        return {name: value for name, value in self.__dict__.items() if name not in ("_turn", "_watches")}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state, _turn=threading.RLock())
+        self.__dict__.update(state, _turn=threading.RLock(), _watches={})
 
     def _open(self) -> Store:
         """The store, laid out when it is first needed."""

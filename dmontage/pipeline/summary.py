@@ -132,7 +132,8 @@ class Summary(Shown):
             )
         if self.chunks_reused:
             lines.append(f"coadd       {self.chunks} chunks ({self.chunks_reused} from the store)")
-        times = ", ".join(f"{stage} {seconds:.2f}" for stage, seconds in self.seconds.items())
+        # A copy: a thread may run a stage while this is shown.
+        times = ", ".join(f"{stage} {seconds:.2f}" for stage, seconds in self.seconds.copy().items())
         lines.append(f"seconds     {times}; total {sum(self.seconds.values()):.2f}")
         lines.append(f"bytes       {human(self.bytes_in)} of images, {human(self.bytes_out)} written")
         return "\n".join(lines)

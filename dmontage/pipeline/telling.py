@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TYPE_CHECKING
@@ -27,23 +28,29 @@ class Telling:
     def __init__(self, progress: Progress | bool | None = None) -> None:
         self._progress = _silent if progress is None or isinstance(progress, bool) else progress
         self._bars = progress is True
-        self._watch: Progress | None = None
+        self._watches: dict[int, Progress] = {}
+        """By thread: who watches one must not hear of, or silence, what another does."""
 
     @contextmanager
     def watched(self, watch: Progress) -> Iterator[None]:
-        """Tell somebody else of the progress of stages, meanwhile: called with (stage, done, total), from their thread.
+        """Tell somebody else of the progress of this thread's stages, meanwhile: called with (stage, done, total).
 
         There are no bars then. A function that was given as ``progress`` hears of it as well.
         """
-        before, self._watch = self._watch, watch
+        me = threading.get_ident()
+        before = self._watches.get(me)
+        self._watches[me] = watch
         try:
             yield
         finally:
-            self._watch = before
+            if before is None:
+                del self._watches[me]
+            else:
+                self._watches[me] = before
 
     def _shower(self) -> AbstractContextManager[Progress]:
         """Who is told of the progress of a stage."""
-        watch, progress = self._watch, self._progress
+        watch, progress = self._watches.get(threading.get_ident()), self._progress
         if watch is None:
             return bars() if self._bars else nullcontext(progress)
 
@@ -59,7 +66,7 @@ class Telling:
 
         Called with (done, total); nothing is shown where no bars were asked for.
         """
-        if not self._bars or self._watch is not None:
+        if not self._bars or threading.get_ident() in self._watches:
             yield lambda done, total: None
             return
         with bars() as show, self.watched(lambda stage, *done: None if stage == hidden else show(stage, *done)):

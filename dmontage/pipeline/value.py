@@ -21,6 +21,7 @@ from dmontage.pipeline.there import There
 from dmontage.pipeline.tiles import Tile, tiles_of
 from dmontage.places import Place, made_at, place
 from dmontage.shown import Explored
+from dmontage.store import DamagedError
 from dmontage.window import Window
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 
     from dmontage.graph.coadd import Sink
     from dmontage.graph.outlet import Written
+    from dmontage.store import Store
 
 __all__ = ["Mosaic"]
 
@@ -217,6 +219,15 @@ class Mosaic(There, Explored):
         with made_at(path) as here, Products(here, self.plan, self.summary, (Tile(window),)) as products:
             products.write(window, list(layers))
 
+    def _read(self, store: Store, part: Window, window: Window, layers: NDArray[np.float32]) -> bool:
+        """Take a part of the layers of a window from the store; False where that is damaged, and must be made."""
+        try:
+            for name, target in zip(self.plan.layers, layers, strict=True):
+                target[part.relative_to(window).slices] = store.product.read(name, part)
+        except DamagedError:
+            return False
+        return True
+
     def _layers_in(self, window: Window) -> NDArray[np.float32]:
         """All layers (n, ny, nx) of a window; once the backgrounds are matched, only its own images are projected.
 
@@ -227,11 +238,9 @@ class Mosaic(There, Explored):
         layers = np.empty((len(plan.layers), *window.shape), np.float32)
         with self._locked() as store:
             self._rectify()
-            made = set(self._made(store, self._numbers, reach))
-            for part in [chunk & window for chunk in made]:
-                for name, target in zip(plan.layers, layers, strict=True):
-                    target[part.relative_to(window).slices] = store.product.read(name, part)
-            missing = [(chunk & window, rows) for chunk, rows in reach if chunk not in made]
+            made = self._made(store, self._numbers, reach)
+            known = {chunk for chunk in made if self._read(store, chunk & window, window, layers)}
+            missing = [(chunk & window, rows) for chunk, rows in reach if chunk not in known]
             parts = [(part, tuple(i for i in rows if plan.rows[i].window & part)) for part, rows in missing]
             self._project(chain.from_iterable(rows for _, rows in parts))
             with self.summary.timed("coadd"):
