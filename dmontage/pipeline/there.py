@@ -59,13 +59,19 @@ class There(Matched):
         told = None if store is None else store.tables.planes_told(name)
         return told is not None and told.get("rows") == list(numbers)
 
-    def made(self) -> tuple[Window, ...]:
+    def made(self, within: Window | None = None) -> tuple[Window, ...]:
         """Windows of the mosaic's chunks that its store holds, of just what the mosaic is made from.
 
         A named store is looked at whether or not this value has used it before.
+
+        Parameters
+        ----------
+        within
+            Only chunks that reach this window; all if None.
         """
         store, numbers = self._known_store()
-        return () if store is None else tuple(self._made(store, numbers, self.plan.chunks))
+        chunks = [chunk for chunk in self.plan.chunks if within is None or chunk[0] & within]
+        return () if store is None else tuple(self._made(store, numbers, chunks))
 
     def stored(self, window: Window, layer: str = "data") -> NDArray[np.float32]:
         """A layer (ny, nx) of a window as far as the store has it, NaN where it does not; blank where no image reaches.

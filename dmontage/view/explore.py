@@ -13,7 +13,7 @@ import numpy as np
 
 from dmontage.errors import InputError
 from dmontage.view.making import Making, Tile
-from dmontage.view.plot import add_color_bar, even_ticks, new_axes, unit_of
+from dmontage.view.plot import add_color_bar, even_ticks, new_axes, place_on, unit_of
 from dmontage.view.screen import check_layer
 from dmontage.view.tiles import Kept, View, view_of
 
@@ -45,16 +45,22 @@ def explore(
     """Pan and zoom; see `dmontage.shown.Explored.explore`."""
     from matplotlib import get_backend
 
+    from dmontage.view.norm import norm
+
+    shades = {"stretch": stretch, "low": low, "high": high}
+    norm(np.full((1, 1), np.nan, np.float32), **shades)  # what is no stretch is refused here, not by a timer
     check_layer(mosaic, layer)
     if ax is None and "inline" in get_backend():
         raise InputError(
             "the figures of matplotlib's backend 'inline' do not move: say %matplotlib widget first, which comes with "
             "dmontage[notebook] (ipympl)"
         )
+    if ax is not None:
+        place_on(ax, mosaic, mosaic.grid.window)
     explorer = Explorer(mosaic, new_axes(mosaic.grid) if ax is None else ax, layer, most, style)
     if colorbar:
         explorer.bar = add_color_bar(explorer.ax, explorer.image, unit_of(mosaic, layer))
-    explorer.stretch = {"stretch": stretch, "low": low, "high": high}
+    explorer.stretch = shades
     explorer.look()
     return explorer
 
@@ -72,6 +78,9 @@ class Explorer:
         self._making = Making(mosaic, layer)
         self._kept, self._partial = Kept(), Kept()
         self._error: BaseException | None = None
+        self._unstretched: InputError | None = None
+        """Why what is shown has no shades of its own."""
+        self._is_closed = False
         self._is_stretched = "norm" in style
         """True when the shades are to stay as they are."""
         before = {} if self._is_stretched else {"vmin": 0.0, "vmax": 1.0}
@@ -91,8 +100,10 @@ class Explorer:
         self._timer.add_callback(self.process)
         # Functions of their own, which matplotlib holds: a bound method would be let go with this object.
         self._ids = [ax.callbacks.connect(name, lambda _: self.look()) for name in ("xlim_changed", "ylim_changed")]
-        canvas.mpl_connect("resize_event", lambda _: self.look())
-        canvas.mpl_connect("close_event", lambda _: self.close())
+        self._events = [
+            canvas.mpl_connect("resize_event", lambda _: self.look()),
+            canvas.mpl_connect("close_event", lambda _: self.close()),
+        ]
 
     def __repr__(self) -> str:
         return f"<Explorer of {self.mosaic!r}: {self.view and self.view.window}>"
@@ -108,14 +119,17 @@ class Explorer:
         return str(self._text.get_text())
 
     def compute(self) -> None:
-        """Compute what is in view, whatever it takes; in the background, too."""
+        """Compute what is in view, whatever it takes; in the background, too. InputError once it is closed."""
+        if self._is_closed:
+            raise InputError("this view is closed and computes nothing any more: explore() makes another")
         if self.view is not None:
             self._ask(self.view, None)
 
     def restretch(self, **how: Any) -> None:
         """Shades that suit what is in view; ``stretch``, ``low`` and ``high`` as for `Mosaic.explore`."""
+        self._set_norm(self.stretch | how)
         self.stretch |= how
-        self._set_norm()
+        self._unstretched = None
         self._draw()
 
     def wait(self, timeout: float | None = None) -> None:
@@ -136,10 +150,13 @@ class Explorer:
 
     def close(self) -> None:
         """Stop: nothing is computed any more."""
+        self._is_closed = True
         self._making.close()
         self._timer.stop()
         for each in self._ids:
             self.ax.callbacks.disconnect(each)
+        for each in self._events:
+            self.ax.figure.canvas.mpl_disconnect(each)
 
     def process(self) -> None:
         """Take over what the thread has made. The figure's timer calls it; any number of times does no harm."""
@@ -158,7 +175,9 @@ class Explorer:
             self._draw()
 
     def look(self) -> None:
-        """Find out what is in view, and have it made."""
+        """Find out what is in view, and have it made; nothing once it is closed."""
+        if self._is_closed:
+            return
         part, (width, height) = self.ax.get_position(original=True), self.ax.figure.bbox.size
         screen = part.width * width, part.height * height
         view = view_of(self.mosaic.grid.window, self.ax.get_xlim(), self.ax.get_ylim(), screen)
@@ -169,8 +188,7 @@ class Explorer:
             self._under.set_extent(self.view.extent)
         self.view = view
         if view is None:
-            self._making.give_up()
-            self._say("")
+            self._rest()
         else:
             self._ask(view, self._most)
         self._draw()
@@ -184,14 +202,19 @@ class Explorer:
             self._making.start(missing, most)
             self._timer.start()
         else:
-            self._making.give_up()
-            self._say("")
+            self._rest()
+
+    def _rest(self) -> None:
+        """There is nothing to be made."""
+        self._making.give_up()
+        self._timer.stop()
+        self._say("")
 
     def _end(self, end: End) -> None:
-        self._error = end.error
-        self._say(end.said)
+        self._error = end.error or self._unstretched
+        self._say(end.said or str(self._unstretched or ""))
         self._timer.stop()
-        self._is_stretched |= bool(np.isfinite(self.shown).any())
+        self._is_stretched |= self._unstretched is None and bool(np.isfinite(self.shown).any())
 
     def _show(self) -> None:
         """Put what there is of the view into the picture."""
@@ -200,19 +223,23 @@ class Explorer:
         self.image.set_data(self.view.assembled(self._tile_at))
         self.image.set_extent(self.view.extent)
         if not self._is_stretched:
-            self._set_norm()
+            try:
+                self._set_norm(self.stretch)
+                self._unstretched = None
+            except InputError as error:  # limits that these pixels have in the wrong order: told when the view is whole
+                self._unstretched = error
 
     def _tile_at(self, key: Key) -> NDArray[np.float32] | None:
         whole = self._kept.get(key)
         return self._partial.get(key) if whole is None else whole
 
-    def _set_norm(self) -> None:
+    def _set_norm(self, stretch: dict[str, Any]) -> None:
         """Shades by what is in view; as they are where that is nothing."""
         from dmontage.view.norm import norm
 
         values = self.shown
         if np.isfinite(values).any():
-            made = norm(values, **self.stretch)
+            made = norm(values, **stretch)
             for image in (self._under, self.image):
                 image.set_norm(made)
             if self.bar is not None:

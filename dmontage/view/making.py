@@ -11,7 +11,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING, NamedTuple
 
 from dmontage.view.screen import screen_pixels
-from dmontage.view.tiles import cost
+from dmontage.view.tiles import around, cost
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -111,7 +111,8 @@ class Making:
     def _costs(self, keys: Sequence[Key]) -> tuple[list[int], int]:
         """Pixels that each tile takes; and those before, of all images, where backgrounds are to be matched first."""
         plan, whole = self._mosaic.plan, self._mosaic.grid.window
-        costs = cost(self._mosaic, [key.window(whole) for key in keys], self._mosaic.made())
+        windows = [key.window(whole) for key in keys]
+        costs = cost(self._mosaic, windows, self._mosaic.made(around(windows)))
         before = 0 if self._mosaic.corrected or not any(costs) else sum(row.window.size for row in plan.rows)
         return costs, before
 

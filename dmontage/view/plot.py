@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from dmontage.grid import Grid
     from dmontage.window import Window
 
-__all__ = ["add_color_bar", "even_ticks", "new_axes", "plot", "unit_of"]
+__all__ = ["add_color_bar", "even_ticks", "new_axes", "place_on", "plot", "unit_of"]
 
 
 def plot(
@@ -37,7 +37,7 @@ def plot(
     check_layer(mosaic, layer)
     if max_side < 1:
         raise InputError(f"max_side is {max_side}; give 1 or more pixels")
-    first = (0, 0) if ax is None else _place_on(ax, value, window)
+    first = (0, 0) if ax is None else place_on(ax, value, window)
     step = -(-max(window.shape) // max_side)
     with mosaic.one_bar("plot", hidden="cutout") as each:
         values = screen_pixels(mosaic, window, step, layer, each)
@@ -96,7 +96,7 @@ def _extent(first: tuple[int, int], shape: tuple[int, ...], step: int) -> tuple[
     return x - 0.5, x + shape[1] * step - 0.5, y - 0.5, y + shape[0] * step - 0.5
 
 
-def _place_on(ax: Any, value: Mosaic | Cutout, window: Window) -> tuple[int, int]:
+def place_on(ax: Any, value: Mosaic | Cutout, window: Window) -> tuple[int, int]:
     """The pixel (x, y) of given axes where the first of the value lies.
 
     A cutout may be drawn on the axes of its mosaic. Axes without coordinates of the sky count the value's own pixels.

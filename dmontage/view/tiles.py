@@ -16,13 +16,13 @@ import numpy as np
 from dmontage.window import Window
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
 
     from numpy.typing import NDArray
 
     from dmontage.pipeline import Mosaic
 
-__all__ = ["SIDE", "Kept", "Key", "View", "cost", "view_of"]
+__all__ = ["SIDE", "Kept", "Key", "View", "around", "cost", "view_of"]
 
 SIDE = 256
 """Pixels of the screen that a tile has each way."""
@@ -136,8 +136,14 @@ class Kept:
             self._tiles.popitem(last=False)
 
 
-def cost(mosaic: Mosaic, windows: Iterable[Window], made: Iterable[Window]) -> list[int]:
+def around(windows: Sequence[Window]) -> Window:
+    """The least window that holds some windows."""
+    y0, x0 = min(w.y0 for w in windows), min(w.x0 for w in windows)
+    return Window(y0, max(w.y1 for w in windows), x0, max(w.x1 for w in windows))
+
+
+def cost(mosaic: Mosaic, windows: Sequence[Window], made: Iterable[Window]) -> list[int]:
     """Of each window the pixels that must be computed: in chunks that images reach and that are not made."""
-    known = set(made)
-    missing = [chunk for chunk, rows in mosaic.plan.chunks if rows and chunk not in known]
+    known, whole = set(made), around(windows)
+    missing = [chunk for chunk, rows in mosaic.plan.chunks if rows and chunk & whole and chunk not in known]
     return [sum((chunk & window).size for chunk in missing) for window in windows]

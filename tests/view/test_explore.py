@@ -11,12 +11,14 @@ import matplotlib as mpl
 import numpy as np
 import pytest
 from matplotlib import pyplot as plt
+from matplotlib.backend_bases import ResizeEvent
 from matplotlib.colors import Normalize
-from surveys import SHAPE, Survey, make_survey
+from surveys import DEC, RA, SHAPE, Survey, make_survey
 
 import dmontage as dm
 from dmontage.errors import InputError
 from dmontage.pipeline import Cutout
+from dmontage.store.product import Product
 from dmontage.view import making, tiles
 from dmontage.view.shrink import shrink
 from dmontage.window import Window
@@ -245,6 +247,75 @@ def test_closed_nothing_more_is_made(survey: Survey, asked: list[Window]) -> Non
     explorer.ax.set(xlim=(10, 30), ylim=(10, 30))
     explorer.process()
     assert asked == []
+
+
+def test_closed_it_hears_of_nothing(survey: Survey) -> None:
+    """Its figure may live on, and be resized."""
+    explorer = lazy(survey).explore()
+    explorer.wait(60)
+    explorer.close()
+    explorer.close()
+    explorer.ax.figure.set_size_inches(12, 10)
+    canvas = explorer.ax.figure.canvas
+    canvas.callbacks.process("resize_event", ResizeEvent("resize_event", canvas))
+    explorer.view = None
+    explorer.look()
+    with pytest.raises(InputError, match="closed"):
+        explorer.compute()
+
+
+def test_stretches_that_are_none_are_refused_at_once(survey: Survey) -> None:
+    mosaic = lazy(survey)
+    wrongs: list[dict[str, Any]] = [{"stretch": "foo"}, {"low": "abc"}]
+    for wrong in wrongs:
+        with pytest.raises(InputError, match=r"foo|abc"):
+            mosaic.explore(**wrong)
+        explorer = mosaic.explore()
+        explorer.wait(60)
+        with pytest.raises(InputError, match=r"foo|abc"):
+            explorer.restretch(**wrong)
+        explorer.restretch(high="99%")
+        assert explorer.stretch == {"stretch": "gaussian-log", "low": "-2s", "high": "99%"}
+
+
+def test_limits_in_the_wrong_order_are_told_with_the_view(survey: Survey) -> None:
+    """Raised in the figure's timer they would end it, and the view with it."""
+    explorer = lazy(survey).explore(low="max", high=-1e9)
+    explorer._making.wait(60)
+    explorer.process()
+    assert np.isfinite(explorer.shown).any() and "above the high limit" in explorer.note
+    with pytest.raises(InputError, match="above the high limit"):
+        explorer.wait(60)
+    explorer.restretch(low="min", high="max")
+    assert explorer.image.norm.vmax == pytest.approx(np.nanmax(explorer.shown))
+
+
+def test_axes_of_another_grid_are_refused(survey: Survey) -> None:
+    mosaic = lazy(survey)
+    with pytest.raises(InputError, match="another grid"):
+        mosaic.explore(mosaic.cutout(f"{RA} {DEC}", "2 arcmin").plot())
+    assert mosaic.explore(mosaic.plot()).view is not None
+
+
+def test_only_marks_of_what_is_in_view_are_looked_at(
+    survey: Survey, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a mosaic of 200,000 chunks all would take seconds, with each view."""
+    mosaic = lazy(survey, tmp_path / "run.zarr")
+    explorer = mosaic.explore(most=0)
+    explorer.wait(60)
+    explorer._most = 1 << 26
+    mosaic.write(tmp_path / "m.fits")
+    looked: list[Window] = []
+    made = Product.made
+
+    def spy(self: Product, windows: Any) -> Any:
+        looked.extend(windows)
+        return made(self, windows)
+
+    monkeypatch.setattr(Product, "made", spy)
+    go(explorer, Window(70, 90, 70, 90))
+    assert set(looked) == {Window(64, 128, 64, 128)} and explorer.note == ""
 
 
 def test_figures_that_do_not_move_are_refused(survey: Survey, monkeypatch: pytest.MonkeyPatch) -> None:
