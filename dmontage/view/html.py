@@ -14,7 +14,7 @@ import numpy as np
 
 from dmontage.planner.text import human
 from dmontage.sphere import lonlat
-from dmontage.view.sketch import Sketch, grid_sketch, plan_sketch, sky_sketch
+from dmontage.view.sketch import MOST, Sketch, grid_sketch, plan_sketch, sky_sketch
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -75,7 +75,10 @@ def _band_plans(plans: BandPlans) -> str:
     title = _title("Plans", f"of {len(plans)} bands by {plans.group_by}")
     top, _, _ = str(plans).partition("\n\n")
     each = (
-        _folded(f"{name}: {plan.n_images} images", _beside(_table(str(plan).splitlines()), _figure(plan_sketch(plan))))
+        _folded(
+            f"{name}: {plan.n_images} images",
+            _beside(_table(str(plan).splitlines()), _figure(plan_sketch(plan, MOST // 3))),
+        )
         for name, plan in list(plans.items())[:3]
     )
     more = f"<div>and {len(plans) - 3} bands more</div>" if len(plans) > 3 else ""

@@ -41,9 +41,9 @@ class Sketch(NamedTuple):
     caption: str
 
 
-def plan_sketch(plan: MosaicPlan) -> Sketch:
-    """The footprints of a plan's images on its grid, which is the frame in another colour."""
-    rows, said = _thinned(plan.rows)
+def plan_sketch(plan: MosaicPlan, most: int = MOST) -> Sketch:
+    """The footprints of a plan's images on its grid, the frame in another colour; some of more than ``most``."""
+    rows, said = _thinned(plan.rows, most)
     outlines = [np.array(row.outline, np.float64) for row in rows]
     names = [row.image.name for row in rows]
     return Sketch(_svg(outlines, names, plan.grid, _arrows(plan.grid)), f"footprints on the grid{said}")
@@ -69,9 +69,9 @@ def sky_sketch(images: Sequence[ImageRef]) -> Sketch | None:
     return Sketch(_svg(outlines, [name for _, name in kept]), f"on the sky, north up, east left{said}")
 
 
-def _thinned(items: Sequence[Any]) -> tuple[Sequence[Any], str]:
+def _thinned(items: Sequence[Any], most: int = MOST) -> tuple[Sequence[Any], str]:
     """Every k-th of many, and the words that say so."""
-    step = -(-len(items) // MOST)
+    step = -(-len(items) // most)
     return (items, "") if step <= 1 else (items[::step], f"; one of {step} is drawn, of {len(items)}")
 
 

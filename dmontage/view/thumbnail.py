@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from PIL import Image
 
-from dmontage.errors import InputError
 from dmontage.fits_files import pixels
 from dmontage.view.shrink import shrink
 from dmontage.view.sketch import Sketch
@@ -30,9 +29,12 @@ _MOST = 1 << 23
 _MOST_MARKS = 500
 """Chunks of a store that are looked for."""
 
+_MOST_ROWS = 5000
+"""Images of a mosaic whose store is looked at: reading what it tells of them takes 80 µs each."""
+
 _MOST_FILES = 64
 
-_BYTES = 40_000
+_BYTES = 30_000
 """Of a PNG at most: what pixels with much noise make larger gets smaller sides."""
 
 
@@ -48,8 +50,8 @@ def thumbnail(mosaic: Mosaic, side: int = SIDE) -> Sketch:
     """A small picture of what is kept of a mosaic, or what is to be said instead. No pixel is computed."""
     try:
         found = preview(mosaic, side)
-    except (InputError, OSError, ValueError) as error:  # a damaged store or file: the numbers are still to be shown
-        return _nothing(f"cannot be shown: {error}")
+    except Exception as error:  # whatever a damaged store or file comes to: the numbers are still to be shown
+        return _nothing(f"cannot be shown: {error or type(error).__name__}")
     if isinstance(found, str):
         return _nothing(found)
     if not np.isfinite(found.values).any():
@@ -68,6 +70,8 @@ def preview(mosaic: Mosaic, side: int = SIDE) -> Preview | str:
         return _from_files(mosaic, step)
     if len(mosaic.plan.chunks) > _MOST_MARKS:
         return f"not looked for in {len(mosaic.plan.chunks)} chunks; plot() shows it"
+    if len(mosaic.plan.rows) > _MOST_ROWS:
+        return f"not looked for among {len(mosaic.plan.rows)} images; plot() shows it"
     if mosaic.is_remote:
         return "not looked for in a remote store; plot() shows it"
     made = mosaic.made()

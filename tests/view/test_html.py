@@ -6,6 +6,7 @@ import base64
 import io
 import re
 import time
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -13,11 +14,13 @@ from typing import Any
 import numpy as np
 import pytest
 from astropy.io import fits
+from catalogues import atlas
 from PIL import Image
 from surveys import Survey, make_survey, write_image
 
 import dmontage as dm
 from dmontage.model import Images
+from dmontage.planner import BandPlans
 from dmontage.view import thumbnail
 from dmontage.view.html import html
 from dmontage.view.sketch import MOST
@@ -273,6 +276,34 @@ def test_bands_and_their_plans(tmp_path: Path) -> None:
     assert len(plans.all("svg")) == 2
     for line in printed(str(bands.plan).partition("\n\n")[0]):
         assert line in plans.rows
+
+
+def test_long_names_and_noise_stay_small_together() -> None:
+    """Beside 250 footprints with long names, three times for bands, and the noisiest picture."""
+    refs = [replace(ref, path=f"/survey/{'&' * 9}{'n' * 60}{Path(ref.path).name}") for ref in atlas(MOST)]
+    images = Images(tuple(refs))
+    plan = dm.plan(images, dm.Grid.fit(images, scale="10 arcsec"))
+    assert len(page(plan).all("polygon")) == MOST + 1
+    assert page(BandPlans("FILTER", dict.fromkeys("JHK", plan), ())).text.count("one of 4 is drawn") == 3
+    noise = np.random.default_rng(0).standard_normal((256, 256)).astype(np.float32)
+    assert len(thumbnail._encoded(noise)) + len(html(plan) or "") < 99_000
+
+
+def test_whatever_goes_wrong_leaves_the_numbers(survey: Survey, monkeypatch: pytest.MonkeyPatch) -> None:
+    mosaic = dm.mosaic(survey.folder, survey.grid)
+    for error in (KeyError("depth"), IndexError("row 8"), RuntimeError("blosc")):
+
+        def fail(_: Any, error: Exception = error) -> Any:
+            raise error
+
+        monkeypatch.setattr("dmontage.pipeline.value.Mosaic.made", fail)
+        found = page(mosaic)
+        assert f"cannot be shown: {error}" in found.text and found.rows == printed(mosaic.plan)
+
+
+def test_stores_of_many_images_are_not_looked_at(survey: Survey, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(thumbnail, "_MOST_ROWS", 5)
+    assert "not looked for among 6 images" in page(dm.mosaic(survey.folder, survey.grid)).text
 
 
 def test_it_is_quick(survey: Survey, tmp_path: Path) -> None:
