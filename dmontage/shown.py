@@ -42,9 +42,9 @@ class Pictured(Shown):
         ax: Any = None,
         *,
         layer: str = "data",
-        stretch: str = "gaussian-log",
-        low: Any = "-2s",
-        high: Any = "max",
+        stretch: str | None = None,
+        low: Any = None,
+        high: Any = None,
         max_side: int = 1000,
         colorbar: bool = True,
         **style: Any,
@@ -59,7 +59,8 @@ class Pictured(Shown):
         layer
             "data", "area", "variance", "depth" or "rejected": what `Pixels` has.
         stretch, low, high
-            From values to shades; see `dmontage.view.norm.norm`. A matplotlib ``norm`` may be given instead.
+            From values to shades; see `dmontage.view.norm.norm`. A matplotlib ``norm`` may be given instead. Unless
+            told, data and variance are gaussian-log, and areas and counts linear from their minimum to their maximum.
         max_side
             Pixels of the drawn picture at most; more are shrunk to means over squares, in memory for that many only.
         colorbar
@@ -93,7 +94,7 @@ class Explored(Pictured):
         layer: str = "data",
         stretch: str = "gaussian-log",
         low: Any = "-2s",
-        high: Any = "max",
+        high: Any = None,
         colorbar: bool = True,
         most: int = 1 << 26,
         **style: Any,
@@ -106,7 +107,8 @@ class Explored(Pictured):
         Parameters
         ----------
         ax, layer, stretch, low, high, colorbar, **style
-            As for `plot`. The stretch is that of the first view; ``restretch()`` makes one of what is in view.
+            As for `plot`, gaussian-log for all layers unless told. The stretch is that of the first view;
+            ``restretch()`` makes one of what is in view.
         most
             Pixels that one view may compute unasked. A view that takes more shows what is there, says what is missing,
             and ``compute()`` makes it.

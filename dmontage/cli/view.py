@@ -23,10 +23,12 @@ _values = options(
                  help="From values to shades.  [default: gaussian-log; of lupton asinh]"),
     click.option("--range", "limits", **_LIMITS,
                  help="Values shown as black and white: numbers, 'min', 'max', percentiles ('99.5%') or sigmas from "
-                 "the median ('-2s'), with an offset if need be ('max-10').  [default: -2s max; of lupton -1s 100s]"),
+                 "the median ('-2s'), with an offset if need be ('max-10').  "
+                 "[default: -2s max, of stretches other than gaussian -2s 99.5%; of lupton about -1s 100s, as wide in "
+                 "all bands]"),
     click.option("--softening", type=click.FloatRange(min=0, min_open=True),
                  help="Of asinh: the part of the range that is linear.  [default: 0.1; of lupton 0.02]"),
-    click.option("--cmap", default="gray", show_default=True, help="matplotlib's colour map, of one image."),
+    click.option("--cmap", help="matplotlib's colour map, of one image.  [default: gray]"),
     click.option("--method", type=click.Choice(["stretch", "lupton", "ratio"]), default="stretch", show_default=True,
                  help="Three bands each by its own stretch; by that of their mean, colours kept; or each, and the "
                  "bands' ratios to the brightest raised to --power."),
@@ -38,7 +40,7 @@ _values = options(
                  help="Pixels of the larger side; larger images are shrunk by a whole factor. 0: all pixels."),
 )  # fmt: skip
 _over = options(
-    click.option("--grid", multiple=True, metavar="FRAME",
+    click.option("--grid", multiple=True, metavar="FRAME[=COLOR]",
                  help="Lines of coordinates: icrs, fk5, fk4, galactic, ecliptic, ... (more than once for several)."),
     click.option("--catalog", multiple=True, type=PLACE, help="Table of places (FITS, VOTable, ECSV, IPAC, CSV)."),
     click.option("--size-by", metavar="COLUMN", help="Column of the catalogue that sizes the symbols."),
@@ -82,13 +84,20 @@ def view(image: Place | None, output: Place, hdu: str | None, max_side: int, **c
     bands = _bands(image, hdu, chosen)
     if chosen["softening"] is not None and chosen["stretch"] not in ("asinh", None):
         raise InputError(f"--softening is of --stretch asinh; {chosen['stretch']} has none")
+    _check_words(chosen)
+    if chosen["cmap"] is not None and len(bands) == 3:
+        raise InputError("--cmap is of one IMAGE; three are red, green and blue")
+    chosen["cmap"] = chosen["cmap"] or "gray"
     scene = Scene(
         bands=bands, max_side=max_side or None, overlays=tuple(_overlays(chosen)),
         **{name: chosen[name] for name in ("cmap", "method", "power", "softening", "brightness", "contrast",
                                            "saturation")},
     )  # fmt: skip
-    ny, nx = draw(scene, output)
-    click.echo(f"wrote       {output} ({nx} x {ny} pixels)")
+    made = draw(scene, output)
+    for note in made.notes:
+        click.echo(f"note        {note}", err=True)
+    shrunk = f", shrunk {made.step} x: --max-side 0 for all pixels" if made.step > 1 else ""
+    click.echo(f"wrote       {output} ({made.shape[1]} x {made.shape[0]} pixels{shrunk})")
 
 
 def _bands(image: Place | None, hdu: str | None, chosen: dict[str, Any]) -> tuple[Band, ...]:
@@ -113,18 +122,37 @@ def _overlays(chosen: dict[str, Any]) -> list[Overlay]:
     from dmontage.view.scene import Overlay
 
     color = {"color": chosen["color"]}
-    found = [Overlay("grid", color | {"frame": frame}) for frame in chosen["grid"]]
+    if not chosen["catalog"] and (lost := [name for name in ("size", "color", "label") if chosen[f"{name}_by"]]):
+        raise InputError(f"--{lost[0]}-by names a column of --catalog, which is not given")
+    found = [Overlay("grid", color | _lines(text)) for text in chosen["grid"]]
     if chosen["outlined"]:
         found.append(Overlay("images", color | {"images": scan(chosen["outlined"])}))
     columns = {"size_by": chosen["size_by"], "scale": chosen["size_scale"], "color_by": chosen["color_by"],
                "label_by": chosen["label_by"], "symbol": chosen["symbol"]}  # fmt: skip
-    found += [Overlay("catalog", color | columns | {"table": str(path)}) for path in chosen["catalog"]]
+    # Marks first: the labels of a catalogue give way to what stands there.
     found += [Overlay("marker", color | _mark(text) | {"symbol": chosen["symbol"]}) for text in chosen["mark"]]
+    found += [Overlay("catalog", color | columns | {"table": str(path)}) for path in chosen["catalog"]]
     if chosen["compass"]:
         found.append(Overlay("compass", color))
     if chosen["scale_bar"] is not None:
         found.append(Overlay("scale bar", color | {"length": chosen["scale_bar"] or None}))
     return found
+
+
+def _check_words(chosen: dict[str, Any]) -> None:
+    """The colour and the symbol are checked whether anything is drawn in them or not."""
+    from dmontage.view.checked import check_color
+    from dmontage.view.signs import symbol_named
+
+    if chosen["color"] != "yellow":  # saves matplotlib's import
+        check_color(chosen["color"])
+    symbol_named(chosen["symbol"])
+
+
+def _lines(text: str) -> dict[str, Any]:
+    """A frame, and the colour of its lines where it is told."""
+    frame, _, color = text.partition("=")
+    return {"frame": frame} | ({"color": color} if color else {})
 
 
 def _mark(text: str) -> dict[str, Any]:
@@ -134,5 +162,5 @@ def _mark(text: str) -> dict[str, Any]:
     from dmontage.grid.recipes import place
 
     where, _, name = text.partition("=")
-    lon, lat = place(where, ICRS())
+    lon, lat = place(where, ICRS(), "mark")
     return {"lon": lon, "lat": lat, "text": name}

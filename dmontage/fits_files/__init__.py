@@ -10,7 +10,7 @@ name, and renames it when it is whole; `digest` is what its header tells of its 
 
 from dmontage.fits_files.band_table import band_table
 from dmontage.fits_files.blank import only_value
-from dmontage.fits_files.one import one_image, one_in_memory
+from dmontage.fits_files.one import layer, one_image, one_in_memory
 from dmontage.fits_files.reader import pixels, product_digests, read, reading
 from dmontage.fits_files.scanner import SUFFIXES, scan
 from dmontage.fits_files.source_table import source_table
@@ -23,6 +23,7 @@ __all__ = [
     "FitsWriter",
     "band_table",
     "check_writable",
+    "layer",
     "one_image",
     "one_in_memory",
     "only_value",

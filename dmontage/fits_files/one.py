@@ -11,7 +11,7 @@ from dmontage.errors import InputError
 from dmontage.fits_files.common import quiet
 from dmontage.fits_files.opening import opened
 from dmontage.fits_files.reader import in_memory
-from dmontage.fits_files.scanner import scan
+from dmontage.fits_files.scanner import layer_of, scan
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -19,12 +19,21 @@ if TYPE_CHECKING:
     from dmontage.grid import Grid
     from dmontage.model import ImageRef
 
-__all__ = ["one_image", "one_in_memory"]
+__all__ = ["layer", "one_image", "one_in_memory"]
 
 
-def one_image(path: str | Path, hdu: int | str | None = None) -> ImageRef:
-    """The only image of a file, or that of an HDU by number or EXTNAME; InputError names the choice."""
-    found = scan(path)
+def one_image(path: str | Path, hdu: int | str | None = None, *, companions: bool = False) -> ImageRef:
+    """The only image of a file, or that of an HDU by number or EXTNAME; InputError names the choice.
+
+    With ``companions`` an area, a variance or a count that dmontage wrote is an image too.
+    """
+    found = scan(path, companions=companions)
+    files = {ref.path for ref in found}
+    if len(files) > 1:
+        raise InputError(
+            f"{path} is a folder of {len(files)} files with images, where one image is needed: name one of them, or "
+            f"make one of all (dmontage mosaic {path} -o mosaic.fits)"
+        )
     number = hdu
     if isinstance(hdu, str):
         with quiet, opened(path) as hdus:
@@ -32,8 +41,15 @@ def one_image(path: str | Path, hdu: int | str | None = None) -> ImageRef:
     chosen = [ref for ref in found if hdu is None or number == ref.hdu]
     if len(chosen) != 1:
         numbers = ", ".join(str(ref.hdu) for ref in found)
-        raise InputError(f"{path}: {len(chosen)} images for hdu={hdu!r}; its images are in HDUs {numbers}: name one")
+        what = f"has {len(found)} images" if hdu is None else f"has no image in HDU {hdu!r}"
+        raise InputError(f"{path} {what}; its images are in HDUs {numbers}: name one by its HDU")
     return chosen[0]
+
+
+def layer(ref: ImageRef) -> str:
+    """Which layer of a mosaic an image is: "data" unless it is an area, a variance or a count that dmontage wrote."""
+    with quiet, opened(ref.path) as hdus:
+        return layer_of(hdus[ref.hdu].header)
 
 
 def one_in_memory(image: Any, hdu: int | str | None = None) -> tuple[NDArray[Any], Grid] | None:

@@ -21,7 +21,7 @@ from dmontage.places import Place, Url, place, with_heads
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-__all__ = ["SUFFIXES", "scan"]
+__all__ = ["SUFFIXES", "layer_of", "scan"]
 
 SUFFIXES = (".fits", ".fit", ".fts", ".fz", ".gz")
 """Names that are taken from a folder; of ``.gz`` only ``.fits.gz`` and the like."""
@@ -35,7 +35,13 @@ _NOT_IMAGES = re.compile(
 _NO_FILE = "not a file to read from: a pipe, socket, device, or a link that leads nowhere"
 
 
-def scan(inputs: str | Place | Iterable[str | Place], *, strict: bool = False, mosaics: bool = False) -> Images:
+def scan(
+    inputs: str | Place | Iterable[str | Place],
+    *,
+    strict: bool = False,
+    mosaics: bool = False,
+    companions: bool = False,
+) -> Images:
     """Find the images in files and folders.
 
     Parameters
@@ -47,6 +53,8 @@ def scan(inputs: str | Place | Iterable[str | Place], *, strict: bool = False, m
         Raise at the first file that cannot be used, instead of skipping it.
     mosaics
         Take mosaics that dmontage wrote from folders too.
+    companions
+        Of files that are named themselves, take areas, variances and counts too that dmontage wrote beside a mosaic.
 
     Returns
     -------
@@ -62,7 +70,7 @@ def scan(inputs: str | Place | Iterable[str | Place], *, strict: bool = False, m
     refs: list[ImageRef] = []
     for path in with_heads(paths):
         try:
-            found, left = _scan_file(path, named=paths[path] or mosaics)
+            found, left = _scan_file(path, named=paths[path] or mosaics, companions=companions and paths[path])
             if not found:
                 raise InputError("; ".join(left) or "holds no image")
         except UnreachableError:
@@ -134,7 +142,7 @@ def _is_fits_name(path: Place) -> bool:
     return bool(suffixes) and suffixes[-1] in SUFFIXES and (suffixes[-1] != ".gz" or suffixes[0] in SUFFIXES[:3])
 
 
-def _scan_file(path: Place, *, named: bool) -> tuple[list[ImageRef], list[str]]:
+def _scan_file(path: Place, *, named: bool, companions: bool) -> tuple[list[ImageRef], list[str]]:
     """The images of one file, and the reasons for which HDUs of it were left out."""
     refs: list[ImageRef] = []
     left: list[str] = []
@@ -144,7 +152,7 @@ def _scan_file(path: Place, *, named: bool) -> tuple[list[ImageRef], list[str]]:
         starts = [0] if plain else hdu_starts(path, stat.st_size)  # a plain file's structure is looked at already
         with quiet, nullcontext([plain]) if plain else opened(path) as hdus:
             for index, hdu in _each(hdus, starts):
-                reason = _not_an_image(hdu, named=named)
+                reason = _not_an_image(hdu, named=named, companions=companions)
                 if reason is None:
                     try:
                         grid = Grid.from_header(hdu.header, hdu.shape, hdus)
@@ -173,7 +181,17 @@ def _each(hdus: Any, starts: list[int]) -> Iterator[tuple[int, Any]]:
         yield index, hdu
 
 
-def _not_an_image(hdu: Any, *, named: bool) -> str | None:
+def layer_of(header: Any) -> str:
+    """Which layer of a mosaic that dmontage wrote a header is of: "data", "area", "variance", "depth", ...
+
+    Whatever else there is are data.
+    """
+    if not str(header.get("CREATOR", "")).startswith("dmontage"):
+        return "data"
+    return "area" if header.get("BUNIT") == "sr" else str(header.get("CONTENT", "data"))
+
+
+def _not_an_image(hdu: Any, *, named: bool, companions: bool) -> str | None:
     """Why an HDU is no image of the sky; an empty string where that goes without saying."""
     if not isinstance(hdu, (Plain, fits.PrimaryHDU, fits.ImageHDU, fits.CompImageHDU)):
         return ""
@@ -181,9 +199,9 @@ def _not_an_image(hdu: Any, *, named: bool) -> str | None:
     if len(shape) < 2:
         return ""
     if str(hdu.header.get("CREATOR", "")).startswith("dmontage"):
-        if hdu.header.get("BUNIT") == "sr":
+        if layer_of(hdu.header) == "area" and not companions:
             return "an area that dmontage wrote, not an image"
-        if "CONTENT" in hdu.header:
+        if "CONTENT" in hdu.header and not companions:
             return f"{hdu.header['CONTENT']} of a mosaic that dmontage wrote, not an image"
         if not named:
             return "a mosaic that dmontage wrote; name the file itself to use it"

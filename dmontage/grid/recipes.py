@@ -54,8 +54,8 @@ def common_frame(frames: Sequence[BaseCoordinateFrame]) -> str:
     return "icrs"
 
 
-def place(center: str | SkyCoord, target: BaseCoordinateFrame) -> tuple[float, float]:
-    """Longitude and latitude in degrees of ``center`` in a frame."""
+def place(center: str | SkyCoord, target: BaseCoordinateFrame, what: str = "centre") -> tuple[float, float]:
+    """Longitude and latitude in degrees of ``center`` in a frame; messages say what it is."""
     from astropy.coordinates import SkyCoord
 
     hint = "give '05h35m -5d23m', '05:35:17 -05:23:28', '83.82 -5.39' or a SkyCoord"
@@ -68,13 +68,13 @@ def place(center: str | SkyCoord, target: BaseCoordinateFrame) -> tuple[float, f
             else:
                 center = SkyCoord(center.replace(",", " "), unit=u.deg, frame=target)
         except ValueError as error:
-            raise InputError(f"centre {center!r} is not a place on the sky: {hint}") from error
+            raise InputError(f"{what} {center!r} is not a place on the sky: {hint}") from error
     if not isinstance(center, SkyCoord) or not center.isscalar:
-        raise InputError(f"centre {center!r} is not one place on the sky: {hint}")
+        raise InputError(f"{what} {center!r} is not one place on the sky: {hint}")
     there = center.transform_to(target)
     lon, lat = float(there.spherical.lon.degree), float(there.spherical.lat.degree)
     if not (math.isfinite(lon) and math.isfinite(lat)):
-        raise InputError(f"centre {center!r} is not finite: {hint}")
+        raise InputError(f"{what} {center!r} is not finite: {hint}")
     return lon, lat
 
 

@@ -90,7 +90,7 @@ def _view(told: dict[str, Any], out_file: str, out_format: str) -> dict[str, Any
     scene = scene_of(told)
     path = _named(out_file or str(told.get("image_file") or ""), out_format or told.get("image_type") or "")
     images = images_of(scene)
-    ny, nx = draw(scene, place(path), images)
+    ny, nx = draw(scene, place(path), images).shape
     names = ("gray",) if len(images) == 1 else ("red", "green", "blue")
     found: dict[str, Any] = {"type": "grayscale" if len(images) == 1 else "color", "nx": nx, "ny": ny}
     for name in ("gray", "blue", "green", "red"):

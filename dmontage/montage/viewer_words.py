@@ -22,7 +22,7 @@ STRETCHES = {
 }  # fmt: skip
 """mViewer's names, and ours. A log of a log saturates in mViewer; here it is the log."""
 
-_ECLIPTIC = "barycentricmeanecliptic"
+_ECLIPTIC = "ecliptic"
 FRAMES = {
     "eq": "icrs", "equ": "icrs", "equj": "icrs", "equatorial": "icrs", "icrs": "icrs", "fk5": "fk5", "fk4": "fk4",
     "eqb": "fk4", "equb": "fk4", "ga": "galactic", "gal": "galactic", "galactic": "galactic", "ec": _ECLIPTIC,

@@ -9,9 +9,10 @@ import numpy as np
 
 from dmontage.errors import InputError
 from dmontage.fits_files import read_table
+from dmontage.view.beside import Beside
 from dmontage.view.figure import grid_wcs
 from dmontage.view.places_of import column, places_of
-from dmontage.view.signs import inside, symbol_named, symbols, write_text
+from dmontage.view.signs import inside, symbol_named, symbols
 
 if TYPE_CHECKING:
     from astropy.coordinates import BaseCoordinateFrame
@@ -68,7 +69,7 @@ def catalog(
     symbol, filled
         One of `dmontage.view.signs.SYMBOLS`, or a matplotlib marker; outlined, or filled.
     label_by
-        Column of text to write beside the symbols.
+        Column of text to write beside the symbols, the largest first, but where all sides are taken by other texts.
 
     Returns
     -------
@@ -98,13 +99,13 @@ def catalog(
     if label_by is not None:
         if label_by not in rows.colnames:
             raise InputError(f"label_by: there is no column {label_by!r}; there are {', '.join(rows.colnames)}")
+        beside = Beside(axes)
         for k, diameter in zip(shown, diameters, strict=True):
             text = rows[label_by][k]
             if text is None or text is np.ma.masked:
                 continue
-            place, offset = (float(x[k]), float(y[k])), (0.5 * diameter + 2.0, 0.0)
-            style = {"ha": "left", "va": "center", "fontsize": "small", "parse_math": False}  # "$" is no more than that
-            write_text(axes, str(text), place, color, offset, **style)
+            place, style = (float(x[k]), float(y[k])), {"fontsize": "small", "parse_math": False}  # "$" is just that
+            beside.write(str(text), place, color, 0.5 * float(diameter) + 2.0, keep=False, **style)
     return drawn
 
 

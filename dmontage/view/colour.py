@@ -11,6 +11,12 @@ lupton
     The intensity I = (x_red + x_green + x_blue) / 3 is stretched, to F, and all bands are multiplied by F/I, so that a
     colour is the same from faint to bright; where one is then above 1 all three are divided by it (Lupton et al. 2004,
     PASP 116, 133). Their asinh(α Q I) / Q is the stretch asinh, softened at 1/(α Q).
+
+Lupton's usual range begins 1 σ below each band's median, which makes the sky grey, and is as wide in all bands: the
+mean of their 101 σ. So colours are the ratios of the bands' values above their skies, and a star that is saturated in
+all bands is white. Ranges by each band's own σ would make colours of their ratios: white is then what is as far above
+the noise in all. That is what is left where units differ, or σ by more than a factor of 30. A range that is told is
+each band's own.
 """
 
 from __future__ import annotations
@@ -48,16 +54,18 @@ class Usual(NamedTuple):
 
     stretch: str
     low: str
-    high: str
+    high: str | None
     options: dict[str, float]
 
 
 METHODS = {
-    "stretch": Usual("gaussian-log", "-2s", "max", {}),
-    "ratio": Usual("gaussian-log", "-2s", "max", {}),
-    # In σ, which bands have in common whatever their units: the sky is dark grey, linear up to 2 σ of it.
+    "stretch": Usual("gaussian-log", "-2s", None, {}),
+    "ratio": Usual("gaussian-log", "-2s", None, {}),
+    # The sky is dark grey, linear up to 2 σ of it.
     "lupton": Usual("asinh", "-1s", "100s", {"a": 0.02}),
 }
+_ALIKE = 30.0
+"""Ratio of the bands' σ up to which their values can be in one unit."""
 
 
 def colour(
@@ -71,6 +79,7 @@ def colour(
     high: Limits | Sequence[Limits | None] | None = None,
     power: float = 2.0,
     blank: str = "any",
+    alike: bool = True,
     max_side: int | None = 2000,
     brightness: float = 1.0,
     contrast: float = 1.0,
@@ -87,12 +96,14 @@ def colour(
         ``"stretch"``, ``"ratio"`` or ``"lupton"``, as the module says.
     stretch, low, high, options
         As `dmontage.view.norm.norm` has them; the first three may be lists, for red, green and blue. Unless given,
-        gaussian-log from -2s to max, for Lupton asinh (``a`` = 0.02) from -1s to 100s.
+        gaussian-log from -2s to max, for Lupton asinh (``a`` = 0.02) from -1s to about 100s.
     power
         Of the ratio, 1 (nothing) to 4.
     blank
         ``"any"``: a pixel that is blank in any band has no colour, and is transparent; ``"all"``: one that is blank in
         all is transparent, and a band that is missing there is black.
+    alike
+        Whether the bands' values are in one unit, which makes Lupton's usual range as wide in all.
     max_side, brightness, contrast
         As for a picture of one image.
     saturation
@@ -121,8 +132,8 @@ def colour(
     adjustment = Adjustment(brightness, contrast, saturation)
     adjustment.check()
     usual, step = METHODS[method], step_for(shapes[0], max_side)
-    lows, highs = _three(low, usual.low, "low"), _three(high, usual.high, "high")
-    stretches = [str(each) for each in _three(stretch, usual.stretch, "stretch")]
+    lows, highs = _three(low, usual.low, "low"), _three(high, None, "high")
+    stretches = _three(stretch, usual.stretch, "stretch")
     if stretch is None:
         options = usual.options | options
     if method == "lupton" and len(set(stretches)) > 1:
@@ -131,13 +142,13 @@ def colour(
         check_norm(*each, options)
     values = [shrink(image, step) for image in images]
     if method == "lupton":
-        mapping = _lupton(values, stretches[0], lows, highs, options)
+        mapping = _lupton(values, stretches[0], _spans(values, lows, highs, alike=alike), options)
     else:
         mapping = _each(values, stretches, lows, highs, options)
     return _paint(values, mapping, power if method == "ratio" else 1.0, adjustment, blank)
 
 
-def _three(given: Limits | Sequence[Limits | None] | None, usual: str, name: str) -> list[Limits]:
+def _three(given: Any, usual: Any, name: str) -> list[Any]:
     """For red, green and blue what is given, or usual."""
     each = [given] * 3 if given is None or isinstance(given, (str, float, int, np.number)) else list(given)
     if len(each) != 3:
@@ -146,7 +157,7 @@ def _three(given: Limits | Sequence[Limits | None] | None, usual: str, name: str
 
 
 def _each(
-    values: list[Values], stretches: list[str], lows: list[Limits], highs: list[Limits], options: dict[str, Any]
+    values: list[Values], stretches: list[str], lows: list[Limits], highs: list[Limits | None], options: dict[str, Any]
 ) -> Mapping:
     """Each band by its own stretch."""
     norms = [norm(*each, **options) for each in zip(values, stretches, lows, highs, strict=True)]
@@ -157,15 +168,27 @@ def _each(
     return colours
 
 
-def _lupton(
-    values: list[Values], stretch: str, lows: list[Limits], highs: list[Limits], options: dict[str, Any]
-) -> Mapping:
+def _spans(
+    values: list[Values], lows: list[Limits], highs: list[Limits | None], *, alike: bool
+) -> list[tuple[float, float]]:
+    """Low limits and widths of the bands' ranges, the widths alike where none is told and the units are one."""
+    high = METHODS["lupton"].high
+    norms = [
+        norm(v, "linear", low, high if told is None else told) for v, low, told in zip(values, lows, highs, strict=True)
+    ]
+    spans = [(float(n.vmin), float(n.vmax) - float(n.vmin)) for n in norms]
+    widths = [width for (_, width), v in zip(spans, values, strict=True) if np.isfinite(v).any()]
+    if alike and widths and highs == [None] * 3 and max(widths) <= _ALIKE * min(widths):
+        spans = [(low, sum(widths) / len(widths)) for low, _ in spans]
+    return spans
+
+
+def _lupton(values: list[Values], stretch: str, spans: list[tuple[float, float]], options: dict[str, Any]) -> Mapping:
     """All bands by the stretch of their mean, of those that are not blank."""
-    norms = [norm(v, "linear", low, high) for v, low, high in zip(values, lows, highs, strict=True)]
 
     def places(rows: slice) -> Floats:
         with np.errstate(over="ignore", invalid="ignore"):  # of values near the largest float, which end as blank
-            each = [(v[rows] - np.float64(n.vmin)) / (n.vmax - n.vmin) for n, v in zip(norms, values, strict=True)]
+            each = [(v[rows] - np.float64(low)) / width for v, (low, width) in zip(values, spans, strict=True)]
         x = np.stack(each, axis=-1)
         x[~np.isfinite(x)] = np.nan
         return x

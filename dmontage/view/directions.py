@@ -73,7 +73,8 @@ def compass(
         arrow = {"arrowstyle": "-|>", "color": color, "linewidth": 1.3, "shrinkA": 0, "shrinkB": 0}
         arrow["path_effects"] = outlined(color)
         axes.annotate("", (x + reach * dx, y + reach * dy), (x, y), clip_on=True, arrowprops=arrow)
-        write_text(axes, name, (x + 1.35 * reach * dx, y + 1.35 * reach * dy), color, ha="center", va="center")
+        write_text(axes, name, (x + 1.35 * reach * dx, y + 1.35 * reach * dy), color, ha="center", va="center",
+                   fontsize="large", fontweight="bold")  # fmt: skip
     return x, y
 
 

@@ -8,6 +8,7 @@ neighbours) draw onto the axes; `render` and `write_figure` then make the margin
 from __future__ import annotations
 
 import math
+from inspect import signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,7 @@ import numpy as np
 
 from dmontage.aside import aside
 from dmontage.errors import InputError
+from dmontage.view.bar import even_ticks
 from dmontage.view.grid_wcs import GridWCS
 from dmontage.view.layout import MARGIN, box_of, inches, make_room, part, size_of
 
@@ -26,7 +28,10 @@ if TYPE_CHECKING:
 
     from dmontage.grid import Grid
 
-__all__ = ["color_bar", "empty_figure", "figure", "grid_wcs", "hide_coord", "outlined", "render", "write_figure"]
+__all__ = [
+    "color_bar", "empty_figure", "figure", "grid_wcs", "hide_coord", "outlined", "render", "whole_labels",
+    "write_figure",
+]  # fmt: skip
 
 _INCHES = 8.0
 """A figure is as a page this wide: text grows with the picture."""
@@ -121,6 +126,8 @@ def empty_figure(
     axes = WCSAxes(drawn, part((margin, margin, width, height), size), wcs=GridWCS(grid))
     drawn.add_axes(axes)
     axes.set(xlim=(-0.5, nx - 0.5), ylim=(-0.5, ny - 0.5), autoscale_on=False)
+    for coord in axes.coords:
+        whole_labels(coord)
     if bare:
         drawn.patch.set_alpha(0.0)
         axes.coords.frame.set_linewidth(0.0)
@@ -156,7 +163,7 @@ def color_bar(axes: Axes, shown: Any, label: str = "") -> Axes:
     outer = axes.get_tightbbox(canvas.get_renderer())
     left = math.ceil(max(x0 + width, outer.x1 if outer else 0.0) + 0.12 * drawn.dpi)
     beside = drawn.add_axes(part((left, y0, max(round(0.18 * drawn.dpi), 1), height), size_of(drawn)))
-    drawn.colorbar(shown, cax=beside, label=label)
+    even_ticks(drawn.colorbar(shown, cax=beside, label=label), shown.norm)
     return beside  # type: ignore[no-any-return]
 
 
@@ -184,6 +191,12 @@ def hide_coord(coord: Any) -> None:
     coord.set_ticklabel_visible(False)
     coord.set_auto_axislabel(False)
     coord.set_axislabel("")
+
+
+def whole_labels(coord: Any, **style: Any) -> None:
+    """Labels such as "0°20′", not "20′" beside a neighbour's degrees; astropy 6.1 has no choice."""
+    whole = {"simplify": False} if "simplify" in signature(coord.set_ticklabel).parameters else {}
+    coord.set_ticklabel(**style, **whole)
 
 
 def _check_picture(picture: NDArray[Any]) -> None:

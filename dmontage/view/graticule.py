@@ -36,8 +36,12 @@ _PARTS = 48
 class Graticule(LineCollection):
     """The lines of a frame on axes of `figure`; they follow the axes' limits and the locators."""
 
-    def __init__(self, axes: WCSAxes, coords: CoordinatesMap, frame: BaseCoordinateFrame, **style: Any) -> None:
+    def __init__(
+        self, axes: WCSAxes, coords: CoordinatesMap, frame: BaseCoordinateFrame, labels: str, **style: Any
+    ) -> None:
         super().__init__([], **style)
+        self.labels = labels
+        """Where its labels stand, as `coordinate_grid` has it."""
         self._at = axes, coords, frame
         self._key: Any = None
 

@@ -60,8 +60,15 @@ def axis_names(frame: BaseCoordinateFrame) -> AxisNames:
     return known._replace(lon=known.lon.format(equinox=equinox), lat=known.lat.format(equinox=equinox))
 
 
+_WORDS = {
+    "eq": "icrs", "equatorial": "icrs", "j2000": "fk5", "b1950": "fk4", "ga": "galactic", "gal": "galactic",
+    "ec": "ecliptic", "ecl": "ecliptic", "supergal": "supergalactic",
+}  # fmt: skip
+"""Other words for frames, as mViewer and DS9 have them."""
+
+
 def sky_frame(frame: str | BaseCoordinateFrame) -> BaseCoordinateFrame:
-    """The astropy frame of a name as `Grid.around` takes it, or of itself.
+    """The astropy frame of a name as `Grid.around` takes it, or of itself; "gal", "ecl", "equatorial", "j2000" too.
 
     Raises
     ------
@@ -69,7 +76,7 @@ def sky_frame(frame: str | BaseCoordinateFrame) -> BaseCoordinateFrame:
         For a name that is none of these, or an object that is no frame.
     """
     if isinstance(frame, str):
-        return frame_named(frame)
+        return frame_named(_WORDS.get(frame.lower(), frame.lower()))
     if not isinstance(frame, BaseCoordinateFrame):
         raise InputError(f"frame {frame!r} is no frame: give 'icrs', 'galactic', ... or an astropy frame")
     return frame.replicate_without_data()

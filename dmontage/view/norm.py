@@ -10,9 +10,12 @@ from dmontage.view.histogram import Histogram, histogram
 if TYPE_CHECKING:
     from dmontage.view.normalize import Norm
 
-__all__ = ["STRETCHES", "norm"]
+__all__ = ["EQUALISATIONS", "STRETCHES", "norm", "usual", "usual_high"]
 
 STRETCHES = ("gaussian", "gaussian-log", "asinh", "log", "linear", "sqrt")
+EQUALISATIONS = ("gaussian", "gaussian-log")
+"""Those that follow the histogram: no bright pixel takes all of the range."""
+_COUNTED = ("area", "depth", "rejected")
 _ASINH_SOFTENING = 0.1  # of the range: linear below, logarithmic above
 _LOG_RATIO = 1000.0
 
@@ -21,7 +24,7 @@ def norm(
     data: Any,
     stretch: str = "gaussian-log",
     low: str | float = "-2s",
-    high: str | float = "max",
+    high: str | float | None = None,
     *,
     a: float | None = None,
 ) -> Norm:
@@ -36,6 +39,8 @@ def norm(
         ``"log"``, ``"linear"`` and ``"sqrt"`` are astropy's.
     low, high
         Values shown black and white, as `Range` reads them: ``12.3``, ``"99.5%"``, ``"-2s"``, ``"min"``, ``"max-3"``.
+        White is by default the maximum for the equalisations, and 99.5% for the others, which would show a sky with
+        one bright star black.
     a
         The parameter of asinh (0.1: where it turns from linear to logarithmic, as a part of the range) or of log
         (1000).
@@ -54,13 +59,30 @@ def norm(
     from dmontage.view.normalize import Norm
     from dmontage.view.ranges import Range
 
-    span = Range(low, high)
     _check(stretch, a)
+    span = Range(low, usual_high(stretch) if high is None else high)
     pixels = data if isinstance(data, Histogram) else histogram(data)
     vmin, vmax = span.limits(pixels)
     if pixels.n == 0 or span.low.value(pixels) == pixels.maximum == pixels.minimum == span.high.value(pixels):
         stretch = "linear"  # a range about a single value, which straight lines make mid-grey
     return Norm(vmin=vmin, vmax=vmax, stretch=_stretch(stretch, pixels, vmin, vmax, a), clip=True)
+
+
+def usual_high(stretch: str) -> str:
+    """What a stretch shows white unless told otherwise."""
+    return "max" if stretch in EQUALISATIONS else "99.5%"
+
+
+def usual(
+    layer: str, stretch: str | None = None, low: str | float | None = None, high: str | float | None = None
+) -> tuple[str, str | float, str | float | None]:
+    """Stretch, low and high for a layer of a mosaic: those told, or the layer's usual ones.
+
+    Areas and counts have few values, and no noise that an equalisation could show: they are linear, whole.
+    """
+    if layer in _COUNTED and stretch in (None, "linear"):
+        return "linear", "min" if low is None else low, "max" if high is None else high
+    return stretch or "gaussian-log", "-2s" if low is None else low, high
 
 
 def _check(stretch: str, a: float | None) -> None:
@@ -81,7 +103,7 @@ def _stretch(name: str, pixels: Histogram, low: float, high: float, a: float | N
 
     from dmontage.view.stretches import GaussianLogStretch, GaussianStretch
 
-    if name in ("gaussian", "gaussian-log"):
+    if name in EQUALISATIONS:
         return (GaussianStretch if name == "gaussian" else GaussianLogStretch)(pixels, low, high)
     if name == "asinh":
         return AsinhStretch(_ASINH_SOFTENING if a is None else a)

@@ -5,10 +5,11 @@ This module is imported where it is used: its class is matplotlib's, which takes
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from astropy.visualization import ImageNormalize
+from astropy.visualization import ImageNormalize, LinearStretch
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -39,15 +40,46 @@ class Norm(ImageNormalize):  # type: ignore[misc]
             target[i : i + _PIECE] = super().__call__(piece, clip, invalid).data
         return np.ma.array(result, mask=mask, copy=False)
 
+    def __repr__(self) -> str:
+        stretch = type(self.stretch).__name__.removesuffix("Stretch")
+        ends = ("?" if end is None else f"{float(end):g}" for end in (self.vmin, self.vmax))
+        return f"<Norm {stretch} from {' to '.join(ends)}>"
+
     def ticks(self, n: int = 7) -> NDArray[np.float64]:
         """About ``n`` round values for a colour bar, spread evenly over the brightness, within the limits.
 
-        A linear locator would crowd them at one end: ``figure.colorbar(image, ticks=norm.ticks(), format="%g")``.
+        A linear locator would crowd them at one end: ``figure.colorbar(image, ticks=norm.ticks(), format="%g")``, or
+        `dmontage.view.bar.add_color_bar`. Each is the roundest value within a quarter of a step of its even place.
         """
         if self.vmin is None or self.vmax is None or not self.vmin < self.vmax:
             return np.empty(0)
-        at = np.asarray(self.inverse(np.linspace(0.0, 1.0, n + 2)), dtype=np.float64)
-        # Rounded to a tenth of the distance to the nearer neighbour, by a power of ten.
-        near = np.minimum(at[1:-1] - at[:-2], at[2:] - at[1:-1])
-        unit = 10.0 ** np.floor(np.log10(np.maximum(near, (self.vmax - self.vmin) * 1e-12)))
-        return np.unique(np.clip(np.rint(at[1:-1] / unit) * unit, self.vmin, self.vmax))
+        if isinstance(self.stretch, LinearStretch):
+            from matplotlib.ticker import MaxNLocator
+
+            round_ones = np.asarray(MaxNLocator(max(n - 1, 1)).tick_values(self.vmin, self.vmax), dtype=np.float64)
+            return np.asarray(round_ones[(round_ones >= self.vmin) & (round_ones <= self.vmax)])
+        at = np.arange(1, n + 1) / (n + 1)
+        low, high = (
+            np.asarray(self.inverse(at + side * 0.25 / (n + 1)), dtype=np.float64).tolist() for side in (-1.0, 1.0)
+        )
+        values = [_roundest(*ends) for ends in zip(low, high, strict=True)]
+        return np.unique([value for value in values if self.vmin <= value <= self.vmax])
+
+
+def _roundest(low: float, high: float) -> float:
+    """The value of an interval with the fewest digits: a multiple of the largest 1, 2 or 5 times a power of ten.
+
+    At most 6 digits of it: a step of a stretch has an interval that is empty, or as wide as the last bit.
+    """
+    if low <= 0 <= high:
+        return 0.0
+    least = max(high - low, max(abs(low), abs(high)) * 1e-5)
+    power = math.ceil(math.log10(max(abs(low), abs(high))))
+    middle = 0.5 * (low + high)
+    while 10.0**power > 0.1 * least:
+        for unit in (5 * 10.0**power, 2 * 10.0**power, 10.0**power):
+            value = round(middle / unit) * unit
+            if low <= value <= high:
+                return float(f"{value:.12g}")
+        power -= 1
+    return float(f"{middle:.6g}")

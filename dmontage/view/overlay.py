@@ -5,7 +5,6 @@ All overlays draw onto axes that `dmontage.view.figure` made.
 
 from __future__ import annotations
 
-from inspect import signature
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,7 +13,7 @@ from astropy import units as u
 from dmontage.errors import InputError
 from dmontage.headers import angle
 from dmontage.sphere import lonlat, rotate_frame, unit_vectors
-from dmontage.view.figure import grid_wcs, hide_coord, outlined
+from dmontage.view.figure import grid_wcs, hide_coord, outlined, whole_labels
 from dmontage.view.grid_wcs import axis_names, sky_frame
 from dmontage.view.layout import is_bare
 
@@ -57,8 +56,8 @@ def coordinate_grid(
     labels
         Where the lines' values stand: "bl" (below and left, each where more of its lines end), "tr" (above and
         right), "inside" (along a line through the picture's middle), or "" for nowhere. By default "bl" for the grid's
-        own frame and "tr" for another, and "inside" where nothing is beside the picture, its edges are off the sky, or
-        it shows another frame's whole sky.
+        own frame and "tr" for another, "bl" if other lines have that; and "inside" where nothing is left or beside the
+        picture, its edges are off the sky, or it shows another frame's whole sky.
     spacing
         Angle between lines, or a pair of them (longitude, latitude); round numbers by default.
 
@@ -74,21 +73,20 @@ def coordinate_grid(
     own = wanted.is_equivalent_frame(wcs.grid.frame)
     if labels is None:
         beside = not is_bare(axes) and _has_edges(axes, whole=not own)
-        labels = ("bl" if own else "tr") if beside else "inside"
+        labels = _free_sides(axes, own=own) if beside else "inside"
     if labels not in ("bl", "tr", "inside", ""):
         raise InputError(f"labels {labels!r} is not one of 'bl', 'tr', 'inside', ''")
     # Lines that carry labels belong to a frame of the axes, and that of an overlay's coordinates is not drawn.
     coords = axes.coords if own and labels != "inside" else _other_coords(axes, wanted)
     _set_spacing(coords, spacing)
-    axes.add_collection(
-        Graticule(axes, coords, wanted, colors=[color], alpha=alpha, linewidths=linewidth), autolim=False
-    )
+    lines = Graticule(axes, coords, wanted, labels, colors=[color], alpha=alpha, linewidths=linewidth)
+    axes.add_collection(lines, autolim=False)
     if coords is not axes.coords and (own or labels == "bl"):
         for coord in axes.coords:
             hide_coord(coord)
     sides = _sides(axes, wanted, labels) if labels in ("bl", "tr") else ""
     for k, coord in enumerate(coords):
-        coord.set_ticklabel(exclude_overlapping=True)
+        whole_labels(coord, exclude_overlapping=True)
         if sides:
             coord.set_ticklabel_position(sides[k])
             coord.set_axislabel(axis_names(wanted)[k])
@@ -178,6 +176,14 @@ def _has_edges(axes: WCSAxes, *, whole: bool) -> bool:
     return bool((np.isfinite(sides[..., 0]).mean(axis=1) > 0.5).all())
 
 
+def _free_sides(axes: WCSAxes, *, own: bool) -> str:
+    """Where the labels of a frame can stand beside those of the lines drawn before."""
+    from dmontage.view.graticule import Graticule
+
+    taken = {lines.labels for lines in axes.collections if isinstance(lines, Graticule)}
+    return next((sides for sides in (("bl",) if own else ("tr", "bl")) if sides not in taken), "inside")
+
+
 def _sides(axes: WCSAxes, frame: BaseCoordinateFrame, labels: str) -> str:
     """The side of the longitudes and that of the latitudes: those along which they change more."""
     (x0, x1), (y0, y1) = axes.get_xlim(), axes.get_ylim()
@@ -211,6 +217,4 @@ def _label_inside(axes: WCSAxes, coords: CoordinatesMap, color: Any) -> None:
         along = coords[1 - k]
         along.set_ticklabel_visible(True)
         along.set_ticklabel_position((name,))
-        # "0°20′", not "20′" beside its neighbour's degrees; astropy 6.1 has no choice.
-        whole = {"simplify": False} if "simplify" in signature(along.set_ticklabel).parameters else {}
-        along.set_ticklabel(color=color, size="small", path_effects=outlined(color), **whole)
+        whole_labels(along, color=color, size="small", path_effects=outlined(color))

@@ -39,7 +39,7 @@ def picture(
     *,
     stretch: str = "gaussian-log",
     low: str | float = "-2s",
-    high: str | float = "max",
+    high: str | float | None = None,
     cmap: Any = "gray",
     max_side: int | None = 2000,
     brightness: float = 1.0,
@@ -90,7 +90,7 @@ def picture(
     return shown
 
 
-def check_norm(stretch: str, low: str | float, high: str | float, options: dict[str, Any]) -> None:
+def check_norm(stretch: str, low: str | float, high: str | float | None, options: dict[str, Any]) -> None:
     """InputError of what `norm` does not understand, before pixels are read for it: a blank one will do."""
     norm(np.full((1, 1), np.nan), stretch, low, high, **options)
 

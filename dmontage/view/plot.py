@@ -8,7 +8,7 @@ import numpy as np
 
 from dmontage.errors import InputError
 from dmontage.pipeline import Cutout, Mosaic
-from dmontage.view.normalize import Norm
+from dmontage.view.bar import add_color_bar, even_ticks
 from dmontage.view.screen import check_layer, screen_pixels
 
 if TYPE_CHECKING:
@@ -23,15 +23,15 @@ def plot(
     ax: Any = None,
     *,
     layer: str = "data",
-    stretch: str = "gaussian-log",
-    low: Any = "-2s",
-    high: Any = "max",
+    stretch: str | None = None,
+    low: Any = None,
+    high: Any = None,
     max_side: int = 1000,
     colorbar: bool = True,
     **style: Any,
 ) -> Any:
     """Draw a mosaic or a cutout; see `dmontage.shown.Pictured.plot`."""
-    from dmontage.view.norm import norm
+    from dmontage.view.norm import norm, usual
 
     mosaic, window = (value.mosaic, value.window) if isinstance(value, Cutout) else (value, value.grid.window)
     check_layer(mosaic, layer)
@@ -44,7 +44,7 @@ def plot(
     if not np.isfinite(values).any():
         raise InputError(f"all {window.shape[0]} × {window.shape[1]} pixels are blank, so there is nothing to show")
     if "norm" not in style:
-        style["norm"] = norm(values, stretch=stretch, low=low, high=high)
+        style["norm"] = norm(values, *usual(layer, stretch, low, high))
     is_new = ax is None
     ax = new_axes(value.grid) if ax is None else ax
     shown = ax.imshow(
@@ -62,24 +62,16 @@ def new_axes(grid: Grid) -> Any:
     """Axes of a new figure of pyplot's, whose data coordinates are a grid's pixels."""
     from matplotlib import pyplot as plt
 
+    from dmontage.view.figure import whole_labels
     from dmontage.view.grid_wcs import GridWCS
 
     # No constrained layout: it measures labels of the limits before, and collapses when they are zoomed.
-    return plt.figure(figsize=(7.0, 5.6)).add_subplot(projection=GridWCS(grid))
-
-
-def add_color_bar(ax: Any, shown: Any, label: str) -> Any:
-    """A bar of the values beside the axes."""
-    bar = ax.figure.colorbar(shown, ax=ax, label=label, fraction=0.046, pad=0.03)
-    even_ticks(bar, shown.norm)
-    return bar
-
-
-def even_ticks(bar: Any, norm: Any) -> None:
-    """Label a colour bar where brightness has even steps: a stretch that follows the histogram crowds round values."""
-    if isinstance(norm, Norm) and norm.vmin < norm.vmax:
-        values = np.unique(np.asarray(norm.inverse(np.linspace(0.0, 1.0, 7)), np.float64))
-        bar.set_ticks(values, labels=[f"{value:.4g}" for value in values])
+    figure = plt.figure(figsize=(7.0, 5.6))
+    figure.subplots_adjust(right=0.86)  # room for the labels of a bar
+    axes = figure.add_subplot(projection=GridWCS(grid))
+    for coord in axes.coords:
+        whole_labels(coord)
+    return axes
 
 
 def unit_of(mosaic: Mosaic, layer: str) -> str:

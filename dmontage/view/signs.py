@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from astropy.coordinates import BaseCoordinateFrame
     from astropy.visualization.wcsaxes import WCSAxes
     from matplotlib.collections import PathCollection
+    from matplotlib.text import Annotation
 
 __all__ = ["SYMBOLS", "inside", "label", "marker", "symbol_named", "symbols", "write_text"]
 
@@ -35,7 +36,7 @@ def marker(
     color: Any = "yellow",
     text: str = "",
 ) -> bool:
-    """A symbol at a place, and a text beside it.
+    """A symbol at a place, and a text beside it, on the side where no other stands.
 
     Parameters
     ----------
@@ -58,7 +59,9 @@ def marker(
     drawn.set_edgecolor(color)
     drawn.set_facecolor("none")
     if text:
-        write_text(axes, text, (x, y), color, offset=(0.5 * size + 3.0, 0.0), ha="left", va="center")
+        from dmontage.view.beside import Beside
+
+        Beside(axes).write(text, (x, y), color, 0.5 * size + 3.0, keep=True)
     return True
 
 
@@ -93,10 +96,10 @@ def symbols(axes: WCSAxes, x: Any, y: Any, diameters: Any, sign: str, outline: A
 
 def symbol_named(symbol: str) -> str:
     """The letter that matplotlib has for a symbol."""
-    from matplotlib.markers import MarkerStyle
-
     if symbol in SYMBOLS:
         return SYMBOLS[symbol]
+    from matplotlib.markers import MarkerStyle
+
     if symbol not in MarkerStyle.markers:
         raise InputError(f"symbol {symbol!r} is not one of {', '.join(SYMBOLS)}, nor a marker of matplotlib")
     return symbol
@@ -109,10 +112,11 @@ def write_text(
     color: Any,
     offset: tuple[float, float] = (0.0, 0.0),
     **style: Any,
-) -> None:
-    """A readable text at a pixel, moved by an offset in points, and cut at the picture's edge."""
-    axes.annotate(text, at, offset, textcoords="offset points", color=color, path_effects=outlined(color),
-                  annotation_clip=True, clip_on=True, **style)  # fmt: skip
+) -> Annotation:
+    """A readable text at a pixel in the picture, moved by an offset in points, and cut at the picture's edge."""
+    # annotation_clip would take all pixels to be outside, and the text for empty, until the axes are drawn.
+    style = {"color": color, "path_effects": outlined(color), "annotation_clip": False, "clip_on": True} | style
+    return axes.annotate(text, at, offset, textcoords="offset points", **style)  # type: ignore[no-any-return]
 
 
 def inside(axes: WCSAxes, x: Any, y: Any) -> Any:

@@ -99,6 +99,31 @@ def test_lupton_is_that_of_astropy() -> None:
     np.testing.assert_allclose(ours, 255 * theirs, rtol=0, atol=0.5 + 1e-6)
 
 
+def stars(bands: tuple[float, float, float]) -> list[NDArray[np.float64]]:
+    """Noise of σ 1, 3 and 10 (times a band's factor), one star of 900 in all, one of 900, 300 and 0."""
+    images = []
+    for k, (sigma, factor) in enumerate(zip((10.0, 3.0, 1.0), bands, strict=True)):
+        image = np.random.default_rng(k).normal(0, sigma, (100, 100))
+        image[20, 20] = 900
+        image[70, 70] = (900, 300, 0)[k]
+        images.append(image * factor)
+    return images
+
+
+def test_lupton_s_usual_scale_is_one_for_all_bands() -> None:
+    """So what is as bright in all is white, and ratios of values are those of the colour; units that differ are not."""
+    shown = colour(*stars((1, 1, 1)), method="lupton")[::-1, :, :3].astype(int)
+    assert np.ptp(shown[20, 20]) <= 4 and shown[20, 20].max() == 255
+    np.testing.assert_allclose(shown[70, 70], (255, 85, 0), atol=5)
+    for other in (
+        colour(*stars((1, 1, 1)), method="lupton", alike=False),
+        colour(*stars((1, 1, 1)), method="lupton", high="100s"),
+        colour(*stars((1, 1, 1e-3)), method="lupton"),  # σ of one is 10,000 times that of another
+    ):
+        white = other[::-1, :, :3].astype(int)[20, 20]
+        assert white[2] == 255 and white[0] < 60  # blue, where it is 900 σ, and 90 in red
+
+
 def test_saturation_keeps_the_luma() -> None:
     rgb = np.array([0.8, 0.4, 0.2])
     luma = 0.299 * 0.8 + 0.587 * 0.4 + 0.114 * 0.2

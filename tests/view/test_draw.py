@@ -13,7 +13,9 @@ from click.testing import CliRunner, Result
 from PIL import Image
 
 from dmontage.cli import main
+from dmontage.fits_files import scan
 from dmontage.grid import Grid
+from dmontage.view.rows import Rows
 
 SHAPE = (60, 80)
 
@@ -116,7 +118,18 @@ def test_a_picture_with_lines_of_two_frames(tmp_path: Path) -> None:
         (["a.fits", "--cmap", "nonsense"], "the colour map is 'nonsense'"),
         (["a.fits", "--grid", "nonsense"], "nonsense"),
         (["a.fits", "--catalog", "missing.vot"], "missing.vot"),
-        (["a.fits", "--mark", "nowhere"], "is not a place on the sky"),
+        (["a.fits", "--mark", "nowhere"], "mark 'nowhere' is not a place on the sky"),
+        (["a.fits", "--color", "neon"], "the colour 'neon' is not known"),
+        (["a.fits", "--grid", "icrs=neon"], "the colour 'neon' is not known"),
+        (["a.fits", "--symbol", "neon", "--mark", "10 20"], "symbol 'neon' is not one of"),
+        (["a.fits", "--catalog", "t.ecsv", "--size-by", "flux"], "there is no column 'flux'"),
+        (["a.fits", "--catalog", "t.ecsv", "--color-by", "flux"], "there is no column 'flux'"),
+        (["a.fits", "--catalog", "t.ecsv", "--label-by", "flux"], "there is no column 'flux'"),
+        (["a.fits", "--size-by", "mag"], "--size-by names a column of --catalog"),
+        (["a.fits", "--label-by", "mag"], "--label-by names a column of --catalog"),
+        (["--red", "a.fits", "--green", "a.fits", "--blue", "a.fits", "--cmap", "gray"], "--cmap is of one IMAGE"),
+        (["."], "is a folder of 3 files with images, where one image is needed: name one of them, or make one of all"),
+        (["a.fits", "--hdu", "7"], "has no image in HDU 7; its images are in HDUs 0"),
         (["--red", "a.fits", "--green", "a.fits", "--blue", "other.fits"], "lies on another grid than"),
         (["cube.fits"], "a picture needs one plane"),
     ],
@@ -124,8 +137,15 @@ def test_a_picture_with_lines_of_two_frames(tmp_path: Path) -> None:
 def test_what_cannot_be_drawn(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], message: str
 ) -> None:
-    """Says so, and writes nothing."""
+    """Says so before a pixel is read, and writes nothing."""
     monkeypatch.chdir(tmp_path)
+    Table({"ra": [10.0], "dec": [20.0], "mag": [9.0]}).write("t.ecsv")
+
+    def no_pixels(image: Any, rows: slice) -> None:
+        raise AssertionError("pixels are read")
+
+    if "2s" not in arguments:  # limits that only the pixels tell to be out of order
+        monkeypatch.setattr(Rows, "__getitem__", no_pixels)
     write(Path("a.fits"), sky())
     write(Path("other.fits"), sky(), grid(rotation="30 deg"))
     fits.writeto("cube.fits", np.zeros((2, *SHAPE), np.float32), GRID.to_header())
@@ -133,6 +153,64 @@ def test_what_cannot_be_drawn(
     result = call(*arguments, "-o", "out.png", code=1)
     assert message in result.output
     assert sorted(tmp_path.iterdir()) == before
+
+
+def test_a_folder_that_is_not_there_is_told_before_the_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    image = write(tmp_path / "a.fits", sky())
+    monkeypatch.setattr(Rows, "__getitem__", lambda self, rows: pytest.fail("pixels are read"))
+    assert "create its folder" in call(image, "-o", tmp_path / "no" / "a.png", code=1).output
+
+
+@pytest.mark.parametrize(("cards", "stretch"), [
+    ({"BUNIT": "sr"}, "linear"), ({"CONTENT": "depth"}, "linear"), ({"CONTENT": "variance"}, "gaussian-log"),
+])  # fmt: skip
+def test_companions_of_a_mosaic(tmp_path: Path, cards: dict[str, str], stretch: str) -> None:
+    """Areas and counts are linear from their minimum to their maximum; a folder's are still no images."""
+    data = np.tile(np.arange(80.0), (60, 1))
+    header = GRID.to_header()
+    header["CREATOR"] = "dmontage 1.0"
+    header.update(cards)
+    fits.writeto(tmp_path / "m_area.fits", data.astype(np.float32), header)
+    call(tmp_path / "m_area.fits", "-o", tmp_path / "a.png")
+    more = ["--range", "min", "max"] if stretch == "linear" else []
+    write(tmp_path / "data.fits", data)
+    call(tmp_path / "data.fits", "-o", tmp_path / "b.png", "--stretch", stretch, *more)
+    np.testing.assert_array_equal(pixels(tmp_path / "a.png"), pixels(tmp_path / "b.png"))
+    assert [image.name for image in scan(tmp_path, companions=True)] == ["data.fits"]
+
+
+@pytest.mark.parametrize("stretch", ["asinh", "log", "linear", "sqrt"])
+def test_a_stretch_alone_shows_the_nebula_beside_the_star(tmp_path: Path, stretch: str) -> None:
+    image = write(tmp_path / "a.fits", sky())
+    call(image, "-o", tmp_path / "a.png", "--stretch", stretch)
+    shown = pixels(tmp_path / "a.png")[..., 0].astype(int)
+    assert shown[59 - 40, 20] > shown[5, 70] + 60
+
+
+def test_what_lies_outside_is_noted_and_a_shrunk_picture_says_so(tmp_path: Path) -> None:
+    image = write(tmp_path / "a.fits", sky())
+    away = tmp_path / "away"
+    away.mkdir()
+    write(away / "b.fits", sky(), Grid.around("200 -20", scale="1 arcsec", shape=SHAPE))
+    Table({"ra": [100.0], "dec": [20.0]}).write(tmp_path / "t.ecsv")
+    seen = ["--mark", "10 20=here", "--images", image]
+    output = call(image, "-o", tmp_path / "a.png", *seen).output
+    assert "note" not in output and "shrunk" not in output
+    unseen = ["--mark", "11 20=there", "--catalog", tmp_path / "t.ecsv", "--images", away, "--max-side", 40]
+    output = call(image, "-o", tmp_path / "a.png", *unseen).output
+    assert "the mark there at 11.00000 20.00000 lies outside the picture" in output
+    assert "no row of the catalogue" in output and "none of the images" in output
+    assert "(40 x 30 pixels, shrunk 2 x: --max-side 0 for all pixels)" in output
+
+
+def test_each_grid_may_have_its_colour_and_words_for_frames(tmp_path: Path) -> None:
+    image = write(tmp_path / "a.fits", 0 * sky())
+    call(image, "-o", tmp_path / "a.png", "--grid", "J2000=red", "--grid", "gal=lime")
+    call(image, "-o", tmp_path / "b.png", "--grid", "fk5=red", "--grid", "galactic=lime")
+    shown = pixels(tmp_path / "a.png").astype(int)
+    np.testing.assert_array_equal(shown, pixels(tmp_path / "b.png"))
+    red, green = shown[..., 0], shown[..., 1]
+    assert (red > green + 60).any() and (green > red + 60).any()
 
 
 def test_a_suffix_that_is_no_pictures(tmp_path: Path) -> None:

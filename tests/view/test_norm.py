@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from dmontage.errors import InputError
 from dmontage.view.histogram import histogram
-from dmontage.view.norm import STRETCHES, norm
+from dmontage.view.norm import STRETCHES, norm, usual
 
 
 def field() -> NDArray[np.float32]:
@@ -46,7 +46,7 @@ def test_stretches_follow_their_formulae(stretch: str, a: float | None, formula:
 @pytest.mark.parametrize("stretch", STRETCHES)
 def test_is_a_norm_of_astropy_that_rises_and_has_an_inverse(stretch: str) -> None:
     values = field()
-    made = norm(values, stretch)
+    made = norm(values, stretch, high="max")
     assert isinstance(made, ImageNormalize) and made.clip
     assert made.vmax == 1e5
     assert 93 < made.vmin < 95
@@ -65,7 +65,17 @@ def test_equalisations_show_the_sky_beside_a_bright_star(stretch: str) -> None:
     grey = np.asarray(norm(field(), stretch)(field()))
     assert 0.05 < np.nanmedian(grey) < 0.5
     assert np.nanstd(grey) > 0.03
-    assert np.nanstd(np.asarray(norm(field(), "linear")(field()))) < 0.01
+    assert np.nanstd(np.asarray(norm(field(), "linear", high="max")(field()))) < 0.01
+
+
+@pytest.mark.parametrize("stretch", STRETCHES)
+def test_the_usual_range_shows_the_sky_beside_a_bright_star(stretch: str) -> None:
+    """The equalisations reach to the maximum; the others to numpy's 99.5th percentile."""
+    values = field()
+    made = norm(values, stretch)
+    wanted = 1e5 if stretch.startswith("gaussian") else np.nanpercentile(values, 99.5)
+    assert made.vmax == pytest.approx(wanted, rel=1e-3)
+    assert np.nanstd(np.asarray(made(values))) > 0.03
 
 
 @pytest.mark.parametrize("stretch", STRETCHES)
@@ -145,6 +155,50 @@ def test_ticks_are_round_and_spread_over_the_bar(stretch: str) -> None:
     where = np.asarray(made(ticks))
     assert np.diff(where).min() > 0.05 and np.diff(where).max() < 0.3
     assert norm(np.full((3, 3), np.nan)).ticks().size > 0
+
+
+def test_layers_have_usual_ranges() -> None:
+    """Areas and counts are linear and whole; what is told is taken."""
+    for layer in ("area", "depth", "rejected"):
+        assert usual(layer) == ("linear", "min", "max")
+        assert usual(layer, "asinh") == ("asinh", "-2s", None)
+        assert usual(layer, None, 1, "90%") == ("linear", 1, "90%")
+    for layer in ("data", "variance"):
+        assert usual(layer) == ("gaussian-log", "-2s", None)
+        assert usual(layer, "linear", "min", 0.0) == ("linear", "min", 0.0)
+
+
+@pytest.mark.parametrize("factor", [1.0, 1e-7, 1e4])
+def test_a_bar_has_distinct_short_labels_from_dark_to_bright(factor: float) -> None:
+    from matplotlib.figure import Figure
+
+    from dmontage.view.bar import add_color_bar
+
+    made = norm(field() * np.float32(factor), "gaussian-log")
+    axes = Figure().subplots()
+    bar = add_color_bar(axes, axes.imshow(field() * np.float32(factor), norm=made), "DN")
+    labels = [text.get_text() for text in bar.ax.get_yticklabels()]
+    assert len(set(labels)) == len(labels) >= 6 and max(map(len, labels)) <= 8
+    np.testing.assert_allclose([float(label) for label in labels], made.ticks(), rtol=1e-5)
+    dark = np.asarray(made(made.ticks())) < 0.75
+    assert dark.sum() >= 4
+
+
+def test_ticks_of_few_values_are_distinct() -> None:
+    """As an area's: most pixels are 1 to a bit or two."""
+    area = np.ones((200, 200))
+    area[:, 150:] = 2.0
+    area[::7] *= 1 - 1e-7
+    area[:20] = 0.4
+    for stretch in STRETCHES:
+        ticks = norm(area, stretch, "min", "max").ticks()
+        assert len({f"{tick:.6g}" for tick in ticks}) == ticks.size >= 1
+        assert all(len(f"{tick:.6g}") <= 8 for tick in ticks)
+
+
+def test_a_norm_tells_what_it_does() -> None:
+    assert repr(norm(field(), "asinh", 90, 120.5)) == "<Norm Asinh from 90 to 120.5>"
+    assert repr(norm(field(), "gaussian-log", 90, "max")) == "<Norm GaussianLog from 90 to 100000>"
 
 
 def test_what_cannot_be_shown_is_refused() -> None:
