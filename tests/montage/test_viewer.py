@@ -122,6 +122,11 @@ def test_an_image_table_is_outlined(image: Path, tmp_path: Path) -> None:
     assert set(columns) & {98, 99, 100} and not set(columns) & set(range(110, 195))
 
 
+@pytest.mark.parametrize("frame", ["eq J2000", "eq B1950", "ga", "ecl", "ec"])
+def test_grids_of_all_frames(image: Path, tmp_path: Path, frame: str) -> None:
+    assert mViewer(f"-gray {image} min max linear -grid {frame} -out {tmp_path / 'a.png'}", mode=2)["status"] == "0"
+
+
 @pytest.mark.parametrize(
     ("command", "message"),
     [

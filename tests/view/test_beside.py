@@ -32,13 +32,13 @@ def at(x: float, y: float) -> tuple[float, float]:
 
 def test_marks_that_are_neighbours_keep_their_texts_apart() -> None:
     axes = empty_figure(GRID, 300)[1]
-    label(axes, *at(60, 150), "a label")
-    for k, place in enumerate([(30, 150), (150, 100), (158, 103), (154, 95), (280, 50)]):
+    label(axes, *at(75, 150), "a label")
+    for k, place in enumerate([(45, 150), (150, 100), (158, 103), (154, 95), (280, 50)]):
         marker(axes, *at(*place), text=f"mark {k}", size=6.0)
     found = boxes(axes)
     assert len(found) == 6
     assert not any(a.overlaps(b) for a, b in combinations(found.values(), 2))
-    assert found["mark 0"].x1 < axes.transData.transform((30, 150))[0]  # the label is on the right
+    assert found["mark 0"].x1 < axes.transData.transform((45, 150))[0]  # the label is on the right
     assert found["mark 4"].x1 < axes.bbox.x1  # turned inwards at the edge
 
 

@@ -195,7 +195,7 @@ def test_what_lies_outside_is_noted_and_a_shrunk_picture_says_so(tmp_path: Path)
     Table({"ra": [100.0], "dec": [20.0]}).write(tmp_path / "t.ecsv")
     seen = ["--mark", "10 20=here", "--images", image]
     output = call(image, "-o", tmp_path / "a.png", *seen).output
-    assert "note" not in output and "shrunk" not in output
+    assert "lies outside" not in output and "none of" not in output and "shrunk" not in output
     unseen = ["--mark", "11 20=there", "--catalog", tmp_path / "t.ecsv", "--images", away, "--max-side", 40]
     output = call(image, "-o", tmp_path / "a.png", *unseen).output
     assert "the mark there at 11.00000 20.00000 lies outside the picture" in output

@@ -10,6 +10,7 @@ import matplotlib as mpl
 import numpy as np
 import pytest
 from astropy.coordinates import SkyCoord
+from astropy.visualization import LinearStretch
 from astropy.visualization.wcsaxes import WCSAxes
 from matplotlib import pyplot as plt
 from matplotlib.colors import Normalize
@@ -109,10 +110,28 @@ def test_shades_and_their_bar(mosaic: dm.Mosaic) -> None:
     assert ax.images[0].get_cmap().name == "viridis"
     bar = ax.images[0].colorbar
     assert bar.ax.get_ylabel() == "MJy/sr"
-    np.testing.assert_allclose(norm(bar.get_ticks()), np.linspace(0, 1, 7), atol=1e-6)
+    ticks = np.asarray(norm(bar.get_ticks()))
+    assert 4 <= ticks.size <= 7 and np.ptp(np.diff(ticks)) < 1e-6 and ticks.min() >= 0 and ticks.max() <= 1
     own = Normalize(0, 200)
     assert mosaic.plot(norm=own).images[0].norm is own
     assert mosaic.plot(colorbar=False).images[0].colorbar is None
+
+
+@pytest.mark.parametrize("layer", ["data", "area"])
+def test_the_bar_s_labels_are_distinct_and_in_the_figure(mosaic: dm.Mosaic, layer: str) -> None:
+    bar = mosaic.plot(layer=layer).images[0].colorbar
+    figure = bar.ax.figure
+    figure.canvas.draw()
+    labels = [text.get_text() for text in bar.ax.get_yticklabels()]
+    assert len(set(labels)) == len(labels) >= 3 and max(map(len, labels)) <= 7
+    assert bar.ax.get_tightbbox().x1 <= figure.bbox.x1
+
+
+def test_areas_are_shown_linearly_and_whole(mosaic: dm.Mosaic) -> None:
+    area = mosaic.compute().area
+    assert area is not None
+    shown = mosaic.plot(layer="area").images[0].norm
+    assert isinstance(shown.stretch, LinearStretch) and (shown.vmin, shown.vmax) == (area.min(), area.max())
 
 
 def test_other_layers(survey: Survey) -> None:
