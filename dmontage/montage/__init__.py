@@ -1,9 +1,14 @@
-"""Montage's names over this engine (level 7): what scripts and notebooks of MontagePy call.
+"""Montage's toolkit over this engine (level 7): what scripts and notebooks of MontagePy call.
 
-Functions have MontagePy's names and arguments and return its dictionaries: "status" "0", or "1" with "msg" (text). So
-far there is mViewer.
+Functions have MontagePy's names and arguments and return its dictionaries: "status" "0" and numbers, or "1" and "msg",
+a text. `dmontage.montage.raising` has the same functions without "status": they raise `dmontage.InputError`, which
+no script can overlook, and new ones should use them. Each is a call of the engine; files are Montage's: templates
+(``.hdr``), IPAC tables (`tables`), ``x.fits`` with ``x_area.fits`` in steradian.
 """
 
-from dmontage.montage.viewer import mViewer
+from dmontage.montage import raising
+from dmontage.montage.answer import answering
+
+mViewer = answering(raising.mViewer)  # noqa: N816 (Montage's names)
 
 __all__ = ["mViewer"]

@@ -1,0 +1,5 @@
+"""Montage's functions, which raise `dmontage.InputError` where those of `dmontage.montage` say "status" "1"."""
+
+from dmontage.montage.viewer import mViewer
+
+__all__ = ["mViewer"]
