@@ -9,6 +9,12 @@ no script can overlook, and new ones should use them. Each is a call of the engi
 from dmontage.montage import raising
 from dmontage.montage.answer import answering
 
-mViewer = answering(raising.mViewer)  # noqa: N816 (Montage's names)
+mHdr = answering(raising.mHdr)  # noqa: N816 (Montage's names)
+mImgtbl = answering(raising.mImgtbl)  # noqa: N816
+mViewer = answering(raising.mViewer)  # noqa: N816
 
-__all__ = ["mViewer"]
+__all__ = [
+    "mHdr",
+    "mImgtbl",
+    "mViewer",
+]
