@@ -95,7 +95,7 @@ def linear(grid: Grid) -> dict[str, Any]:
 
 
 def _sexagesimal(value: float, units: str, plus: str, digits: int) -> str:
-    """ "05h 37m 13.85s"."""
+    """Such as 05h 37m 13.85s."""
     whole = round(abs(value) * 3600 * 10**digits)
     seconds, rest = divmod(whole, 10**digits)
     minutes, seconds = divmod(seconds, 60)

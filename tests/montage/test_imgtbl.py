@@ -159,8 +159,8 @@ def test_beside_montage(folder: Path, tmp_path: Path, monkeypatch: pytest.Monkey
             place, other = (SkyCoord(r[f"ra{i}"], r[f"dec{i}"], unit="deg") for r in (row, theirs_of))
             assert place.separation(other).arcsec < 3.5
     (folder / "a.fits").unlink()  # lies elsewhere
-    mImgtbl("raw", "ours.tbl", noGZIP=True, recursiveMode=True)
-    run("mImgtbl", "-c", "-r", "-z", "raw", "theirs.tbl")
+    mImgtbl("raw", "ours.tbl", noGZIP=True, recursiveMode=True, showCorners=False)
+    run("mImgtbl", "-r", "-z", "raw", "theirs.tbl")
     said = run("mMakeHdr", "ours.tbl", "a.hdr"), run("mMakeHdr", "theirs.tbl", "b.hdr")
     sizes = [re.findall(r"(?:count|naxis.)=\d+", text) for text in said]
     assert sizes[0][0] == "count=2" and sizes[0] == sizes[1]
