@@ -5,7 +5,7 @@ and nothing is allocated because a header claims it: `structure` looks first at 
 are `plain` do without astropy. Files may lie in an object store: `opened` fetches no more of them than is read.
 `companions` finds the maps, numbers and bands of images. `read` gives native floats with NaN for blank; `only_value`
 tells images that say nothing. `FitsWriter` writes the windows of a product, in any order, into a file beside its final
-name, and renames it when it is whole; `digest` is what its header tells of its pixels.
+name, and renames it when it is whole; `digest` is what its header tells of its pixels. `write_image` writes an array.
 """
 
 from dmontage.fits_files.band_table import band_table
@@ -15,6 +15,7 @@ from dmontage.fits_files.reader import pixels, product_digests, read
 from dmontage.fits_files.scanner import SUFFIXES, scan
 from dmontage.fits_files.source_table import source_table
 from dmontage.fits_files.tables import read_table
+from dmontage.fits_files.whole import write_image
 from dmontage.fits_files.writer import FitsPixels, FitsWriter, check_writable
 
 __all__ = [
@@ -32,4 +33,5 @@ __all__ = [
     "read_table",
     "scan",
     "source_table",
+    "write_image",
 ]
