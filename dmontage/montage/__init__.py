@@ -9,6 +9,10 @@ no script can overlook, and new ones should use them. Each is a call of the engi
 from dmontage.montage import raising
 from dmontage.montage.answer import answering
 
-mViewer = answering(raising.mViewer)  # noqa: N816 (Montage's names)
+mAdd = answering(raising.mAdd)  # noqa: N816 (Montage's names)
+mViewer = answering(raising.mViewer)  # noqa: N816
 
-__all__ = ["mViewer"]
+__all__ = [
+    "mAdd",
+    "mViewer",
+]
