@@ -1,7 +1,7 @@
 """The digest of an image: the same whatever the chunks in which it was made, and without its header.
 
-SHA-256 over the SHA-256 of blocks of pixels, as they lie in a FITS file (big-endian float32, float64 or int32), anchored at the
-first pixel of the file's image, in row order. Of a cube it is that over the digests of its planes.
+SHA-256 over the SHA-256 of blocks of pixels, as they lie in a FITS file (big-endian float32, float64 or int32),
+anchored at the first pixel of the file's image, in row order. Of a cube it is that over the digests of its planes.
 """
 
 from __future__ import annotations

@@ -10,9 +10,13 @@ from dmontage.montage import raising
 from dmontage.montage.answer import answering
 
 mAdd = answering(raising.mAdd)  # noqa: N816 (Montage's names)
+mAddExec = answering(raising.mAddExec)  # noqa: N816
+mHistogram = answering(raising.mHistogram)  # noqa: N816
 mViewer = answering(raising.mViewer)  # noqa: N816
 
 __all__ = [
     "mAdd",
+    "mAddExec",
+    "mHistogram",
     "mViewer",
 ]

@@ -171,4 +171,4 @@ def _collect(writers: tuple[FitsWriter, FitsWriter], made: Made) -> None:
 def _unit(pairs: Sequence[Pair], combine: str) -> list[tuple[str, Any, str]]:
     """The images' own unit, where all have the same."""
     units = {pair.image.bunit for pair in pairs}
-    return [("BUNIT", *units, "")] if combine != "count" and len(units) == 1 and units != {""} else []
+    return [("BUNIT", units.pop(), "")] if combine != "count" and len(units) == 1 and units != {""} else []

@@ -1,9 +1,13 @@
 """Montage's functions, which raise `dmontage.InputError` where those of `dmontage.montage` say "status" "1"."""
 
 from dmontage.montage.add import mAdd
+from dmontage.montage.add_exec import mAddExec
+from dmontage.montage.histogram import mHistogram
 from dmontage.montage.viewer import mViewer
 
 __all__ = [
     "mAdd",
+    "mAddExec",
+    "mHistogram",
     "mViewer",
 ]
