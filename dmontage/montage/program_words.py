@@ -153,6 +153,7 @@ def histogram_answer(found: Mapping[str, Any]) -> dict[str, Any]:
     return {key.removesuffix("val"): value for key, value in found.items()}
 
 
+_BANDS = {"gray": "gray", "red": ("red", "rdata"), "green": ("green", "gdata"), "blue": ("blue", "bdata")}
 _VIEWER = {"nx": "width", "ny": "height", "flipX": "xflip", "flipY": "yflip"}
 
 
@@ -161,8 +162,8 @@ def viewer_answer(found: Mapping[str, Any]) -> dict[str, Any]:
     short = {"gray": ""} if found["type"] == "grayscale" else {"red": "r", "green": "g", "blue": "b"}
     said: dict[str, Any] = {}
     for key, value in found.items():
-        band = next((name for name in ("gray", "red", "green", "blue") if key.startswith((name, f"{name[0]}data"))), "")
-        if not band or key.startswith(("flip", "bunit")):
+        band = next((name for name, starts in _BANDS.items() if key.startswith(starts)), "")
+        if not band:
             said[_VIEWER.get(key, key)] = value
         elif band in short:
             kind = key.removeprefix(band) if key.startswith(band) else key[1:]
