@@ -10,6 +10,7 @@ name, and renames it when it is whole; `digest` is what its header tells of its 
 
 from dmontage.fits_files.band_table import band_table
 from dmontage.fits_files.blank import only_value
+from dmontage.fits_files.headers import read_header, replace_header
 from dmontage.fits_files.one import one_image, one_in_memory
 from dmontage.fits_files.reader import pixels, product_digests, read
 from dmontage.fits_files.scanner import SUFFIXES, scan
@@ -30,7 +31,9 @@ __all__ = [
     "pixels",
     "product_digests",
     "read",
+    "read_header",
     "read_table",
+    "replace_header",
     "scan",
     "source_table",
     "write_image",

@@ -11,12 +11,16 @@ from dmontage.montage.answer import answering
 
 mAdd = answering(raising.mAdd)  # noqa: N816 (Montage's names)
 mAddExec = answering(raising.mAddExec)  # noqa: N816
+mHdr = answering(raising.mHdr)  # noqa: N816
 mHistogram = answering(raising.mHistogram)  # noqa: N816
+mImgtbl = answering(raising.mImgtbl)  # noqa: N816
 mViewer = answering(raising.mViewer)  # noqa: N816
 
 __all__ = [
     "mAdd",
     "mAddExec",
+    "mHdr",
     "mHistogram",
+    "mImgtbl",
     "mViewer",
 ]

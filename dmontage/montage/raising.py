@@ -2,12 +2,16 @@
 
 from dmontage.montage.add import mAdd
 from dmontage.montage.add_exec import mAddExec
+from dmontage.montage.hdr import mHdr
 from dmontage.montage.histogram import mHistogram
+from dmontage.montage.imgtbl import mImgtbl
 from dmontage.montage.viewer import mViewer
 
 __all__ = [
     "mAdd",
     "mAddExec",
+    "mHdr",
     "mHistogram",
+    "mImgtbl",
     "mViewer",
 ]
