@@ -9,6 +9,18 @@ no script can overlook, and new ones should use them. Each is a call of the engi
 from dmontage.montage import raising
 from dmontage.montage.answer import answering
 
-mViewer = answering(raising.mViewer)  # noqa: N816 (Montage's names)
+mProjExec = answering(raising.mProjExec)  # noqa: N816 (Montage's names)
+mProject = answering(raising.mProject)  # noqa: N816
+mProjectCube = answering(raising.mProjectCube)  # noqa: N816
+mProjectPP = answering(raising.mProjectPP)  # noqa: N816
+mProjectQL = answering(raising.mProjectQL)  # noqa: N816
+mViewer = answering(raising.mViewer)  # noqa: N816
 
-__all__ = ["mViewer"]
+__all__ = [
+    "mProjExec",
+    "mProject",
+    "mProjectCube",
+    "mProjectPP",
+    "mProjectQL",
+    "mViewer",
+]
