@@ -14,6 +14,11 @@ mAddExec = answering(raising.mAddExec)  # noqa: N816
 mHdr = answering(raising.mHdr)  # noqa: N816
 mHistogram = answering(raising.mHistogram)  # noqa: N816
 mImgtbl = answering(raising.mImgtbl)  # noqa: N816
+mProjExec = answering(raising.mProjExec)  # noqa: N816
+mProject = answering(raising.mProject)  # noqa: N816
+mProjectCube = answering(raising.mProjectCube)  # noqa: N816
+mProjectPP = answering(raising.mProjectPP)  # noqa: N816
+mProjectQL = answering(raising.mProjectQL)  # noqa: N816
 mViewer = answering(raising.mViewer)  # noqa: N816
 
 __all__ = [
@@ -22,5 +27,10 @@ __all__ = [
     "mHdr",
     "mHistogram",
     "mImgtbl",
+    "mProjExec",
+    "mProject",
+    "mProjectCube",
+    "mProjectPP",
+    "mProjectQL",
     "mViewer",
 ]

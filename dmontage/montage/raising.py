@@ -5,6 +5,8 @@ from dmontage.montage.add_exec import mAddExec
 from dmontage.montage.hdr import mHdr
 from dmontage.montage.histogram import mHistogram
 from dmontage.montage.imgtbl import mImgtbl
+from dmontage.montage.project import mProject, mProjectCube, mProjectPP, mProjectQL
+from dmontage.montage.project_exec import mProjExec
 from dmontage.montage.viewer import mViewer
 
 __all__ = [
@@ -13,5 +15,10 @@ __all__ = [
     "mHdr",
     "mHistogram",
     "mImgtbl",
+    "mProjExec",
+    "mProject",
+    "mProjectCube",
+    "mProjectPP",
+    "mProjectQL",
     "mViewer",
 ]
