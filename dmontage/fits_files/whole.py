@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -9,7 +10,9 @@ import numpy as np
 from astropy.io import fits
 
 from dmontage.aside import aside
-from dmontage.headers import table_hdus
+from dmontage.fits_files.common import quiet
+from dmontage.fits_files.opening import opened
+from dmontage.headers import is_wcs_card, table_hdus
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -17,8 +20,16 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
     from dmontage.grid import Grid
+    from dmontage.model import ImageRef
 
-__all__ = ["write_image"]
+__all__ = ["other_cards", "write_image"]
+
+_STRUCTURE = re.compile(
+    r"SIMPLE|XTENSION|BITPIX|NAXIS\d*|EXTEND|[PG]COUNT|GROUPS|INHERIT|BSCALE|BZERO|BLANK|CHECKSUM|DATASUM|DATAHASH|DATAM(IN|AX)"
+    r"|WCSAXES|Z(IMAGE|SIMPLE|TENSION|BITPIX|NAXIS\d*|TILE\d|CMPTYPE|NAME\d|VAL\d|QUANTIZ|DITHER0|BLANK|HECKSUM|DATASUM)"
+    r"|T(FIELDS|TYPE\d+|FORM\d+)|C(TYPE|UNIT|RVAL|RPIX|DELT|ROTA)\d|(CD|PC)\d_\d|PC00\d00\d|(CPDIS|D2IM(DIS|ERR|ARR)?)\d?|D(P|Q)\d"
+)
+"""What says how the pixels are stored, and what the WCS says."""
 
 
 def write_image(
@@ -49,3 +60,14 @@ def write_image(
     hdus = fits.HDUList([fits.PrimaryHDU(data, header), *table_hdus(grid.tables)])
     with aside(Path(path)) as part:
         hdus.writeto(part)
+
+
+def other_cards(ref: ImageRef) -> list[tuple[str, Any, str]]:
+    """The cards of an image's header that tell neither its WCS nor how its pixels are stored: unit, object, history."""
+    with quiet, opened(ref.path) as hdus:
+        cards = [tuple(card) for card in hdus[ref.hdu].header.cards]
+    return [
+        (key, value, comment)
+        for key, value, comment in cards
+        if key and not _STRUCTURE.fullmatch(key.split(".")[0]) and not is_wcs_card(key)
+    ]

@@ -9,6 +9,28 @@ no script can overlook, and new ones should use them. Each is a call of the engi
 from dmontage.montage import raising
 from dmontage.montage.answer import answering
 
-mViewer = answering(raising.mViewer)  # noqa: N816 (Montage's names)
+mBackground = answering(raising.mBackground)  # noqa: N816 (Montage's names)
+mBgExec = answering(raising.mBgExec)  # noqa: N816
+mBgModel = answering(raising.mBgModel)  # noqa: N816
+mDiff = answering(raising.mDiff)  # noqa: N816
+mDiffExec = answering(raising.mDiffExec)  # noqa: N816
+mDiffFitExec = answering(raising.mDiffFitExec)  # noqa: N816
+mFitExec = answering(raising.mFitExec)  # noqa: N816
+mFitplane = answering(raising.mFitplane)  # noqa: N816
+mFlatten = answering(raising.mFlatten)  # noqa: N816
+mOverlaps = answering(raising.mOverlaps)  # noqa: N816
+mViewer = answering(raising.mViewer)  # noqa: N816
 
-__all__ = ["mViewer"]
+__all__ = [
+    "mBackground",
+    "mBgExec",
+    "mBgModel",
+    "mDiff",
+    "mDiffExec",
+    "mDiffFitExec",
+    "mFitExec",
+    "mFitplane",
+    "mFlatten",
+    "mOverlaps",
+    "mViewer",
+]
