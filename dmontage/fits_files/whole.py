@@ -25,11 +25,14 @@ if TYPE_CHECKING:
 __all__ = ["other_cards", "write_image"]
 
 _STRUCTURE = re.compile(
-    r"SIMPLE|XTENSION|BITPIX|NAXIS\d*|EXTEND|[PG]COUNT|GROUPS|INHERIT|BSCALE|BZERO|BLANK|CHECKSUM|DATASUM|DATAHASH|DATAM(IN|AX)"
-    r"|WCSAXES|Z(IMAGE|SIMPLE|TENSION|BITPIX|NAXIS\d*|TILE\d|CMPTYPE|NAME\d|VAL\d|QUANTIZ|DITHER0|BLANK|HECKSUM|DATASUM)"
-    r"|T(FIELDS|TYPE\d+|FORM\d+)|C(TYPE|UNIT|RVAL|RPIX|DELT|ROTA)\d|(CD|PC)\d_\d|PC00\d00\d|(CPDIS|D2IM(DIS|ERR|ARR)?)\d?|D(P|Q)\d"
+    r"SIMPLE|XTENSION|BITPIX|NAXIS\d*|EXTEND|[PG]COUNT|GROUPS|INHERIT|BSCALE|BZERO|BLANK|DATAM(IN|AX)|WCSAXES"
+    r"|CHECKSUM|DATASUM|DATAHASH|TFIELDS|T(TYPE|FORM)\d+"
+    r"|Z(IMAGE|SIMPLE|TENSION|BITPIX|(NAXIS|TILE|NAME|VAL)\d*|CMPTYPE|QUANTIZ|DITHER0|BLANK|HECKSUM|DATASUM)"
+    r"|C(TYPE|UNIT|RVAL|RPIX|DELT|ROTA)\d|(CD|PC)\d_\d|PC00\d00\d|(CPDIS|D2IM(DIS|ERR|ARR)?)\d?|D[PQ]\d"
 )
 """What says how the pixels are stored, and what the WCS says."""
+_STANDARD = re.compile(r"\s*(FITS \(Flexible Image Transport|and Astrophysics', volume 376)")
+"""What cfitsio says in each file that it writes."""
 
 
 def write_image(
@@ -65,9 +68,15 @@ def write_image(
 def other_cards(ref: ImageRef) -> list[tuple[str, Any, str]]:
     """The cards of an image's header that tell neither its WCS nor how its pixels are stored: unit, object, history."""
     with quiet, opened(ref.path) as hdus:
-        cards = [tuple(card) for card in hdus[ref.hdu].header.cards]
-    return [
-        (key, value, comment)
-        for key, value, comment in cards
-        if key and not _STRUCTURE.fullmatch(key.split(".")[0]) and not is_wcs_card(key)
-    ]
+        cards = [(card.keyword, card.value, card.comment) for card in hdus[ref.hdu].header.cards]
+    return [card for card in cards if not _is_told(*card[:2])]
+
+
+def _is_told(key: str, value: Any) -> bool:
+    """Whether the grid, or the file, says it anyway."""
+    return (
+        not key
+        or _STRUCTURE.fullmatch(key.split(".", maxsplit=1)[0]) is not None
+        or is_wcs_card(key)
+        or (key == "COMMENT" and _STANDARD.match(str(value)) is not None)
+    )

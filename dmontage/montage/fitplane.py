@@ -140,7 +140,8 @@ def _box(good: NDArray[np.bool_]) -> _Box:
     middle = [(some[:, best].min() + some[:, best].max()) / 2 for some in (along, across)]
     (cos, sin) = u[:, best]
     x, y = middle[0] * cos - middle[1] * sin, middle[0] * sin + middle[1] * cos
-    return _Box(x, y, np.ptp(along[:, best]), np.ptp(across[:, best]), math.degrees(angles[best]))
+    sizes = np.ptp(along[:, best]), np.ptp(across[:, best])
+    return _Box(*(round(float(number), 9) for number in (x, y, *sizes, math.degrees(angles[best]))))
 
 
 def _hull(good: NDArray[np.bool_]) -> Floats:

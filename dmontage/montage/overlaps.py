@@ -26,8 +26,10 @@ __all__ = ["mOverlaps"]
 
 _FLAT = ("TAN", "SIN", "STG", "ZEA", "ARC", "ZPN")
 """Projections whose pixels are one plane: none is the neighbour of one far away, as across a map's seam."""
-_LEAST = 1e-3
-"""Of a pixel: what images that abut share by the rounding of their tables is less."""
+_LEAST = 1e-6
+"""Of the smaller image: what images that abut share by the rounding of their tables is less."""
+_WHOLE = 1e-3
+"""Of a pixel: what images on one grid may be off it by the rounding of their tables."""
 _ALONG = 33
 """Points on each side of an outline, which is curved in another image's pixels."""
 
@@ -84,7 +86,7 @@ def _windows(images: Sequence[ImageRow], table: str) -> list[Window] | None:
     except (KeyError, TypeError):  # a row that lacks some is named when its grid is made
         return None
     step = crpix[0] - crpix
-    if str(first["ctype1"])[-3:] not in _FLAT or (np.abs(step - np.rint(step)) > _LEAST).any():
+    if str(first["ctype1"])[-3:] not in _FLAT or (np.abs(step - np.rint(step)) > _WHOLE).any():
         return None
     ends = np.column_stack([np.rint(step).astype(int), np.rint(step).astype(int) + sides])
     return [Window(y0, y1, x0, x1) for x0, y0, x1, y1 in ends.tolist()]
@@ -137,14 +139,14 @@ def _near(outlines: Sequence[_Outline]) -> list[tuple[int, int]]:
 
 
 def _overlap(one: _Outline, other: _Outline) -> bool:
-    """Whether they share some of a pixel, in the pixels of either; True where neither map sees the other's edge."""
+    """Whether they share something, in the pixels of either; True where neither map sees the other's edge."""
     seen = [_shared(one, other), _shared(other, one)]
-    known = [area for area in seen if area is not None]
+    known = [part for part in seen if part is not None]
     return not known or max(known) > _LEAST
 
 
 def _shared(one: _Outline, other: _Outline) -> float | None:
-    """Pixels of one that the other covers; None where its edge is not all seen."""
+    """What they share, in parts of the smaller one, by one's pixels; None where the other's edge is not all seen."""
     from astropy.coordinates import ICRS
 
     x, y = one.grid.pixel(rotate_frame(other.edge, ICRS(), one.frame))
@@ -152,8 +154,14 @@ def _shared(one: _Outline, other: _Outline) -> float | None:
     if not np.isfinite(polygon).all():
         return None
     ny, nx = one.grid.shape
+    smaller = min(_size(polygon), float(nx * ny))
     for axis, limit, sign in ((0, -0.5, 1), (0, nx - 0.5, -1), (1, -0.5, 1), (1, ny - 0.5, -1)):
         polygon = _clipped(polygon, axis, limit, sign)
+    return _size(polygon) / smaller if smaller > 0 else 0.0
+
+
+def _size(polygon: Floats) -> float:
+    """Area of a polygon (n, 2)."""
     x, y = polygon.T
     return float(abs(x @ np.roll(y, -1) - y @ np.roll(x, -1)) / 2)
 
