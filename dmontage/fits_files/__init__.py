@@ -20,7 +20,7 @@ from dmontage.fits_files.reader import pixels, product_digests, read, read_map
 from dmontage.fits_files.scanner import SUFFIXES, scan
 from dmontage.fits_files.source_table import source_table
 from dmontage.fits_files.tables import read_table
-from dmontage.fits_files.whole import write_image
+from dmontage.fits_files.whole import other_cards, write_image
 from dmontage.fits_files.writer import FitsPixels, FitsWriter, check_writable
 
 __all__ = [
@@ -33,6 +33,7 @@ __all__ = [
     "one_image",
     "one_in_memory",
     "only_value",
+    "other_cards",
     "pixels",
     "product_digests",
     "read",
