@@ -10,11 +10,8 @@ name, and renames it when it is whole; `digest` is what its header tells of its 
 
 from dmontage.fits_files.band_table import band_table
 from dmontage.fits_files.blank import only_value
-<<<<<<< HEAD
-from dmontage.fits_files.headers import read_header, replace_header
-=======
 from dmontage.fits_files.companions import map_for
->>>>>>> m8project
+from dmontage.fits_files.headers import read_header, replace_header
 from dmontage.fits_files.one import one_image, one_in_memory
 from dmontage.fits_files.reader import pixels, product_digests, read, read_map
 from dmontage.fits_files.scanner import SUFFIXES, scan
@@ -37,11 +34,8 @@ __all__ = [
     "pixels",
     "product_digests",
     "read",
-<<<<<<< HEAD
     "read_header",
-=======
     "read_map",
->>>>>>> m8project
     "read_table",
     "replace_header",
     "scan",
