@@ -153,12 +153,9 @@ def histogram_answer(found: Mapping[str, Any]) -> dict[str, Any]:
     return {key.removesuffix("val"): value for key, value in found.items()}
 
 
-_BANDS: dict[str, str | tuple[str, ...]] = {
-    "gray": "gray",
-    "red": ("red", "rdata"),
-    "green": ("green", "gdata"),
-    "blue": ("blue", "bdata"),
-}
+_BANDS: dict[str, tuple[str, ...]] = {
+    "gray": ("gray",), "red": ("red", "rdata"), "green": ("green", "gdata"), "blue": ("blue", "bdata"),
+}  # fmt: skip
 _VIEWER = {"nx": "width", "ny": "height", "flipX": "xflip", "flipY": "yflip"}
 
 
