@@ -9,18 +9,24 @@ no script can overlook, and new ones should use them. Each is a call of the engi
 from dmontage.montage import raising
 from dmontage.montage.answer import answering
 
-mProjExec = answering(raising.mProjExec)  # noqa: N816 (Montage's names)
+mFixNaN = answering(raising.mFixNaN)  # noqa: N816 (Montage's names)
+mProjExec = answering(raising.mProjExec)  # noqa: N816
 mProject = answering(raising.mProject)  # noqa: N816
 mProjectCube = answering(raising.mProjectCube)  # noqa: N816
 mProjectPP = answering(raising.mProjectPP)  # noqa: N816
 mProjectQL = answering(raising.mProjectQL)  # noqa: N816
+mShrink = answering(raising.mShrink)  # noqa: N816
+mSubimage = answering(raising.mSubimage)  # noqa: N816
 mViewer = answering(raising.mViewer)  # noqa: N816
 
 __all__ = [
+    "mFixNaN",
     "mProjExec",
     "mProject",
     "mProjectCube",
     "mProjectPP",
     "mProjectQL",
+    "mShrink",
+    "mSubimage",
     "mViewer",
 ]
