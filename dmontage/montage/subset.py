@@ -35,9 +35,7 @@ _INVALID = "Invalid image metadata file: {}"
 _MODES = ("POINTS", "BOX", "CIRCLE", "POINT", "HEADER", "CUTOUT")
 
 
-def mSubset(
-    tblfile: str, template: str, subtbl: str, fastMode: bool = False, debug: int = 0
-) -> dict[str, int]:
+def mSubset(tblfile: str, template: str, subtbl: str, fastMode: bool = False, debug: int = 0) -> dict[str, int]:
     """Write the rows of an image table that overlap a template, as they are.
 
     Parameters
