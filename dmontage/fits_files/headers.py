@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from astropy.io import fits
 
 from dmontage.errors import InputError, UnreachableError
 from dmontage.fits_files.common import first_line, quiet
@@ -13,12 +15,10 @@ from dmontage.places import MissingError, Place, place
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from astropy.io.fits import Header
-
 __all__ = ["read_header"]
 
 
-def read_header(path: str | Path | Place, hdu: int = 0) -> Header:
+def read_header(path: str | Path | Place, hdu: int = 0) -> fits.Header:
     """The header of an HDU, a compressed image's as that of the image; its cards are as the file has them.
 
     Raises
@@ -32,7 +32,7 @@ def read_header(path: str | Path | Place, hdu: int = 0) -> Header:
         if not 0 <= hdu < len(starts):
             raise InputError(f"there is no HDU {hdu}: the last is {len(starts) - 1}")
         with quiet, opened(there) as hdus:
-            return hdus[hdu].header.copy()
+            return _as_there(hdus[hdu])
     except UnreachableError:
         raise
     except (OSError, MissingError) as error:
@@ -41,3 +41,13 @@ def read_header(path: str | Path | Place, hdu: int = 0) -> Header:
         raise InputError(f"{there}: {error}") from error
     except Exception as error:  # damage shows as TypeError, ValueError, VerifyError, EOFError, ...
         raise InputError(f"{there}: not a readable FITS file: {first_line(error)}") from error
+
+
+def _as_there(hdu: Any) -> fits.Header:
+    """The cards of an HDU's own bytes: astropy adds some to what it opens, such as EXTEND."""
+    if isinstance(hdu, fits.CompImageHDU):
+        return hdu.header.copy()
+    where = hdu.fileinfo()
+    where["file"].seek(where["hdrLoc"])
+    raw = where["file"].read(where["datLoc"] - where["hdrLoc"])
+    return fits.Header.fromstring(raw)

@@ -163,8 +163,8 @@ def _statistics(
     flat = np.where(good, values, np.nan)
     places = {"ref": (middle[1] - window.y0, middle[0] - window.x0)}
     for name, index in (("min", np.nanargmin(flat)), ("max", np.nanargmax(flat))):
-        row, column = np.unravel_index(index, flat.shape)
-        places[name] = int(row), int(column)
+        at = np.unravel_index(index, flat.shape)
+        places[name] = int(at[0]), int(at[1])
     for name, (row, column) in places.items():
         there = 0 <= row < values.shape[0] and 0 <= column < values.shape[1]
         value = float(values[row, column]) if there else math.nan

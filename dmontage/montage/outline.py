@@ -58,7 +58,7 @@ class Outline(NamedTuple):
 
 def _points(row: dict[str, Any], frame: BaseCoordinateFrame, path: str) -> Floats:
     if row.get("ctype1") and row.get("naxis1"):
-        return grid_of_row(row, path).points_in(frame)
+        return np.asarray(grid_of_row(row, path).points_in(frame))
     corners = corners_of_row(row)
     if corners is None:
         corners = _vectors([row.get("ra")], [row.get("dec")])

@@ -145,7 +145,7 @@ class _Plane:
         self._ahead = _Poly.fitted(self._order, u, v, focal - pixels, least=2) if self._order > 1 else None
         # Back from where the polynomial puts pixels, so that there and back is the same.
         there = pixels + (0.0 if self._ahead is None else self._ahead.at(u, v))
-        self._back = _Poly.fitted(self._order, *there.T, pixels - there) if self._ahead else None
+        self._back = _Poly.fitted(self._order, there[:, 0], there[:, 1], pixels - there) if self._ahead else None
 
     def _focal(self, u: Floats, v: Floats) -> Floats:
         return np.asarray(np.linalg.solve(self._cd, self._sky(u, v).T).T)
