@@ -70,7 +70,7 @@ def _points(row: dict[str, Any], frame: BaseCoordinateFrame, path: str) -> Float
 def _middle(row: dict[str, Any], frame: BaseCoordinateFrame, path: str) -> Floats:
     points = _vectors([row.get("ra")], [row.get("dec")])
     if points is not None:
-        return rotate_frame(points, _j2000(row), frame)[0]
+        return np.asarray(rotate_frame(points, _j2000(row), frame)[0])
     total = _points(row, frame, path).sum(axis=0)
     return np.asarray(total / max(float(lengths(total)), 1e-9))
 
