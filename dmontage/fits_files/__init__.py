@@ -16,6 +16,7 @@ from dmontage.fits_files.one import one_image, one_in_memory
 from dmontage.fits_files.reader import pixels, product_digests, read, read_map
 from dmontage.fits_files.scanner import SUFFIXES, scan
 from dmontage.fits_files.source_table import source_table
+from dmontage.fits_files.stored import Stored, read_stored, write_stored
 from dmontage.fits_files.tables import read_table
 from dmontage.fits_files.whole import other_cards, write_image
 from dmontage.fits_files.writer import FitsPixels, FitsWriter, check_writable
@@ -24,6 +25,7 @@ __all__ = [
     "SUFFIXES",
     "FitsPixels",
     "FitsWriter",
+    "Stored",
     "band_table",
     "check_writable",
     "map_for",
@@ -36,9 +38,11 @@ __all__ = [
     "read",
     "read_header",
     "read_map",
+    "read_stored",
     "read_table",
     "replace_header",
     "scan",
     "source_table",
     "write_image",
+    "write_stored",
 ]

@@ -19,6 +19,7 @@ mDiffExec = answering(raising.mDiffExec)  # noqa: N816
 mDiffFitExec = answering(raising.mDiffFitExec)  # noqa: N816
 mFitExec = answering(raising.mFitExec)  # noqa: N816
 mFitplane = answering(raising.mFitplane)  # noqa: N816
+mFixNaN = answering(raising.mFixNaN)  # noqa: N816
 mFlatten = answering(raising.mFlatten)  # noqa: N816
 mHdr = answering(raising.mHdr)  # noqa: N816
 mHistogram = answering(raising.mHistogram)  # noqa: N816
@@ -29,6 +30,8 @@ mProject = answering(raising.mProject)  # noqa: N816
 mProjectCube = answering(raising.mProjectCube)  # noqa: N816
 mProjectPP = answering(raising.mProjectPP)  # noqa: N816
 mProjectQL = answering(raising.mProjectQL)  # noqa: N816
+mShrink = answering(raising.mShrink)  # noqa: N816
+mSubimage = answering(raising.mSubimage)  # noqa: N816
 mViewer = answering(raising.mViewer)  # noqa: N816
 
 __all__ = [
@@ -42,6 +45,7 @@ __all__ = [
     "mDiffFitExec",
     "mFitExec",
     "mFitplane",
+    "mFixNaN",
     "mFlatten",
     "mHdr",
     "mHistogram",
@@ -52,5 +56,7 @@ __all__ = [
     "mProjectCube",
     "mProjectPP",
     "mProjectQL",
+    "mShrink",
+    "mSubimage",
     "mViewer",
 ]

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from dmontage.grid import Grid
     from dmontage.model import ImageRef
 
-__all__ = ["COLUMNS", "CORNERS", "CUBES", "image_row", "j2000", "linear"]
+__all__ = ["COLUMNS", "CORNERS", "CUBES", "image_row", "j2000", "linear", "place_columns"]
 
 COLUMNS: dict[str, type] = {
     "cntr": int, "ra": float, "dec": float, "cra": str, "cdec": str, "naxis1": int, "naxis2": int, "ctype1": str,
@@ -40,21 +40,28 @@ def image_row(ref: ImageRef, fields: Mapping[str, type]) -> dict[str, Any]:
     header = read_header(ref.path, ref.hdu)
     more = {name: _typed(header.get(name.upper()), kind) for name, kind in fields.items()}
     row: dict[str, Any] = more | linear(grid) | {"naxis1": nx, "naxis2": ny, "size": ref.size, "hdu": ref.hdu}
-    # Around it from the first pixel's outer corner: up, along, down.
-    x = np.array([(nx - 1) / 2, -0.5, -0.5, nx - 0.5, nx - 0.5])
-    y = np.array([(ny - 1) / 2, -0.5, ny - 0.5, ny - 0.5, -0.5])
-    ra, dec = ([float(v) if math.isfinite(v) else None for v in values] for values in j2000(grid, x, y))
-    row |= {"ra": ra[0], "dec": dec[0]}
-    if ra[0] is not None and dec[0] is not None:
-        row |= {"cra": _sexagesimal(ra[0] / 15.0, "hms", "", 2), "cdec": _sexagesimal(dec[0], "dms", "+", 1)}
-    for i in range(1, 5):
-        row |= {f"ra{i}": ra[i], f"dec{i}": dec[i]}
+    row |= place_columns(grid)
     row["naxis"] = int(header["NAXIS"])
     for i in (3, 4):
         if i <= row["naxis"]:
             row[f"naxis{i}"] = int(header[f"NAXIS{i}"])
             row |= {f"{key}{i}": _typed(header.get(f"{key.upper()}{i}"), float) for key in ("crval", "cdelt", "crpix")}
     return row
+
+
+def place_columns(grid: Grid) -> dict[str, Any]:
+    """The middle of a grid and its four corners, equatorial J2000; None off the sky."""
+    ny, nx = grid.shape
+    # Around it from the first pixel's outer corner: up, along, down.
+    x = np.array([(nx - 1) / 2, -0.5, -0.5, nx - 0.5, nx - 0.5])
+    y = np.array([(ny - 1) / 2, -0.5, ny - 0.5, ny - 0.5, -0.5])
+    ra, dec = ([float(v) if math.isfinite(v) else None for v in values] for values in j2000(grid, x, y))
+    told: dict[str, Any] = {"ra": ra[0], "dec": dec[0], "cra": None, "cdec": None}
+    if ra[0] is not None and dec[0] is not None:
+        told |= {"cra": _sexagesimal(ra[0] / 15.0, "hms", "", 2), "cdec": _sexagesimal(dec[0], "dms", "+", 1)}
+    for i in range(1, 5):
+        told |= {f"ra{i}": ra[i], f"dec{i}": dec[i]}
+    return told
 
 
 def _typed(value: Any, kind: type) -> Any:

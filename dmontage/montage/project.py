@@ -8,7 +8,8 @@ from __future__ import annotations
 from typing import Any
 
 from dmontage.errors import InputError
-from dmontage.montage.reprojecting import Asked, border_of, project_file, template_grid
+from dmontage.montage.inputs import border_of, template_grid
+from dmontage.montage.reprojecting import Asked, project_file
 
 __all__ = ["mProject", "mProjectCube", "mProjectPP", "mProjectQL"]
 

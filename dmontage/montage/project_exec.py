@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from dmontage.errors import InputError
 from dmontage.graph.drive import Call, name_of, run
 from dmontage.log import say
-from dmontage.montage.reprojecting import NO_OVERLAP, Asked, border_of, pair_of, project_file, template_grid
+from dmontage.montage.inputs import border_of, pair_of, template_grid
+from dmontage.montage.reprojecting import NO_OVERLAP, Asked, project_file
 from dmontage.montage.tables import read_images, write_rows
 
 if TYPE_CHECKING:

@@ -7,12 +7,15 @@ from dmontage.montage.background_model import mBgModel
 from dmontage.montage.diff import mDiff
 from dmontage.montage.diff_fit import mDiffExec, mDiffFitExec, mFitExec
 from dmontage.montage.fitplane import mFitplane
+from dmontage.montage.fix_nan import mFixNaN
 from dmontage.montage.hdr import mHdr
 from dmontage.montage.histogram import mHistogram
 from dmontage.montage.imgtbl import mImgtbl
 from dmontage.montage.overlaps import mOverlaps
 from dmontage.montage.project import mProject, mProjectCube, mProjectPP, mProjectQL
 from dmontage.montage.project_exec import mProjExec
+from dmontage.montage.shrink import mShrink
+from dmontage.montage.subimage import mSubimage
 from dmontage.montage.viewer import mViewer
 
 __all__ = [
@@ -26,6 +29,7 @@ __all__ = [
     "mDiffFitExec",
     "mFitExec",
     "mFitplane",
+    "mFixNaN",
     "mFlatten",
     "mHdr",
     "mHistogram",
@@ -36,5 +40,7 @@ __all__ = [
     "mProjectCube",
     "mProjectPP",
     "mProjectQL",
+    "mShrink",
+    "mSubimage",
     "mViewer",
 ]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 import time
 from dataclasses import replace
 from functools import reduce
@@ -14,13 +13,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from dmontage.errors import InputError
-from dmontage.fits_files import map_for, one_image, read, read_map, write_image
+from dmontage.fits_files import map_for, read, read_map, write_image
 from dmontage.graph.drive import Call, in_process, run
 from dmontage.graph.project import Job, project, reached, sources
 from dmontage.graph.units import flux_of, parts, prepared
-from dmontage.grid import Grid
 from dmontage.mapping import TOL, Chain, Chart, apart, fit_mapping
 from dmontage.model import Drop
+from dmontage.montage.inputs import image_in, pair_of, plane_cards
 from dmontage.planner import kernel_for
 from dmontage.quality import Quality
 from dmontage.window import Window
@@ -28,9 +27,10 @@ from dmontage.window import Window
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from dmontage.grid import Grid
     from dmontage.model import ImageRef
 
-__all__ = ["NO_OVERLAP", "Asked", "border_of", "image_in", "pair_of", "project_file", "template_grid"]
+__all__ = ["NO_OVERLAP", "Asked", "project_file"]
 
 NO_OVERLAP = "No overlap"
 _BLANK = "All pixels are blank. Check for overlap of output template with image file."
@@ -71,63 +71,6 @@ class Asked(NamedTuple):
         return self
 
 
-def template_grid(path: str) -> Grid:
-    """The grid of a template file (``.hdr``), in Montage's words where it is none."""
-    if not Path(path).is_file():
-        raise InputError(f"Template file not found. File {path} not found.")
-    try:
-        return Grid.from_header(path)
-    except InputError as error:
-        raise InputError(f"Output wcsinit() failed. {path}: {error}") from error
-
-
-def pair_of(path: str) -> tuple[str, str]:
-    """The two files of a pair, as Montage names them: ``x.fits`` and ``x_area.fits``, of "x.fits", "x.fit" or "x"."""
-    stem = re.sub(r"\.(fits?|FITS?)$", "", path)
-    if not Path(stem).name:
-        raise InputError(f"{path!r} names no file: give the name of an image, such as x.fits")
-    return f"{stem}.fits", f"{stem}_area.fits"
-
-
-def border_of(text: str | float) -> Quality:
-    """What Montage's border leaves out: so many pixels on each side, or what lies outside of a polygon.
-
-    A polygon is "x1,y1,x2,y2,..." in pixels of which the first reaches from 0 to 1.
-    """
-    words = str(text).replace(",", " ").split()
-    try:
-        numbers = [float(word) for word in words]
-    except ValueError:
-        numbers = [math.nan]
-    if len(numbers) < 2 and all(number.is_integer() and number >= 0 for number in numbers):
-        return Quality(border=int(sum(numbers)))
-    if len(numbers) < 6 or len(numbers) % 2 or not np.isfinite(numbers).all():
-        raise InputError(f"border {text!r} is neither a number of pixels nor x1,y1,x2,y2,x3,y3,... of a polygon")
-    inside = [(x - 0.5, y - 0.5) for x, y in zip(numbers[::2], numbers[1::2], strict=True)]
-    # Everything but the polygon, in one turn: around all, in by a seam, around the polygon, out by the same seam.
-    far = 2.0**32
-    around = [(-far, -far), (far, -far), (far, far), (-far, far), (-far, -far)]
-    return Quality(polygons=[[*around, *inside, inside[0]]])
-
-
-def image_in(path: str, hdu: int) -> ImageRef:
-    """The image of a file, in Montage's words where there is none.
-
-    HDU 0 stands for the only image of a file that has none there.
-    """
-    if not Path(path).is_file():
-        raise InputError(f"Image file {path} missing or invalid FITS: File {path} not found.")
-    try:
-        try:
-            return one_image(path, hdu)
-        except InputError:
-            if hdu != 0:
-                raise
-            return one_image(path)
-    except InputError as error:
-        raise InputError(f"Image file {path} missing or invalid FITS: {error}") from error
-
-
 def project_file(
     input_file: str, output_file: str, grid: Grid, asked: Asked, *, threads: bool = True
 ) -> dict[str, float]:
@@ -151,8 +94,8 @@ def project_file(
         rows, columns = (np.flatnonzero(area.any(axis=axis)) for axis in (1, 0))
         some = Window(int(rows[0]), int(rows[-1]) + 1, int(columns[0]), int(columns[-1]) + 1)
         mean, area, window = mean[(..., *some.slices)], area[some.slices], some.shift(window.y0, window.x0)
-    cards = [("BUNIT", ref.bunit)] if ref.bunit else []
     where = grid.subgrid(window)
+    cards = ([("BUNIT", ref.bunit)] if ref.bunit else []) + plane_cards(ref, where)
     try:
         if asked.areas:
             write_image(area_path, area, where, [("BUNIT", "sr")])
