@@ -10,8 +10,10 @@ name, and renames it when it is whole; `digest` is what its header tells of its 
 
 from dmontage.fits_files.band_table import band_table
 from dmontage.fits_files.blank import only_value
+from dmontage.fits_files.companions import map_for
+from dmontage.fits_files.headers import read_header, replace_header
 from dmontage.fits_files.one import one_image, one_in_memory
-from dmontage.fits_files.reader import pixels, product_digests, read
+from dmontage.fits_files.reader import pixels, product_digests, read, read_map
 from dmontage.fits_files.scanner import SUFFIXES, scan
 from dmontage.fits_files.source_table import source_table
 from dmontage.fits_files.tables import read_table
@@ -24,6 +26,7 @@ __all__ = [
     "FitsWriter",
     "band_table",
     "check_writable",
+    "map_for",
     "one_image",
     "one_in_memory",
     "only_value",
@@ -31,7 +34,10 @@ __all__ = [
     "pixels",
     "product_digests",
     "read",
+    "read_header",
+    "read_map",
     "read_table",
+    "replace_header",
     "scan",
     "source_table",
     "write_image",

@@ -9,7 +9,9 @@ no script can overlook, and new ones should use them. Each is a call of the engi
 from dmontage.montage import raising
 from dmontage.montage.answer import answering
 
-mBackground = answering(raising.mBackground)  # noqa: N816 (Montage's names)
+mAdd = answering(raising.mAdd)  # noqa: N816 (Montage's names)
+mAddExec = answering(raising.mAddExec)  # noqa: N816
+mBackground = answering(raising.mBackground)  # noqa: N816
 mBgExec = answering(raising.mBgExec)  # noqa: N816
 mBgModel = answering(raising.mBgModel)  # noqa: N816
 mDiff = answering(raising.mDiff)  # noqa: N816
@@ -18,10 +20,20 @@ mDiffFitExec = answering(raising.mDiffFitExec)  # noqa: N816
 mFitExec = answering(raising.mFitExec)  # noqa: N816
 mFitplane = answering(raising.mFitplane)  # noqa: N816
 mFlatten = answering(raising.mFlatten)  # noqa: N816
+mHdr = answering(raising.mHdr)  # noqa: N816
+mHistogram = answering(raising.mHistogram)  # noqa: N816
+mImgtbl = answering(raising.mImgtbl)  # noqa: N816
 mOverlaps = answering(raising.mOverlaps)  # noqa: N816
+mProjExec = answering(raising.mProjExec)  # noqa: N816
+mProject = answering(raising.mProject)  # noqa: N816
+mProjectCube = answering(raising.mProjectCube)  # noqa: N816
+mProjectPP = answering(raising.mProjectPP)  # noqa: N816
+mProjectQL = answering(raising.mProjectQL)  # noqa: N816
 mViewer = answering(raising.mViewer)  # noqa: N816
 
 __all__ = [
+    "mAdd",
+    "mAddExec",
     "mBackground",
     "mBgExec",
     "mBgModel",
@@ -31,6 +43,14 @@ __all__ = [
     "mFitExec",
     "mFitplane",
     "mFlatten",
+    "mHdr",
+    "mHistogram",
+    "mImgtbl",
     "mOverlaps",
+    "mProjExec",
+    "mProject",
+    "mProjectCube",
+    "mProjectPP",
+    "mProjectQL",
     "mViewer",
 ]

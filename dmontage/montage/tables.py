@@ -59,15 +59,24 @@ def write_rows(path: str, columns: dict[str, type], rows: Sequence[Sequence[Any]
     ----------
     columns
         Names, and what they hold: int, float or str.
+    rows
+        A value for each column; None is blank.
     """
+    from astropy.io.ascii import masked
+
     with aside(Path(path)) as part:
-        _table(columns, rows).write(part, format="ascii.ipac", overwrite=True)
+        _table(columns, rows).write(part, format="ascii.ipac", overwrite=True, fill_values=[(masked, "")])
 
 
 def _table(columns: dict[str, type], rows: Sequence[Sequence[Any]]) -> Table:
-    from astropy.table import Table
+    from astropy.table import MaskedColumn, Table
 
-    return Table(rows=list(rows) or None, names=list(columns), dtype=list(columns.values()))
+    table = Table()
+    for number, (name, kind) in enumerate(columns.items()):
+        values = [row[number] for row in rows]
+        told = [kind() if value is None else value for value in values]
+        table[name] = MaskedColumn(told, dtype=kind, mask=[value is None for value in values])
+    return table
 
 
 def _plain(value: Any) -> Any:
@@ -108,7 +117,7 @@ def read_images(path: str, folder: str = "") -> list[ImageRow]:
 
 
 _CARDS = ("naxis1", "naxis2", "ctype1", "ctype2", "crpix1", "crpix2", "crval1", "crval2", "cdelt1", "cdelt2", "crota2",
-          "equinox")  # fmt: skip
+          "radesys", "equinox")  # fmt: skip
 
 
 def grid_of_row(row: dict[str, Any], path: str = "") -> Grid:
