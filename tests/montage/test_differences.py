@@ -115,9 +115,9 @@ def test_equal_fields_differ_by_nothing_whatever_their_areas(tmp_path: Path) -> 
     areas = np.random.default_rng(1).uniform(0.2, 0.5, (40, 40))
     write_pair(tmp_path / "a.fits", np.full((40, 40), 150.0), grid, 1.0)
     write_pair(tmp_path / "b.fits", np.full((40, 40), 150.0), grid, areas)
-    names = [str(tmp_path / name) for name in ("a.fits", "b.fits", "d.fits", "t.hdr")]
-    assert mDiff(*names)["status"] == "0"
-    d = fits.getdata(names[2])
+    one, other, out, template = (str(tmp_path / name) for name in ("a.fits", "b.fits", "d.fits", "t.hdr"))
+    assert mDiff(one, other, out, template)["status"] == "0"
+    d = fits.getdata(out)
     assert d.shape == (40, 40) and np.isfinite(d).all() and (d == 0).all()
 
 
