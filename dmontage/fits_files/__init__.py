@@ -11,7 +11,7 @@ name, and renames it when it is whole; `digest` is what its header tells of its 
 from dmontage.fits_files.band_table import band_table
 from dmontage.fits_files.blank import only_value
 from dmontage.fits_files.companions import map_for
-from dmontage.fits_files.headers import read_header, replace_header
+from dmontage.fits_files.headers import read_header
 from dmontage.fits_files.one import one_image, one_in_memory
 from dmontage.fits_files.reader import pixels, product_digests, read, read_map
 from dmontage.fits_files.scanner import SUFFIXES, scan
@@ -40,7 +40,6 @@ __all__ = [
     "read_map",
     "read_stored",
     "read_table",
-    "replace_header",
     "scan",
     "source_table",
     "write_image",

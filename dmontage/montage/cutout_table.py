@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from astropy.coordinates import ICRS
 
-from dmontage.montage.image_row import place_columns
+from dmontage.montage.image_row import COLUMNS, CORNERS, CUBES, place_columns
 from dmontage.montage.tables import write_rows
 from dmontage.sphere import rotate_frame
 from dmontage.window import Window
@@ -21,14 +21,14 @@ if TYPE_CHECKING:
 
 __all__ = ["write_cutouts"]
 
-_KINDS = {bool: int, int: int, float: float, str: str}
+_USUAL = COLUMNS | CUBES | CORNERS
 
 
 def write_cutouts(path: str, rows: Sequence[dict[str, Any]], grids: Sequence[Grid], region: Region) -> None:
     """Write a table of images with sizes, reference pixels, middles and corners of their pixels within a region."""
     told = [row | _within(row, grid, region) for row, grid in zip(rows, grids, strict=True)]
     columns = {
-        name: next((_KINDS[type(row[name])] for row in told if row[name] is not None), str)
+        name: _USUAL.get(name) or next((type(row[name]) for row in told if row[name] is not None), str)
         for name in (told[0] if told else {"cntr": 0, "fname": ""})
     }
     write_rows(path, columns, [[row[name] for name in columns] for row in told])

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from dmontage.grid import Grid
     from dmontage.model import ImageRef
 
-__all__ = ["COLUMNS", "CORNERS", "CUBES", "image_row", "j2000", "linear", "place_columns"]
+__all__ = ["COLUMNS", "CORNERS", "CUBES", "equatorial", "image_row", "j2000", "linear", "place_columns"]
 
 COLUMNS: dict[str, type] = {
     "cntr": int, "ra": float, "dec": float, "cra": str, "cdec": str, "naxis1": int, "naxis2": int, "ctype1": str,
@@ -74,15 +74,15 @@ def _typed(value: Any, kind: type) -> Any:
 def j2000(
     grid: Grid, x: NDArray[np.float64], y: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Right ascension and declination in degrees of pixels: of FK5, J2000, or of ICRS where that is the image's own."""
-    frame = grid.frame
-    return lonlat(rotate_frame(grid.sky(x, y), frame, frame if frame.name == "icrs" else _fk5()))
+    """Right ascension and declination in degrees of pixels, equatorial J2000."""
+    return lonlat(rotate_frame(grid.sky(x, y), grid.frame, equatorial(grid)))
 
 
-def _fk5() -> BaseCoordinateFrame:
+def equatorial(grid: Grid) -> BaseCoordinateFrame:
+    """What "equatorial J2000" means for an image: FK5, or ICRS where that is its own system."""
     from astropy.coordinates import FK5
 
-    return FK5()
+    return grid.frame if grid.frame.name == "icrs" else FK5()
 
 
 def linear(grid: Grid) -> dict[str, Any]:

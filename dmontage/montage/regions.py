@@ -61,7 +61,7 @@ def grid_region(grid: Grid) -> Region:
 
 
 def polygon_region(corners: Floats) -> Region:
-    """A convex polygon of great circles (n, 3), n >= 3, in whichever direction it is told; a region less than half the sky.
+    """A convex polygon of great circles (n, 3), n >= 3, told in whichever direction, and less than half the sky.
 
     Raises
     ------

@@ -15,11 +15,11 @@ from dmontage.fits_files import one_image
 from dmontage.grid import Grid
 from dmontage.headers import cards_text
 from dmontage.montage.cutout_table import write_cutouts
+from dmontage.montage.inputs import template_grid
 from dmontage.montage.outline import corners_of_row
 from dmontage.montage.regions import Region, cap_region, grid_region, overlap, polygon_region
 from dmontage.montage.systems import system_of
 from dmontage.montage.tables import grid_of_row, read_rows
-from dmontage.montage.templates import template_grid
 from dmontage.sphere import rotate_frame, unit_vectors
 
 if TYPE_CHECKING:

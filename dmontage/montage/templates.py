@@ -1,50 +1,53 @@
-"""Header templates: one card a line, END last."""
+"""Header templates as text: one card a line, END last."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+from astropy.io.fits import Card, Header
 
 from dmontage.aside import aside
 from dmontage.errors import InputError
-from dmontage.grid import Grid
-from dmontage.headers import header_text, parse_header
+from dmontage.headers import header_text
 
-if TYPE_CHECKING:
-    from astropy.io.fits import Header
-
-__all__ = ["read_template", "template_grid", "write_template"]
+__all__ = ["template_header", "template_text", "write_template"]
 
 
-def read_template(path: str, missing: str = "Template file not found.", bad: str = "Bad template:") -> Header:
-    """The cards of a template, or of a FITS file's primary HDU.
-
-    Parameters
-    ----------
-    missing, bad
-        What the error says first, where there is no such file, and where it holds no cards.
-    """
-    if not Path(path).is_file():
-        raise InputError(f"{missing} There is no file {path!r}")
-    try:
-        return parse_header(header_text(path), name=path)
-    except InputError as error:
-        raise InputError(f"{bad} {error}") from error
-
-
-def template_grid(path: str) -> Grid:
-    """The grid of a template.
+def template_text(path: str) -> str:
+    """The lines of a template, or of a FITS file's primary header.
 
     Raises
     ------
     InputError
-        In Montage's words: "Template file not found.", "Output wcsinit() failed.".
+        In Montage's words: "Template file not found.", where there is none.
     """
-    header = read_template(path, bad="Output wcsinit() failed.")
-    try:
-        return Grid.from_header(header)
-    except InputError as error:
-        raise InputError(f"Output wcsinit() failed. {path}: {error}") from error
+    if not Path(path).is_file():
+        raise InputError(f"Template file not found. File {path} not found.")
+    return header_text(path)
+
+
+def template_header(path: str) -> Header:
+    """All cards of a template, as its lines have them: digits, comments, COMMENT and HISTORY."""
+    cards = []
+    for line in template_text(path).splitlines():
+        if line.rstrip() == "END":
+            break
+        key, equals, value = line.partition("=")
+        if equals and len(key.strip()) <= 8 and key.strip():
+            card = Card.fromstring(f"{key.strip().upper():<8}= {value.strip()}"[:80])
+        elif line.strip():
+            card = Card.fromstring(line[:80])
+        else:
+            continue
+        try:
+            card.verify("exception")
+            _ = card.value
+        except Exception as error:  # astropy's of cards, of values, of keywords
+            raise InputError(f"Bad template: {path}: cannot read the card {line.strip()!r}: {error}") from error
+        cards.append(card)
+    if not cards:
+        raise InputError(f"Bad template: {path}: it holds no FITS cards")
+    return Header(cards)
 
 
 def write_template(path: str, text: str) -> int:
