@@ -11,8 +11,8 @@ from dmontage.errors import InputError
 from dmontage.fits_files import write_image
 from dmontage.kernels.plane_fit import difference
 from dmontage.montage.covered import Covered, area_name
+from dmontage.montage.inputs import template_grid
 from dmontage.montage.same_pixels import pixel_shift
-from dmontage.montage.templates import template_grid
 from dmontage.window import Window
 
 if TYPE_CHECKING:

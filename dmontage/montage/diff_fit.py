@@ -10,8 +10,8 @@ from dmontage.montage.covered import Covered
 from dmontage.montage.diff import Side, difference_of
 from dmontage.montage.each import Failed, absolute, check_folder, each, tell
 from dmontage.montage.fitplane import FIT_COLUMNS, fitted, mFitplane
+from dmontage.montage.inputs import template_grid
 from dmontage.montage.tables import read_rows, write_rows
-from dmontage.montage.templates import template_grid
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

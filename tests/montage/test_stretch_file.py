@@ -25,7 +25,7 @@ def values() -> NDArray[np.float64]:
     r2 = (x - 120) ** 2 + (y - 60) ** 2
     data = np.random.default_rng(1).normal(5, 1, GRID.shape) + 300 * np.exp(-r2 / 300)
     data[:3, :5] = np.nan
-    return data.astype(np.float32).astype(float)
+    return np.asarray(data.astype(np.float32), np.float64)
 
 
 @pytest.fixture
