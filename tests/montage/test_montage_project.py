@@ -222,6 +222,7 @@ def test_the_only_image_of_a_file(work: Path) -> None:
         ("in.fits", "no.fits", {}, ("Output wcsinit() failed.", "no FITS cards")),
         ("far.fits", "whole.hdr", {}, ("No overlap", "far.fits")),
         ("blank.fits", "whole.hdr", {}, ("All pixels are blank. Check for overlap of output template with image",)),
+        ("in.fits", "vast.hdr", {"fullRegion": True}, ("the output takes", "smaller template")),
         ("in.fits", "whole.hdr", {"hdu": 5}, ("in.fits missing or invalid FITS", "hdu=5")),
         ("in.fits", "whole.hdr", {"borderstr": "a"}, ("border 'a'",)),
         ("in.fits", "whole.hdr", {"borderstr": "1,2"}, ("border '1,2'",)),
@@ -241,6 +242,7 @@ def test_bad_input_is_told_in_montages_words(
     write_image(work / "blank.fits", np.full(SHAPE, np.nan))
     (work / "no.fits").write_text("garbage")
     (work / "bad.hdr").write_text((work / "whole.hdr").read_text().replace("CTYPE1", "CTYPEX"))
+    template(work / "vast.hdr", Grid.from_header(image_header(shape=(10**6, 10**6)), (10**6, 10**6)))
     before = sorted(work.iterdir())
     answer = mProject(str(work / image), str(work / "out.fits"), str(work / hdr), **options)
     assert answer["status"] == "1" and all(word in answer["msg"] for word in words), answer
