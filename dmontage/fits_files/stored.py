@@ -135,6 +135,7 @@ def write_stored(path: str | Path, image: Stored, changed: dict[str, float], gri
         [fits.Card.fromstring(card_text(c.keyword, changed[c.keyword])) if c.keyword in changed else c
          for c in header.cards]  # astropy itself would cut the digits
     )  # fmt: skip
-    first = fits.PrimaryHDU(image.pixels, header, do_not_scale_image_data=True)
+    first = fits.PrimaryHDU(image.pixels, header)
+    first.header.update({key: header[key] for key in _SCALE if key in header})  # which astropy takes for its own
     with quiet, aside(Path(path)) as part:
         fits.HDUList([first, *extra]).writeto(part)

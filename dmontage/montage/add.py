@@ -10,20 +10,22 @@ from typing import TYPE_CHECKING, Any
 
 from dmontage.aside import boot_of_machine
 from dmontage.errors import InputError
-from dmontage.fits_files import FitsWriter, check_writable, one_image
+from dmontage.fits_files import FitsWriter, check_writable
 from dmontage.graph.drive import Call, name_of, run
 from dmontage.graph.pairs import Made, Pair, Target, chunks_of, coadd_pairs
-from dmontage.grid import Grid
+from dmontage.montage.covered import area_name
+from dmontage.montage.inputs import image_in, template_grid
 from dmontage.montage.same_pixels import pixel_shift
 from dmontage.montage.tables import read_images
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from dmontage.grid import Grid
     from dmontage.model import ImageRef
     from dmontage.montage.tables import ImageRow
 
-__all__ = ["COADDS", "add_to_file", "area_path", "mAdd", "pairs_on", "template_grid"]
+__all__ = ["COADDS", "add_to_file", "mAdd", "pairs_on"]
 
 COADDS = ("mean", "median", "count", "sum")
 """Montage's numbers for them are their places."""
@@ -90,22 +92,6 @@ def mAdd(
     return {"time": time.monotonic() - started, "noareas": without}
 
 
-def template_grid(path: str) -> Grid:
-    """The grid of a template, with Montage's words where it is none."""
-    if not Path(path).is_file():
-        raise InputError(f"Template file not found. ({path})")
-    try:
-        return Grid.from_header(path)
-    except InputError as error:
-        raise InputError(f"Output wcsinit() failed. {error}") from error
-
-
-def area_path(path: str | Path) -> Path:
-    """``x_area.fits`` of ``x.fits``."""
-    there = Path(path)
-    return there.with_stem(f"{there.stem}_area")
-
-
 def pairs_on(grid: Grid, rows: Sequence[ImageRow], areas: bool) -> list[Pair]:
     """The images of a table that reach a grid, in the order of their names.
 
@@ -116,28 +102,20 @@ def pairs_on(grid: Grid, rows: Sequence[ImageRow], areas: bool) -> list[Pair]:
     """
     pairs = []
     for row in rows:
-        image = _image(row.path, row.hdu)
+        image = image_in(row.path, row.hdu)
+        if image.planes:
+            raise InputError(f"Image file {row.path} is a cube of planes {image.planes}: give one plane")
         window = image.grid.window.shift(*pixel_shift(grid, image.grid, row.name))
         if window & grid.window:
-            beside = area_path(row.path)
-            pairs.append(Pair(image, _area(beside, image) if areas and beside.is_file() else None, window))
+            beside = area_name(row.path)
+            pairs.append(Pair(image, _area(beside, image) if areas and Path(beside).is_file() else None, window))
     if not pairs:
         raise InputError(f"No overlap: none of {len(rows)} images reaches the template")
     return sorted(pairs, key=lambda pair: pair.image.order)
 
 
-def _image(path: str, hdu: int = 0) -> ImageRef:
-    try:
-        image = one_image(path, hdu)
-    except InputError as error:
-        raise InputError(f"Image file {path} missing or invalid FITS: {error}") from error
-    if image.planes:
-        raise InputError(f"Image file {path} is a cube of {image.planes} planes: add it with mAddCube of Montage")
-    return image
-
-
-def _area(path: Path, image: ImageRef) -> ImageRef:
-    area = _image(str(path))
+def _area(path: str, image: ImageRef) -> ImageRef:
+    area = image_in(path, 0)
     if area.grid.shape != image.grid.shape:
         raise InputError(f"Image file {path} has shape {area.grid.shape}, its image {image.grid.shape}")
     return area
@@ -148,7 +126,7 @@ def add_to_file(outfile: str, grid: Grid, pairs: Sequence[Pair], combine: str, a
     unit = _unit(pairs, combine)
     with (
         FitsWriter(outfile, grid, unit, wide=True) as values,
-        FitsWriter(area_path(outfile), grid, [("BUNIT", "sr", "")] if areas else [], wide=True) as weights,
+        FitsWriter(area_name(outfile), grid, [("BUNIT", "sr", "")] if areas else [], wide=True) as weights,
     ):
         nominal = grid.scale**2 if areas else 0.0
         target = Target(grid, combine, nominal, values.pixels, weights.pixels, boot_of_machine())

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from dmontage.aside import aside
 from dmontage.errors import InputError
-from dmontage.montage.add import COADDS, add_to_file, pairs_on, template_grid
+from dmontage.montage.add import COADDS, add_to_file, pairs_on
+from dmontage.montage.inputs import template_grid
 from dmontage.montage.tables import read_images
 from dmontage.window import Window
 

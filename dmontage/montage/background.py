@@ -11,7 +11,7 @@ import numpy as np
 from dmontage.errors import InputError
 from dmontage.fits_files import other_cards, read, write_image
 from dmontage.montage.covered import Covered, area_name, open_image, reference_pixel
-from dmontage.montage.each import check_folder, each, tell
+from dmontage.montage.each import absolute, check_folder, each, tell
 from dmontage.montage.fitplane import fitted
 from dmontage.montage.tables import read_images, read_rows
 
@@ -93,9 +93,15 @@ def mBgExec(
         for row in read_rows(fitfile, ("id", "a", "b", "c"), "Invalid corrections file: {}")
     }
     check_folder(corrdir)
-    none = (0.0, 0.0, 0.0)
-    jobs = [(image.path, str(Path(corrdir, Path(image.name).name)), *corrections.get(image.cntr, none), noAreas)
-            for image in images]  # fmt: skip
+    jobs = [
+        (
+            absolute(image.path),
+            absolute(corrdir, Path(image.name).name),
+            *corrections.get(image.cntr, (0.0, 0.0, 0.0)),
+            noAreas,
+        )
+        for image in images
+    ]
     results = each(mBackground, jobs)
     return {
         "count": len(images),

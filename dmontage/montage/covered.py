@@ -9,19 +9,18 @@ import numpy as np
 
 from dmontage.errors import InputError
 from dmontage.fits_files import one_image, read
-from dmontage.grid import Grid
 from dmontage.kernels.plane_fit import Sums
-from dmontage.sphere import rotate_frame
 from dmontage.window import Window
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from dmontage.grid import Grid
     from dmontage.model import ImageRef
 
     Floats = NDArray[np.float64]
 
-__all__ = ["Covered", "area_name", "open_image", "open_template", "reference_pixel", "whole_shift"]
+__all__ = ["Covered", "area_name", "open_image", "reference_pixel"]
 
 _WELL = 0.9
 """Of what a pixel of the image covers: less are rims."""
@@ -29,8 +28,6 @@ _OF_DROPS = 0.25
 """The same where drops leave gaps."""
 _EVEN = 0.01
 """Change of the pixels' solid angle across an image below which they are all alike."""
-_SAME = 1e-3
-"""Pixels that lattices may be apart: headers of Montage's templates have 9 decimals of a degree."""
 
 
 class Covered(NamedTuple):
@@ -110,41 +107,7 @@ def open_image(path: str) -> ImageRef:
     return image
 
 
-def open_template(path: str) -> Grid:
-    """The grid of a template; InputError in Montage's words."""
-    if not Path(path).is_file():
-        raise InputError(f"Template file not found. File {path} not found.")
-    try:
-        return Grid.from_header(path)
-    except InputError as error:
-        raise InputError(f"Output wcsinit() failed. Template {path}: {error}") from error
-
-
 def reference_pixel(grid: Grid) -> tuple[float, float]:
     """CRPIX1 and CRPIX2: planes of Montage are told about them, in pixels that are counted from zero."""
     header = grid.to_header()
     return float(header["CRPIX1"]), float(header["CRPIX2"])
-
-
-def whole_shift(grid: Grid, other: Grid, name: str) -> tuple[int, int]:
-    """Whole pixels (dy, dx) from ``other``'s pixel numbers to those of ``grid``.
-
-    Headers may differ in form and in their last digits: then pixels are compared on the sky.
-
-    Raises
-    ------
-    InputError
-        Where they differ by anything else: pixels are never rounded to others.
-    """
-    if (shift := grid.shift_from(other)) is not None:
-        return shift
-    ny, nx = other.shape
-    x, y = np.meshgrid(np.linspace(0, nx - 1, 3), np.linspace(0, ny - 1, 3))
-    there = np.array(grid.pixel(rotate_frame(other.sky(x, y), other.frame, grid.frame)))
-    step = there - np.array([x, y])
-    whole = np.rint(np.median(step, axis=(1, 2))) if np.isfinite(step).all() else np.full(2, np.nan)
-    if not (np.abs(step - whole[:, None, None]) <= _SAME).all():
-        raise InputError(
-            f"Images are not in same pixel space: {name} is not shifted by whole pixels; project it onto the template"
-        )
-    return int(whole[1]), int(whole[0])

@@ -10,7 +10,9 @@ import numpy as np
 from dmontage.errors import InputError
 from dmontage.fits_files import write_image
 from dmontage.kernels.plane_fit import difference
-from dmontage.montage.covered import Covered, area_name, open_template, whole_shift
+from dmontage.montage.covered import Covered, area_name
+from dmontage.montage.inputs import template_grid
+from dmontage.montage.same_pixels import pixel_shift
 from dmontage.window import Window
 
 if TYPE_CHECKING:
@@ -53,7 +55,7 @@ def mDiff(
         "time" in seconds, "min_pixel" and "max_pixel" of either image in the overlap, "min_diff", "max_diff".
     """
     start = time.perf_counter()
-    grid = open_template(template_file)
+    grid = template_grid(template_file)
     plus, minus = (Side.of(Covered.of(path, noAreas), grid) for path in (input_file1, input_file2))
     found = difference_of(plus, minus, grid, factor)
     found.write(output_file, grid, noAreas)
@@ -79,7 +81,7 @@ class Side(NamedTuple):
     def of(cls, covered: Covered, grid: Grid) -> Side:
         """Its place, and what a well covered pixel of it is."""
         image = covered.image
-        dy, dx = whole_shift(grid, image.grid, image.name)
+        dy, dx = pixel_shift(grid, image.grid, image.name)
         return cls(covered, covered.least(), image.grid.window.shift(dy, dx))
 
 

@@ -6,10 +6,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from dmontage.errors import InputError
-from dmontage.montage.covered import Covered, open_template
+from dmontage.montage.covered import Covered
 from dmontage.montage.diff import Side, difference_of
-from dmontage.montage.each import Failed, check_folder, each, tell
+from dmontage.montage.each import Failed, absolute, check_folder, each, tell
 from dmontage.montage.fitplane import FIT_COLUMNS, fitted, mFitplane
+from dmontage.montage.inputs import template_grid
 from dmontage.montage.tables import read_rows, write_rows
 
 if TYPE_CHECKING:
@@ -46,10 +47,10 @@ def mDiffExec(
         "count" of the pairs, and "failed" of those without a difference (the log names them).
     """
     rows = read_rows(difffile, ("plus", "minus", "diff"), "Invalid image difference list file: {}")
-    grid = open_template(template)
+    grid = template_grid(template)
     check_folder(diffdir)
     jobs = _jobs(path, rows, grid, noAreas)
-    results = each(_write_difference, [(job, grid, str(Path(diffdir, row["diff"])), noAreas)
+    results = each(_write_difference, [(job, grid, absolute(diffdir, row["diff"]), noAreas)
                                        for job, row in zip(jobs, rows, strict=True)])  # fmt: skip
     return {"count": len(rows), "failed": tell("mDiffExec", _named(rows, results))}
 
@@ -77,7 +78,7 @@ def mFitExec(
         whose difference is not there.
     """
     rows = read_rows(tblfile, ("cntr1", "cntr2", "diff"), _INVALID_DIFFS)
-    there = [(row, str(Path(diffdir, row["diff"]))) for row in rows]
+    there = [(row, absolute(diffdir, row["diff"])) for row in rows]
     there = [(row, path) for row, path in there if Path(path).is_file()]
     fits = each(mFitplane, [(path, False, levelOnly) for _, path in there])
     some = [row for row, _ in there]
@@ -130,10 +131,10 @@ def mDiffFitExec(
     if archive:
         raise InputError(f"archive {archive!r}: differences are not sent to an archive; leave it empty")
     rows = read_rows(tblfile, ("cntr1", "cntr2", "plus", "minus", "diff"), _INVALID_DIFFS)
-    grid = open_template(template)
+    grid = template_grid(template)
     if keepAll:
         check_folder(diffdir)
-    keep = [str(Path(diffdir, row["diff"])) if keepAll else "" for row in rows]
+    keep = [absolute(diffdir, row["diff"]) if keepAll else "" for row in rows]
     jobs = _jobs(path, rows, grid, noAreas)
     results = each(_fit_difference, [(job, grid, name, noAreas, levelOnly)
                                      for job, name in zip(jobs, keep, strict=True)])  # fmt: skip
@@ -156,7 +157,7 @@ Job = tuple[Side, Side] | Failed
 def _jobs(path: str, rows: Sequence[dict[str, Any]], grid: Grid, no_areas: bool) -> list[Job]:
     """The two sides of each pair, or why there are none; each image is looked at once."""
     names = sorted({row[end] for row in rows for end in ("plus", "minus")})
-    found = each(_side, [(str(Path(path, name)), grid, no_areas) for name in names])
+    found = each(_side, [(absolute(path, name), grid, no_areas) for name in names])
     sides: dict[str, Side | Failed] = dict(zip(names, found, strict=True))
     return [_job(sides[row["plus"]], sides[row["minus"]]) for row in rows]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -13,7 +14,7 @@ from dmontage.log import say
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-__all__ = ["Failed", "check_folder", "each", "tell"]
+__all__ = ["Failed", "absolute", "check_folder", "each", "tell"]
 
 _TASKS = 512
 """Tasks at the most: a scheduler takes a millisecond for each."""
@@ -29,8 +30,9 @@ def each(function: Callable[..., Any], rows: Sequence[tuple[Any, ...]]) -> list[
     """What a function gives for each row of arguments, in their order; `Failed` where it raises an InputError."""
     many = max(1, -(-len(rows) // _TASKS))
     parts = [tuple(rows[k : k + many]) for k in range(0, len(rows), many)]
-    name = function.__name__.strip("_")
-    calls = [Call(f"{name}-{name_of(part)}-{k}", _some, (function, part)) for k, part in enumerate(parts)]
+    # They read and write files: what a scheduler knows of an earlier call is not their result.
+    name = f"{function.__name__.strip('_')}-{name_of(time.time_ns(), len(rows))}"
+    calls = [Call(f"{name}-{k}", _some, (function, part)) for k, part in enumerate(parts)]
     return [found for part in run(calls) for found in part]
 
 
@@ -59,3 +61,8 @@ def check_folder(path: str) -> None:
     """InputError, in Montage's words, where a folder to write to is not there."""
     if not Path(path).is_dir():
         raise InputError(f"Cannot access {path}: there is no such folder; create it")
+
+
+def absolute(*parts: str) -> str:
+    """A path for workers, who may be at home in another folder."""
+    return str(Path(*parts).absolute())

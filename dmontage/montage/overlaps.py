@@ -140,9 +140,13 @@ def _near(outlines: Sequence[_Outline]) -> list[tuple[int, int]]:
 
 def _overlap(one: _Outline, other: _Outline) -> bool:
     """Whether they share something, in the pixels of either; True where neither map sees the other's edge."""
-    seen = [_shared(one, other), _shared(other, one)]
-    known = [part for part in seen if part is not None]
-    return not known or max(known) > _LEAST
+    unseen = 0
+    for here, there in ((one, other), (other, one)):
+        part = _shared(here, there)
+        if part is not None and part > _LEAST:
+            return True
+        unseen += part is None
+    return unseen == 2
 
 
 def _shared(one: _Outline, other: _Outline) -> float | None:

@@ -87,7 +87,9 @@ def mProjExec(
     asked = Asked(border=border_of(border), drizzle=drizzle or 1.0, energy=energyMode, expand=wholeImages).checked()
     scales, weights = (_column(rows, name, tblfile) for name in (scaleCol, weightCol))
     tasks = [
-        _Task(row.path, output, asked._replace(hdu=row.hdu, flux_scale=scale, fixed_weight=weight))
+        _Task(
+            str(Path(row.path).absolute()), output, asked._replace(hdu=row.hdu, flux_scale=scale, fixed_weight=weight)
+        )
         for row, output, scale, weight in zip(rows, _outputs(rows, projdir), scales, weights, strict=True)
     ][restart:]
     names = name_of(time.time_ns(), grid, *tasks)

@@ -20,7 +20,8 @@ from dmontage.graph.units import flux_of, parts, prepared
 from dmontage.mapping import TOL, Chain, Chart, apart, fit_mapping
 from dmontage.model import Drop
 from dmontage.montage.inputs import image_in, pair_of, plane_cards
-from dmontage.planner import kernel_for
+from dmontage.planner import human, kernel_for
+from dmontage.planner.memory import default_limit
 from dmontage.quality import Quality
 from dmontage.window import Window
 
@@ -121,15 +122,14 @@ def _projected(
     if not any(windows):
         raise InputError(f"{NO_OVERLAP}: {ref.name} does not reach the template")
     whole = grid.window if asked.whole_template else reduce(or_, filter(None, windows))
-    try:
-        mean = np.full((*ref.planes, *whole.shape), np.nan)
-        area = np.zeros(whole.shape)
-    except MemoryError as error:
-        raise InputError(
-            f"the output has {whole.size} pixels, more than memory holds: use a smaller template"
-        ) from error
+    planes = math.prod(ref.planes)
+    if (wanted := 8 * whole.size * (planes + 1)) > (most := default_limit()):
+        text = f"the output takes {human(wanted)}, more than the {human(most)} of this machine's memory that it may"
+        raise InputError(f"{text}: use a smaller template, or dmontage mosaic")
+    mean = np.full((*ref.planes, *whole.shape), np.nan)
+    area = np.zeros(whole.shape)
     made = _Made(job, asked, whole, mean, area)
-    side = max(_SIDE // math.isqrt(max(math.prod(ref.planes), 1)), 64)
+    side = max(_SIDE // math.isqrt(planes), 64)
     blocks = [block for _, block in whole.blocks((side, side)) if any(block & window for window in windows)]
     layers = _layers(ref, asked)
     calls = [Call(f"mProject-{block}", made.fill, (block, *layers)) for block in blocks]

@@ -94,8 +94,10 @@ def write_table(path: Path, grids: dict[str, Grid], locked: int | None = None) -
     write_rows(str(path), columns, rows)
 
 
-def make(folder: Path, noise: float = 1.0, slopes: float = 0.02, levels: float = 20.0, seed: int = 1) -> Scene:
-    """The scene in a folder, with folders diff and corr."""
+def make(
+    folder: Path, noise: float = 1.0, slopes: float = 0.02, levels: float = 20.0, rims: float = 0.4, seed: int = 1
+) -> Scene:
+    """The scene in a folder, with folders diff and corr; `rims` is the area of the images' outermost pixels."""
     rng = np.random.default_rng(seed)
     planes = np.column_stack([rng.normal(0, slopes, (6, 2)), rng.normal(0, levels, 6)])
     for name in ("proj", "diff", "corr"):
@@ -108,7 +110,7 @@ def make(folder: Path, noise: float = 1.0, slopes: float = 0.02, levels: float =
         across, up = at(window)
         values = whole[window.slices] + a * across + b * up + c + rng.normal(0, noise or 1, SIDES) * (noise > 0)
         area = np.ones(SIDES)
-        area[0] = area[-1] = area[:, 0] = area[:, -1] = 0.4
+        area[0] = area[-1] = area[:, 0] = area[:, -1] = rims
         write_pair(folder / "proj" / f"im{k}.fits", values, grids[f"im{k}.fits"], area)
     write_table(folder / "proj.tbl", grids)
     return Scene(folder, planes)

@@ -169,7 +169,7 @@ def test_headers_that_were_rounded(folder: Path, stack: Stack) -> None:
 
 def test_tiles_abut_and_are_the_mosaic(folder: Path) -> None:
     whole, area = add(folder)
-    arguments = [str(folder), *(str(folder / name) for name in ("images.tbl", "t.hdr", "tiles")), "m.fits"]
+    arguments = (str(folder), str(folder / "images.tbl"), str(folder / "t.hdr"), str(folder / "tiles"), "m.fits")
     told = mAddExec(*arguments, xsize=50, ysize=60)
     assert (told["status"], told["count"], told["nooverlap"]) == ("0", 9, 0)
     pasted, pasted_area = np.full(GRID.shape, 1e9), np.full(GRID.shape, 1e9)
@@ -242,7 +242,9 @@ def test_on_a_cluster(folder: Path) -> None:
     from distributed import Client
 
     here = add(folder)
-    with Client(n_workers=1, threads_per_worker=2, processes=False, dashboard_address=None):
+    with Client(  # type: ignore[no-untyped-call]
+        n_workers=1, threads_per_worker=2, processes=False, dashboard_address=None
+    ):
         there = add(folder, "c.fits")
     for a, b in zip(here, there, strict=True):
         assert a.tobytes() == b.tobytes()

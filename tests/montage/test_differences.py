@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -115,9 +116,9 @@ def test_equal_fields_differ_by_nothing_whatever_their_areas(tmp_path: Path) -> 
     areas = np.random.default_rng(1).uniform(0.2, 0.5, (40, 40))
     write_pair(tmp_path / "a.fits", np.full((40, 40), 150.0), grid, 1.0)
     write_pair(tmp_path / "b.fits", np.full((40, 40), 150.0), grid, areas)
-    names = [str(tmp_path / name) for name in ("a.fits", "b.fits", "d.fits", "t.hdr")]
-    assert mDiff(*names)["status"] == "0"
-    d = fits.getdata(names[2])
+    one, other, out, template = (str(tmp_path / name) for name in ("a.fits", "b.fits", "d.fits", "t.hdr"))
+    assert mDiff(one, other, out, template)["status"] == "0"
+    d = fits.getdata(out)
     assert d.shape == (40, 40) and np.isfinite(d).all() and (d == 0).all()
 
 
@@ -187,7 +188,7 @@ def test_a_level_with_stars_on_it(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("line", "box"), [("row", (8, 0)), ("column", (0, 8)), ("two", (8, 1))])
 def test_thin_regions_have_boxes_too(tmp_path: Path, line: str, box: tuple[float, float]) -> None:
     grid, values = Grid.around("10 20", shape=(20, 20), frame="fk5"), np.full((20, 20), np.nan)
-    where = {"row": np.s_[4, 3:12], "column": np.s_[3:12, 4], "two": np.s_[4:6, 3:12]}[line]
+    where: Any = {"row": np.s_[4, 3:12], "column": np.s_[3:12, 4], "two": np.s_[4:6, 3:12]}[line]
     values[where] = 5.0
     write_pair(tmp_path / "d.fits", values, grid, None)
     fit = mFitplane(str(tmp_path / "d.fits"))
@@ -237,3 +238,13 @@ def test_pairs_that_fail_are_counted_and_named(scene: Scene, caplog: pytest.LogC
     fitted = mFitExec(diffs, scene.path("f4.tbl"), scene.path("diff"))
     assert (fitted["missing"], fitted["failed"]) == (6, 0)
     assert Path(scene.path("f4.tbl")).read_text() == Path(scene.path("f.tbl")).read_text()
+
+
+def test_on_a_cluster_the_same(scene: Scene, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
+    """Paths are the caller's, wherever workers are at home; tables are the same to the last bit."""
+    monkeypatch.chdir(scene.folder)
+    told = mDiffFitExec("proj", "diffs.tbl", "region.hdr", "diff", "here.tbl")
+    request.getfixturevalue("client")
+    assert mDiffFitExec("proj", "diffs.tbl", "region.hdr", "diff", "there.tbl", keepAll=True) == told
+    assert len(list(Path("diff").iterdir())) == 22
+    assert Path("there.tbl").read_text() == Path("here.tbl").read_text()
