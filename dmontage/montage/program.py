@@ -50,8 +50,9 @@ def main(name: str, words: Sequence[str] | None = None) -> int:
 
 
 def line(stat: str, told: Mapping[str, Any]) -> str:
-    """The line that scripts read."""
-    return f"[struct {', '.join(f'{key}={_text(value)}' for key, value in ({'stat': stat} | dict(told)).items())}]"
+    """The line that scripts read; lists, such as mImgtbl's reasons, are none of its values."""
+    values = {"stat": stat} | {key: value for key, value in told.items() if not isinstance(value, list)}
+    return f"[struct {', '.join(f'{key}={_text(value)}' for key, value in values.items())}]"
 
 
 def _text(value: Any) -> str:
