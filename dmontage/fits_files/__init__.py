@@ -5,7 +5,8 @@ and nothing is allocated because a header claims it: `structure` looks first at 
 are `plain` do without astropy. Files may lie in an object store: `opened` fetches no more of them than is read.
 `companions` finds the maps, numbers and bands of images. `read` gives native floats with NaN for blank; `only_value`
 tells images that say nothing. `FitsWriter` writes the windows of a product, in any order, into a file beside its final
-name, and renames it when it is whole; `digest` is what its header tells of its pixels. `write_image` writes an array.
+name, and renames it when it is whole; `digest` is what its header tells of its pixels. `write_image` writes an array,
+`read_header` tells the cards of an HDU.
 """
 
 from dmontage.fits_files.band_table import band_table
