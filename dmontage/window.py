@@ -7,10 +7,11 @@ covers the plane from ``x0 - 0.5`` to ``x1 - 0.5``.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from statistics import median_high
 
-__all__ = ["LATTICE", "Window"]
+__all__ = ["LATTICE", "Window", "meeting"]
 
 LATTICE = 64
 """Pixels of a side of the blocks that products are digested by; chunks and tiles of a mosaic are multiples of it."""
@@ -109,3 +110,15 @@ class Window:
             for index, _ in (window & self).blocks(block):
                 reached[index].append(number)
         return tuple((window, tuple(reached[index])) for index, window in self.blocks(block))
+
+
+def meeting(windows: Sequence[Window]) -> list[tuple[int, int]]:
+    """Pairs (i, j), i < j, of windows that share pixels: compared within bins the size of a typical one, never all."""
+    side = max(median_high(max(window.shape) for window in windows), 1) if windows else 1
+    bins: dict[tuple[int, int], list[int]] = defaultdict(list)
+    found: set[tuple[int, int]] = set()
+    for i, window in enumerate(windows):
+        for index, _ in window.blocks((side, side)):
+            found.update((other, i) for other in bins[index] if windows[other] & window)
+            bins[index].append(i)
+    return sorted(found)

@@ -27,7 +27,9 @@ from dmontage.places import MissingError, Url, place
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-__all__ = ["Wanted", "find_companions"]
+    from dmontage.places import Place
+
+__all__ = ["Wanted", "find_companions", "map_for"]
 
 _SUFFIXES = (".fits.fz", ".fits.gz", ".fit.gz", ".fts.gz", ".fits", ".fit", ".fts", ".fz", ".gz")
 
@@ -183,6 +185,17 @@ def _beside(ref: ImageRef, kind: str, suffix: str) -> ImageRef:
     path = image.with_name(image.name[: len(image.name) - len(end)] + suffix)
     if not path.is_file():
         raise InputError(f"has no {kind}: there is no {path.name} beside it")
+    return map_for(ref, kind, path)
+
+
+def map_for(ref: ImageRef, kind: str, path: Place) -> ImageRef:
+    """The map of a kind ("weight map") of an image in a file: in the HDU of the image's number, or the only one.
+
+    Raises
+    ------
+    InputError
+        If it cannot be opened, or has no image of that shape.
+    """
     if isinstance(path, Url):
         path = path.with_head()
     stat = path.stat()

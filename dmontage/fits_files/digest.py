@@ -1,7 +1,7 @@
 """The digest of an image: the same whatever the chunks in which it was made, and without its header.
 
-SHA-256 over the SHA-256 of blocks of pixels, as they lie in a FITS file (big-endian float32 or int32), anchored at the
-first pixel of the file's image, in row order. Of a cube it is that over the digests of its planes.
+SHA-256 over the SHA-256 of blocks of pixels, as they lie in a FITS file (big-endian float32, float64 or int32),
+anchored at the first pixel of the file's image, in row order. Of a cube it is that over the digests of its planes.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ def digest_of(pixels: NDArray[Any]) -> str:
     """The digest of an image in memory, or mapped, (ny, nx); read in bands."""
     ny, nx = pixels.shape
     blocks: dict[tuple[int, int], bytes] = {}
-    dtype = ">i4" if pixels.dtype.kind == "i" else ">f4"
+    dtype = ">i4" if pixels.dtype.kind == "i" else ">f8" if pixels.dtype.itemsize == 8 else ">f4"
     for band in Window(0, ny, 0, nx).bands(8 * LATTICE):
         blocks.update(block_digests(band, np.asarray(pixels[band.slices], dtype)))
     return image_digest(blocks, (ny, nx))

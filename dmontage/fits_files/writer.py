@@ -93,7 +93,7 @@ class FitsPixels(NamedTuple):
         if window.y0 % LATTICE or window.x0 % LATTICE or any(e % LATTICE and e != n for e, n in ends):
             raise ValueError(f"{window} is not on the lattice of {LATTICE} pixels")
         data, (ny, nx) = values.astype(self.dtype), self.shape
-        width = 4 * (data.size if window.shape[1] == nx else window.shape[1])
+        width = data.itemsize * (data.size if window.shape[1] == nx else window.shape[1])
         flat, first = data.reshape(-1).view(np.uint8).data, plane * ny + window.y0
         with Path(self.path).open("r+b", buffering=0) as file:
             there = os.fstat(file.fileno())
@@ -101,7 +101,7 @@ class FitsPixels(NamedTuple):
                 raise FileNotFoundError(f"{self.path} is another file")
             for k in range(0, len(flat), width):
                 before = (first + k // width) * nx + window.x0
-                _write_at(file.fileno(), flat[k : k + width], self.start + 4 * before)
+                _write_at(file.fileno(), flat[k : k + width], self.start + data.itemsize * before)
         return dict(block_digests(window, data))
 
 
@@ -113,8 +113,8 @@ class FitsWriter:
 
     Parameters
     ----------
-    whole_numbers
-        Pixels are int32, else float32.
+    whole_numbers, wide
+        Pixels are int32, or float64; else float32.
     tables
         HDUs that come behind.
     planes
@@ -128,6 +128,7 @@ class FitsWriter:
         cards: Iterable[tuple[str, Any, str]] = (),
         *,
         whole_numbers: bool = False,
+        wide: bool = False,
         tables: Sequence[Any] = (),
         planes: int | None = None,
     ) -> None:
@@ -135,7 +136,8 @@ class FitsWriter:
         self._partial = name_aside(self.path)
         self._shape = grid.shape
         self._is_cube = planes is not None
-        header = fits.Header([("SIMPLE", True), ("BITPIX", 32 if whole_numbers else -32)])
+        bitpix = 32 if whole_numbers else -64 if wide else -32
+        header = fits.Header([("SIMPLE", True), ("BITPIX", bitpix)])
         for card in (*grid.to_header().cards, *cards):
             header.append(card, end=True)
         if planes is not None:
@@ -143,7 +145,7 @@ class FitsWriter:
             header.set("NAXIS3", planes, after="NAXIS2")
         header.append(("DATAHASH", "0" * 64, ""), end=True)  # its room: known when all pixels are
         self._header = header
-        self._dtype = ">i4" if whole_numbers else ">f4"
+        self._dtype = {32: ">i4", -32: ">f4", -64: ">f8"}[bitpix]
         self._tables = [*table_hdus(grid.tables), *tables]
         self._pixels: FitsPixels | None = None
         self._blocks: list[dict[tuple[int, int], bytes]] = [{} for _ in range(planes or 1)]
@@ -158,7 +160,8 @@ class FitsWriter:
                 )
                 self._write_header(file)
                 # Reserve the room first: a full disk is told now, not after the work.
-                os.posix_fallocate(file.fileno(), 0, start + _padded(4 * ny * nx * len(self._blocks)))
+                n_bytes = np.dtype(self._dtype).itemsize * ny * nx * len(self._blocks)
+                os.posix_fallocate(file.fileno(), 0, start + _padded(n_bytes))
         except OSError as error:
             self._discard()
             raise InputError(

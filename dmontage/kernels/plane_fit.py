@@ -152,6 +152,8 @@ def fit_plane(
     y0: float,
     correlation: float = 1.0,
     clip: float = 3.0,
+    *,
+    level_only: bool = False,
 ) -> ClippedPlane:
     """Plane through a difference image, clipped robustly against sources and artefacts.
 
@@ -167,6 +169,8 @@ def fit_plane(
         Covariance factor of correlated pixels: R² of `dmontage.noise.correlation_factor`.
     clip
         Clipping limit in standard deviations, 1.5 or more.
+    level_only
+        Slopes stay zero: a clipped mean, known at the centroid of the pixels kept.
 
     Returns
     -------
@@ -179,13 +183,13 @@ def fit_plane(
     single = d.dtype == np.float32
     data: FloatArray = np.ascontiguousarray(d, np.float32) if single else np.ascontiguousarray(d, np.float64)
     frame = (data, y_first, x_first, float(x0), float(y0))
-    plane, limit, rounding, median, n_pixels = _robust_start(frame, clip)
+    plane, limit, rounding, median, n_pixels = _robust_start(frame, clip, level_only)
     if n_pixels == 0:
         return ClippedPlane(0.0, 0.0, 0.0, np.zeros((3, 3)), 0.0, math.nan, 0, 0)
     kept = np.zeros(6)
     for _ in range(_MAX_STEPS):
         sums = residual_sums(frame, plane, limit)
-        step, moments, rank = _least_squares(sums)
+        step, moments, rank = _least_squares(sums, level_only)
         plane += step
         if np.array_equal(sums[:6], kept):  # n and the coordinate sums are the fingerprint of the kept set
             break
@@ -201,7 +205,7 @@ def fit_plane(
     return ClippedPlane(level, slope_x, slope_y, factor * moments, rms, median, n_pixels, n_kept)
 
 
-def _robust_start(frame: Frame, clip: float) -> tuple[NDArray[np.float64], float, float, float, int]:
+def _robust_start(frame: Frame, clip: float, level_only: bool) -> tuple[NDArray[np.float64], float, float, float, int]:
     """Plane, clipping limit, rounding of the differences, their median and number."""
     plane = np.zeros(3)
     median, n_pixels = residual_median(frame, plane, False)
@@ -222,7 +226,7 @@ def _robust_start(frame: Frame, clip: float) -> tuple[NDArray[np.float64], float
         if scale >= 0.99 * previous:
             break
         previous = scale
-        plane += _least_squares(residual_sums(frame, plane, clip * scale))[0]
+        plane += _least_squares(residual_sums(frame, plane, clip * scale), level_only)[0]
         shift = residual_median(frame, plane, False)[0]
     return plane, clip * scale, rounding, median, n_pixels
 
@@ -239,7 +243,7 @@ def _quantum(frame: Frame, plane: NDArray[np.float64], rounding: float, n_pixels
     return step if near >= 0.01 * n_pixels else 0.0
 
 
-def _least_squares(sums: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64], int]:
+def _least_squares(sums: NDArray[np.float64], level_only: bool) -> tuple[NDArray[np.float64], NDArray[np.float64], int]:
     """Plane (3,) through the summed residuals, its moment matrix (3, 3), and the number of constrained directions."""
     plane, moments = np.zeros(3), np.zeros((3, 3))
     n = sums[0]
@@ -249,7 +253,7 @@ def _least_squares(sums: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDAr
     centroid = sums[1:3] / n
     scatter = np.array([[sums[3], sums[4]], [sums[4], sums[5]]]) - n * np.outer(centroid, centroid)
     values, vectors = np.linalg.eigh(scatter)
-    known = values > _MIN_SCATTER
+    known = (values > _MIN_SCATTER) & (not level_only)
     values, vectors = values[known], vectors[:, known]
     plane[1:] = vectors @ ((vectors.T @ (sums[7:9] - centroid * sums[6])) / values)
     plane[0] = sums[6] / n - centroid @ plane[1:]

@@ -1,9 +1,82 @@
-"""Montage's names over this engine (level 7): what scripts and notebooks of MontagePy call.
+"""Montage's toolkit over this engine (level 7): what scripts and notebooks of MontagePy call.
 
-Functions have MontagePy's names and arguments and return its dictionaries: "status" "0", or "1" with "msg" (text). So
-far there is mViewer.
+Functions have MontagePy's names and arguments and return its dictionaries: "status" "0" and numbers, or "1" and "msg",
+a text. `dmontage.montage.raising` has the same functions without "status": they raise `dmontage.InputError`, which
+no script can overlook, and new ones should use them. Each is a call of the engine; files are Montage's: templates
+(``.hdr``), IPAC tables (`tables`), ``x.fits`` with ``x_area.fits`` in steradian.
 """
 
-from dmontage.montage.viewer import mViewer
+from dmontage.montage import raising
+from dmontage.montage.answer import answering
 
-__all__ = ["mViewer"]
+mAdd = answering(raising.mAdd)  # noqa: N816 (Montage's names)
+mAddExec = answering(raising.mAddExec)  # noqa: N816
+mBackground = answering(raising.mBackground)  # noqa: N816
+mBgExec = answering(raising.mBgExec)  # noqa: N816
+mBgModel = answering(raising.mBgModel)  # noqa: N816
+mCoord = answering(raising.mCoord)  # noqa: N816
+mCoverageCheck = answering(raising.mCoverageCheck)  # noqa: N816
+mDiff = answering(raising.mDiff)  # noqa: N816
+mDiffExec = answering(raising.mDiffExec)  # noqa: N816
+mDiffFitExec = answering(raising.mDiffFitExec)  # noqa: N816
+mExamine = answering(raising.mExamine)  # noqa: N816
+mFitExec = answering(raising.mFitExec)  # noqa: N816
+mFitplane = answering(raising.mFitplane)  # noqa: N816
+mFixNaN = answering(raising.mFixNaN)  # noqa: N816
+mFlatten = answering(raising.mFlatten)  # noqa: N816
+mGetHdr = answering(raising.mGetHdr)  # noqa: N816
+mHdr = answering(raising.mHdr)  # noqa: N816
+mHistogram = answering(raising.mHistogram)  # noqa: N816
+mImgtbl = answering(raising.mImgtbl)  # noqa: N816
+mMakeHdr = answering(raising.mMakeHdr)  # noqa: N816
+mOverlaps = answering(raising.mOverlaps)  # noqa: N816
+mPix2Coord = answering(raising.mPix2Coord)  # noqa: N816
+mProjExec = answering(raising.mProjExec)  # noqa: N816
+mProject = answering(raising.mProject)  # noqa: N816
+mProjectCube = answering(raising.mProjectCube)  # noqa: N816
+mProjectPP = answering(raising.mProjectPP)  # noqa: N816
+mProjectQL = answering(raising.mProjectQL)  # noqa: N816
+mPutHdr = answering(raising.mPutHdr)  # noqa: N816
+mShrink = answering(raising.mShrink)  # noqa: N816
+mSubimage = answering(raising.mSubimage)  # noqa: N816
+mSubset = answering(raising.mSubset)  # noqa: N816
+mTANHdr = answering(raising.mTANHdr)  # noqa: N816
+mTileHdr = answering(raising.mTileHdr)  # noqa: N816
+mViewer = answering(raising.mViewer)  # noqa: N816
+
+__all__ = [
+    "mAdd",
+    "mAddExec",
+    "mBackground",
+    "mBgExec",
+    "mBgModel",
+    "mCoord",
+    "mCoverageCheck",
+    "mDiff",
+    "mDiffExec",
+    "mDiffFitExec",
+    "mExamine",
+    "mFitExec",
+    "mFitplane",
+    "mFixNaN",
+    "mFlatten",
+    "mGetHdr",
+    "mHdr",
+    "mHistogram",
+    "mImgtbl",
+    "mMakeHdr",
+    "mOverlaps",
+    "mPix2Coord",
+    "mProjExec",
+    "mProject",
+    "mProjectCube",
+    "mProjectPP",
+    "mProjectQL",
+    "mPutHdr",
+    "mShrink",
+    "mSubimage",
+    "mSubset",
+    "mTANHdr",
+    "mTileHdr",
+    "mViewer",
+]

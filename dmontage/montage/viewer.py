@@ -42,15 +42,12 @@ def mViewer(
     Returns
     -------
     dict
-        "status" "0", "type" ("grayscale" or "color"), "nx" and "ny", and of each band ("gray", or "red", "green" and
+        "type" ("grayscale" or "color"), "nx" and "ny", and of each band ("gray", or "red", "green" and
         "blue") "grayminval", "grayminpercent" and "grayminsigma" (the same with max): where the stretch begins and
         ends, as a value, a percentile and in sigma from the median; "graydatamin", "rdatamin", ...; "flipX" 0,
-        "flipY" 1, "colortable", "bunit". Else "status" "1" and "msg".
+        "flipY" 1, "colortable", "bunit".
     """
-    try:
-        return {"status": "0"} | _view(_told(cmdstr, mode), outFile, outFmt)
-    except InputError as error:
-        return {"status": "1", "msg": str(error)}
+    return _view(_told(cmdstr, mode), outFile, outFmt)
 
 
 def _told(cmdstr: str, mode: int) -> dict[str, Any]:

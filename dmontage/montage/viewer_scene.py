@@ -7,13 +7,15 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from dmontage.errors import InputError
-from dmontage.grid import Grid
+from dmontage.montage.tables import grid_of_row, read_rows
 from dmontage.montage.viewer_words import FRAMES, STRETCHES
 from dmontage.places import place
 from dmontage.view.scene import Band, Overlay, Scene
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from dmontage.grid import Grid
 
 __all__ = ["scene_of", "table_of"]
 
@@ -222,25 +224,6 @@ def _file(told: Mapping[str, Any]) -> str:
 
 
 def _images(told: Mapping[str, Any]) -> list[Grid]:
-    """The grids of an image table (Montage's, of mImgtbl): its columns are FITS cards."""
-    from dmontage.fits_files import read_table
-
+    """The grids of an image table (Montage's, of mImgtbl)."""
     path = _file(told)
-    table = read_table(path, "image table")
-    names = {name.lower(): name for name in table.colnames}
-    if missing := [name for name in _CARDS[:-2] if name not in names]:
-        raise InputError(f"{path} is no image table: it has no {', '.join(missing)}")
-    grids = []
-    for row in table:
-        cards = {name.upper(): row[names[name]] for name in _CARDS if name in names}
-        grids.append(Grid.from_header({"NAXIS": 2} | {key: _plain(value) for key, value in cards.items()}))
-    return grids
-
-
-def _plain(value: Any) -> Any:
-    """A table's value as Python's own."""
-    return value.strip() if isinstance(value, str) else value.item()
-
-
-_CARDS = ("naxis1", "naxis2", "ctype1", "ctype2", "crval1", "crval2", "crpix1", "crpix2", "cdelt1", "cdelt2", "crota2",
-          "equinox")  # fmt: skip
+    return [grid_of_row(row, path) for row in read_rows(path, ())]

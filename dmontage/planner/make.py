@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections import defaultdict
 from dataclasses import replace
 from numbers import Real
 from typing import TYPE_CHECKING, Any
@@ -22,6 +21,7 @@ from dmontage.planner.suspects import far_hint, suspicions
 from dmontage.planner.text import human
 from dmontage.quality import Quality
 from dmontage.sphere import lonlat
+from dmontage.window import meeting
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -240,19 +240,9 @@ def _about(grid: Grid) -> str:
 
 
 def overlap_pairs(rows: Sequence[Footprint]) -> list[OverlapPair]:
-    """Rows of two images whose windows share pixels: compared within bins the size of a typical window, never all."""
-    side = max(int(np.median([max(row.window.shape) for row in rows])), 1)
-    bins: dict[tuple[int, int], list[int]] = defaultdict(list)
-    found: set[tuple[int, int]] = set()
-    for i, row in enumerate(rows):
-        for index, _ in row.window.blocks((side, side)):
-            found.update(
-                (other, i)
-                for other in bins[index]
-                if rows[other].window & row.window and rows[other].image is not row.image
-            )
-            bins[index].append(i)
-    return [OverlapPair(i, j, rows[i].window & rows[j].window) for i, j in sorted(found)]
+    """Rows of two images whose windows share pixels."""
+    pairs = [(i, j) for i, j in meeting([row.window for row in rows]) if rows[i].image is not rows[j].image]
+    return [OverlapPair(i, j, rows[i].window & rows[j].window) for i, j in pairs]
 
 
 def _background_warnings(plan: MosaicPlan) -> list[str]:

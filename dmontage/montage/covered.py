@@ -1,0 +1,113 @@
+"""Images with what they cover: ``x.fits`` with ``x_area.fits``, on pixels of one grid."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from dmontage.errors import InputError
+from dmontage.fits_files import one_image, read
+from dmontage.kernels.plane_fit import Sums
+from dmontage.window import Window
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from dmontage.grid import Grid
+    from dmontage.model import ImageRef
+
+    Floats = NDArray[np.float64]
+
+__all__ = ["Covered", "area_name", "open_image", "reference_pixel"]
+
+_WELL = 0.9
+"""Of what a pixel of the image covers: less are rims."""
+_OF_DROPS = 0.25
+"""The same where drops leave gaps."""
+_EVEN = 0.01
+"""Change of the pixels' solid angle across an image below which they are all alike."""
+
+
+class Covered(NamedTuple):
+    """An image, and the solid angle that each of its pixels covers."""
+
+    image: ImageRef
+    area: ImageRef | None
+    """None where areas are not wanted: then all pixels count alike."""
+
+    @classmethod
+    def of(cls, path: str, no_areas: bool = False) -> Covered:
+        """By the image's name; InputError, in Montage's words, where either is missing or no image."""
+        image = open_image(path)
+        if no_areas:
+            return cls(image, None)
+        beside = area_name(path)
+        try:
+            area = one_image(beside)
+        except InputError as error:
+            raise InputError(f"Area file {beside} missing or invalid FITS; noAreas does without ({error})") from error
+        if area.grid.shape != image.grid.shape:
+            raise InputError(f"Area file {beside} has shape {area.grid.shape}, its image {image.grid.shape}")
+        return cls(image, area)
+
+    def areas(self, window: Window | None = None) -> Floats:
+        """The solid angles as the file has them; ones where there is none."""
+        if self.area is None:
+            return np.ones((window or self.image.grid.window).shape)
+        return np.asarray(read(self.area, window), np.float64)
+
+    def least(self) -> float:
+        """Area of a well covered pixel, in `coverage`'s terms: from all of the image, since an overlap may be a rim."""
+        if self.area is None:
+            return 0.0
+        areas = self.coverage(self.areas(), self.image.grid.window)
+        areas = areas[areas > 0]
+        if not areas.size:
+            return 0.0
+        usual, low = np.median(areas), np.quantile(areas, 0.25)
+        return float(_WELL * usual if low >= _WELL * usual else _OF_DROPS * areas.mean())
+
+    def coverage(self, areas: Floats, window: Window) -> Floats:
+        """Areas in parts of what the grid's pixels have, where these differ; else the areas themselves."""
+        grid = self.image.grid
+        if self.area is None or not window or areas.min() == areas.max():
+            return areas
+        ny, nx = grid.shape
+        some = [Window(y, y + 1, x, x + 1) for y in (0, ny // 2, ny - 1) for x in (0, nx // 2, nx - 1)]
+        angles = np.array([grid.solid_angle(pixel)[0, 0] for pixel in some])
+        if not np.isfinite(angles).all() or np.ptp(angles) > _EVEN * angles.max():
+            with np.errstate(invalid="ignore"):
+                return np.asarray(areas / grid.solid_angle(window))
+        return areas
+
+    def sums(self, window: Window, least: float) -> tuple[Sums, Floats]:
+        """What a difference takes of a window of the image's own pixels, and the areas there."""
+        areas = self.areas(window)
+        values = np.asarray(read(self.image, window), np.float64)
+        # A pixel that the area file leaves out is blank, whatever the image has there.
+        return Sums(values, np.ones_like(values), np.nan_to_num(self.coverage(areas, window)), least), areas
+
+
+def area_name(path: str) -> str:
+    """``x_area.fits`` of ``x.fits``."""
+    file = Path(path)
+    return str(file.with_name(f"{file.stem}_area{file.suffix}"))
+
+
+def open_image(path: str) -> ImageRef:
+    """The image of a file; InputError in Montage's words."""
+    try:
+        image = one_image(path)
+    except InputError as error:
+        raise InputError(f"Image file {path} missing or invalid FITS ({error})") from error
+    if image.planes:
+        raise InputError(f"Image file {path} is a cube of planes {image.planes}: give one plane")
+    return image
+
+
+def reference_pixel(grid: Grid) -> tuple[float, float]:
+    """CRPIX1 and CRPIX2: planes of Montage are told about them, in pixels that are counted from zero."""
+    header = grid.to_header()
+    return float(header["CRPIX1"]), float(header["CRPIX2"])

@@ -1,0 +1,134 @@
+"""mDiff: the difference of two images that lie on one grid."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from dmontage.errors import InputError
+from dmontage.fits_files import write_image
+from dmontage.kernels.plane_fit import difference
+from dmontage.montage.covered import Covered, area_name
+from dmontage.montage.inputs import template_grid
+from dmontage.montage.same_pixels import pixel_shift
+from dmontage.window import Window
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from dmontage.grid import Grid
+
+    Floats = NDArray[np.float64]
+
+__all__ = ["Difference", "Side", "difference_of", "mDiff"]
+
+
+def mDiff(
+    input_file1: str,
+    input_file2: str,
+    output_file: str,
+    template_file: str,
+    noAreas: bool = False,
+    factor: float = 1.0,
+    debug: int = 0,
+) -> dict[str, Any]:
+    """Subtract an image from another that lies on the same grid, where both are well covered.
+
+    Parameters
+    ----------
+    input_file1, input_file2
+        The images; the second is subtracted.
+    output_file
+        The difference on the part of the grid where there is one; beside it the sum of the areas.
+    template_file
+        The grid.
+    noAreas
+        Neither read nor write area files: all pixels with a value count.
+    factor
+        Multiplies the second image.
+
+    Returns
+    -------
+    dict
+        "time" in seconds, "min_pixel" and "max_pixel" of either image in the overlap, "min_diff", "max_diff".
+    """
+    start = time.perf_counter()
+    grid = template_grid(template_file)
+    plus, minus = (Side.of(Covered.of(path, noAreas), grid) for path in (input_file1, input_file2))
+    found = difference_of(plus, minus, grid, factor)
+    found.write(output_file, grid, noAreas)
+    low, high = found.pixels
+    return {
+        "time": time.perf_counter() - start,
+        "min_pixel": low,
+        "max_pixel": high,
+        "min_diff": float(np.nanmin(found.values)),
+        "max_diff": float(np.nanmax(found.values)),
+    }
+
+
+class Side(NamedTuple):
+    """One of two images, on a grid."""
+
+    covered: Covered
+    least: float
+    window: Window
+    """On the grid's pixels."""
+
+    @classmethod
+    def of(cls, covered: Covered, grid: Grid) -> Side:
+        """Its place, and what a well covered pixel of it is."""
+        image = covered.image
+        dy, dx = pixel_shift(grid, image.grid, image.name)
+        return cls(covered, covered.least(), image.grid.window.shift(dy, dx))
+
+
+class Difference(NamedTuple):
+    """A difference, on the smallest window that has all its pixels."""
+
+    window: Window
+    """On the grid's pixels."""
+    values: Floats
+    """NaN where there is no difference."""
+    areas: Floats
+    """Sum of both images' areas; 0 where there is no difference."""
+    pixels: tuple[float, float]
+    """Smallest and largest of either image where there is a difference."""
+
+    def write(self, path: str, grid: Grid, no_areas: bool) -> None:
+        """Write it, with its area file unless that is not wanted."""
+        mine = grid.subgrid(self.window)
+        if not no_areas:
+            write_image(area_name(path), self.areas, mine, [("BUNIT", "sr")])
+        write_image(path, self.values, mine)
+
+
+def difference_of(plus: Side, minus: Side, grid: Grid, factor: float = 1.0) -> Difference:
+    """The difference of two images on a grid; InputError where they have no pixel in common."""
+    window = plus.window & minus.window & grid.window
+    if not window:
+        raise InputError(
+            f"Images don't overlap: {plus.covered.image.name} covers {plus.window} of the template's "
+            f"{grid.window}, {minus.covered.image.name} {minus.window}"
+        )
+    a, areas = plus.covered.sums(window.relative_to(plus.window), plus.least)
+    b, more = minus.covered.sums(window.relative_to(minus.window), minus.least)
+    scaled = b._replace(flux=b.flux * factor)
+    d = np.asarray(difference(a, scaled), np.float64)
+    good = np.isfinite(d)
+    if not good.any():
+        raise InputError(
+            f"All pixels are blank. {plus.covered.image.name} and {minus.covered.image.name} have none in common"
+        )
+    found = _around(good)
+    part, values = found.slices, np.stack([a.flux, scaled.flux])[:, good]
+    total = np.where(good, areas + more, 0.0)[part]
+    return Difference(found.shift(window.y0, window.x0), d[part], total, (float(values.min()), float(values.max())))
+
+
+def _around(good: NDArray[np.bool_]) -> Window:
+    """The smallest window with all pixels that are marked; there is one."""
+    y, x = np.flatnonzero(good.any(axis=1)), np.flatnonzero(good.any(axis=0))
+    return Window(int(y[0]), int(y[-1]) + 1, int(x[0]), int(x[-1]) + 1)
