@@ -41,7 +41,7 @@ def one_image(path: str | Path, hdu: int | str | None = None, *, companions: boo
     chosen = [ref for ref in found if hdu is None or number == ref.hdu]
     if len(chosen) != 1:
         numbers = ", ".join(str(ref.hdu) for ref in found)
-        what = f"has {len(found)} images" if hdu is None else f"has no image in HDU {hdu!r}"
+        what = f"has {len(found)} images" if hdu is None else f"has no image for hdu={hdu!r}"
         raise InputError(f"{path} {what}; its images are in HDUs {numbers}: name one by its HDU")
     return chosen[0]
 

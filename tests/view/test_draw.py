@@ -129,7 +129,7 @@ def test_a_picture_with_lines_of_two_frames(tmp_path: Path) -> None:
         (["a.fits", "--label-by", "mag"], "--label-by names a column of --catalog"),
         (["--red", "a.fits", "--green", "a.fits", "--blue", "a.fits", "--cmap", "gray"], "--cmap is of one IMAGE"),
         (["."], "is a folder of 3 files with images, where one image is needed: name one of them, or make one of all"),
-        (["a.fits", "--hdu", "7"], "has no image in HDU 7; its images are in HDUs 0"),
+        (["a.fits", "--hdu", "7"], "has no image for hdu=7; its images are in HDUs 0"),
         (["--red", "a.fits", "--green", "a.fits", "--blue", "other.fits"], "lies on another grid than"),
         (["cube.fits"], "a picture needs one plane"),
     ],
