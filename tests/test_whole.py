@@ -9,7 +9,7 @@ import pytest
 from astropy.io import fits
 
 from dmontage.errors import InputError
-from dmontage.fits_files import one_image, read, write_image
+from dmontage.fits_files import one_image, other_cards, read, write_image
 from dmontage.grid import Grid
 
 
@@ -53,3 +53,17 @@ def test_an_older_file_is_replaced(tmp_path: Path) -> None:
     write_image(tmp_path / "a.fits", np.ones((4, 5)), grid())
     assert read(one_image(tmp_path / "a.fits")).sum() == 20.0
     assert len(list(tmp_path.iterdir())) == 1
+
+
+@pytest.mark.parametrize("compressed", [False, True])
+def test_cards_that_are_neither_wcs_nor_structure(tmp_path: Path, compressed: bool) -> None:
+    header = grid().to_header()
+    header.update(BUNIT="DN", FILTER=("J", "band"), BSCALE=2.0, BZERO=1.0, BLANK=-1, EPOCH=2000.0, DATAMAX=7)
+    header.add_history("flat-fielded")
+    header.add_comment(" FITS (Flexible Image Transport System) format is defined in 'Astronomy")
+    header.add_comment("clouds")
+    kind = fits.CompImageHDU if compressed else fits.ImageHDU
+    fits.HDUList([fits.PrimaryHDU(), kind(np.zeros((4, 5), np.int16), header)]).writeto(tmp_path / "a.fits")
+    assert other_cards(one_image(tmp_path / "a.fits")) == [
+        ("BUNIT", "DN", ""), ("FILTER", "J", "band"), ("HISTORY", "flat-fielded", ""), ("COMMENT", "clouds", "")
+    ]  # fmt: skip

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from strategies import windows
 
-from dmontage.window import Window
+from dmontage.window import Window, meeting
 
 
 def pixels(window: Window) -> set[tuple[int, int]]:
@@ -95,3 +95,10 @@ def test_the_box_of_both_and_bands(sides: list[int], rows: int) -> None:
     bands = list(both.bands(rows))
     assert [y for band in bands for y in range(band.y0, band.y1)] == list(range(both.y0, both.y1))
     assert all((band.x0, band.x1) == (both.x0, both.x1) and band.shape[0] <= rows for band in bands)
+
+
+@given(st.lists(windows(12), max_size=12))
+def test_meeting_windows_share_pixels(some: list[Window]) -> None:
+    sets = [pixels(window) for window in some]
+    expected = [(i, j) for i in range(len(some)) for j in range(i + 1, len(some)) if sets[i] & sets[j]]
+    assert meeting(some) == expected

@@ -12,13 +12,15 @@ import numpy as np
 from dmontage.errors import InputError
 from dmontage.fits_files import one_image, read_stored
 from dmontage.grid import Grid
+from dmontage.planner import human
+from dmontage.planner.memory import default_limit
 from dmontage.quality import Quality
 from dmontage.window import Window
 
 if TYPE_CHECKING:
     from dmontage.model import ImageRef
 
-__all__ = ["border_of", "image_in", "pair_of", "plane_cards", "template_grid"]
+__all__ = ["border_of", "check_room", "image_in", "pair_of", "plane_cards", "template_grid"]
 
 
 def template_grid(path: str) -> Grid:
@@ -76,6 +78,12 @@ def image_in(path: str, hdu: int) -> ImageRef:
             return one_image(path)
     except InputError as error:
         raise InputError(f"Image file {path} missing or invalid FITS: {error}") from error
+
+
+def check_room(n_bytes: int, way_out: str) -> None:
+    """InputError, before anything is made, where an output is more than memory holds."""
+    if n_bytes > (most := default_limit()):
+        raise InputError(f"the output takes {human(n_bytes)} of memory, the limit here is {human(most)}; {way_out}")
 
 
 _OF_AXIS = ("CTYPE", "CUNIT", "CRVAL", "CRPIX")

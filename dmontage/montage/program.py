@@ -56,7 +56,9 @@ def line(stat: str, told: Mapping[str, Any]) -> str:
 
 
 def _text(value: Any) -> str:
-    """A value: text in quotes, of which it must have none, nor line breaks; numbers with all their digits."""
+    """A value: text in quotes, with none inside, nor line breaks; all digits of a number; the length of a list."""
+    if isinstance(value, (list, tuple)):
+        value = len(value)
     if isinstance(value, (bool, int)):
         return str(int(value))
     if isinstance(value, float):

@@ -19,9 +19,8 @@ from dmontage.graph.project import Job, project, reached, sources
 from dmontage.graph.units import flux_of, parts, prepared
 from dmontage.mapping import TOL, Chain, Chart, apart, fit_mapping
 from dmontage.model import Drop
-from dmontage.montage.inputs import image_in, pair_of, plane_cards
-from dmontage.planner import human, kernel_for
-from dmontage.planner.memory import default_limit
+from dmontage.montage.inputs import check_room, image_in, pair_of, plane_cards
+from dmontage.planner import kernel_for
 from dmontage.quality import Quality
 from dmontage.window import Window
 
@@ -123,9 +122,7 @@ def _projected(
         raise InputError(f"{NO_OVERLAP}: {ref.name} does not reach the template")
     whole = grid.window if asked.whole_template else reduce(or_, filter(None, windows))
     planes = math.prod(ref.planes)
-    if (wanted := 8 * whole.size * (planes + 1)) > (most := default_limit()):
-        text = f"the output takes {human(wanted)}, more than the {human(most)} of this machine's memory that it may"
-        raise InputError(f"{text}: use a smaller template, or dmontage mosaic")
+    check_room(8 * whole.size * (planes + 1), "use a smaller template, or dmontage mosaic")
     mean = np.full((*ref.planes, *whole.shape), np.nan)
     area = np.zeros(whole.shape)
     made = _Made(job, asked, whole, mean, area)

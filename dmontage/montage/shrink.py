@@ -11,6 +11,7 @@ from scipy.sparse import csr_array
 
 from dmontage.errors import InputError
 from dmontage.fits_files import write_stored
+from dmontage.montage.inputs import check_room
 from dmontage.montage.stored_images import open_stored, shrunk
 
 if TYPE_CHECKING:
@@ -64,10 +65,8 @@ def mShrink(
     if cdelt:
         changed |= {key: math.copysign(cdelt, image.header[key]) for key in ("CDELT1", "CDELT2") if key in changed}
     kind = np.float32 if image.pixels.dtype == np.float32 else np.float64
-    try:
-        means = _means(image.values(), factor, (ny, nx)).astype(kind)
-    except MemoryError as error:
-        raise InputError(f"an image of {nx} x {ny} pixels is more than memory holds; shrink by more") from error
+    check_room(16 * ny * nx * math.prod(image.pixels.shape[:-2]), "shrink by more")
+    means = _means(image.values(), factor, (ny, nx)).astype(kind)
     write_stored(output_file, image.with_values(means), changed)
     return {"time": round(time.perf_counter() - start, 3)}
 

@@ -289,3 +289,21 @@ def test_errors_of_projected_noise(ratio: float) -> None:
     assert abs(variance / r - 1) < 0.01
     # The overlap's edges share their input pixels with pixels outside: of order 1 / (ratio · size).
     assert abs(chi2.mean() / 3 - 1) < 3 * math.sqrt(2 / (3 * n)) + 2 / (3 * ratio * size)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_level_alone_is_the_mean_of_its_own_kept_pixels(seed: int) -> None:
+    """Slopes stay zero, whatever the values do; what is known is known at the centroid of the pixels kept."""
+    rng = np.random.default_rng(seed)
+    d = rng.normal(5.0, 1.0, (40, 50)) + 0.01 * np.arange(50)
+    d[rng.uniform(size=d.shape) < 0.05] += 300
+    fit = fit_plane(d, 0, 0, 20.0, 10.0, level_only=True)
+    assert fit.slope_x == fit.slope_y == 0
+    kept = abs(d - fit.level) < 100
+    assert 0.99 * kept.sum() < fit.n_kept <= kept.sum()
+    assert fit.level == pytest.approx(d[kept].mean(), abs=0.01)
+    y, x = np.nonzero(kept)
+    center = np.array([x.mean() - 20, y.mean() - 10])
+    np.testing.assert_allclose(fit.information[0, 1:] / fit.information[0, 0], center, atol=0.1)
+    assert np.linalg.matrix_rank(fit.information, tol=1e-6 * fit.information.max()) == 1
+    assert 1 / fit.information[0, 0] ** 0.5 == pytest.approx(d[kept].std() / kept.sum() ** 0.5, rel=0.05)

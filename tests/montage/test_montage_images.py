@@ -289,6 +289,7 @@ def test_kinds_of_numbers(work: Path) -> None:
         ("in.fits", 0, {}, "Shrink factor must be positive"),
         ("in.fits", float("nan"), {}, "Shrink factor must be positive"),
         ("in.fits", 55, {}, "Trying to shrink image to smaller than one pixel"),
+        ("in.fits", 1e-4, {}, "the output takes"),
         ("in.fits", 2, {"cdelt": float("inf")}, "cdelt inf"),
         ("tables.fits", 2, {}, "CPDIS1"),
     ],

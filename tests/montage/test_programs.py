@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import inspect
+import re
+import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -125,9 +127,9 @@ def test_words_that_make_no_sense(command: str, message: str) -> None:
 
 def test_the_line() -> None:
     """One line, text in quotes without quotes in it, all digits of numbers."""
-    told = {"module": "mX", "count": 3, "flag": True, "rms": 0.1 + 0.2, "msg": 'a "b"\n  c'}
+    told = {"module": "mX", "count": 3, "flag": True, "left": ["a", "b"], "rms": 0.1 + 0.2, "msg": 'a "b"\n  c'}
     assert line("OK", told) == (
-        '[struct stat="OK", module="mX", count=3, flag=1, rms=0.30000000000000004, msg="a \'b\' c"]'
+        '[struct stat="OK", module="mX", count=3, flag=1, left=2, rms=0.30000000000000004, msg="a \'b\' c"]'
     )
 
 
@@ -186,3 +188,64 @@ def test_files_of_others_are_left(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match="cannot make the folder"):
         install(tmp_path / "file")
+
+
+BESIDE = [
+    "mImgtbl -c . all.tbl",
+    "mMakeHdr -n images.tbl made.hdr",
+    "mGetHdr i00.fits got.hdr",
+    "mPutHdr i00.fits put.fits got.hdr",
+    "mTileHdr t.hdr tile.hdr 5 5 1 1",
+    "mTANHdr t.hdr tan.hdr",
+    "mPix2Coord t.hdr 10 10",
+    "mSubimage -p i00.fits sub.fits 10 12 20 25",
+    "mSubimage i00.fits sub.fits 83.8 -5.4 0.01",
+    "mShrink i00.fits shrunk.fits 2",
+    "mFixNaN -v 0 i00.fits fixed.fits",
+    "mCoverageCheck images.tbl some.tbl -point 83.8 -5.4",
+    "mExamine -p 83.8 -5.4 0.005 i00.fits",
+    "mOverlaps images.tbl diffs.tbl",
+    "mDiff i00.fits i01.fits d.fits t.hdr",
+    "mFitplane i00.fits",
+    "mBackground i00.fits b.fits 1e-3 -2e-3 -5",
+    "mProject i00.fits p.fits t.hdr",
+    "mProjectPP -b 3 i00.fits p.fits t.hdr",
+    "mAdd images.tbl t.hdr m.fits",
+    "mProject none.fits p.fits t.hdr",
+    "mFitplane none.fits",
+    "mOverlaps none.tbl diffs.tbl",
+    "mSubimage i00.fits sub.fits 10 10 0.1",
+]
+COUNTS = {
+    "count", "nfile", "nhdu", "badfits", "badwcs", "ncard", "nanCount", "naxis1", "naxis2", "crpix1", "crpix2",
+    "crval1", "crval2", "lon", "lat", "content", "proj", "csys", "ncube", "xmin", "xmax", "ymin", "ymax",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("command", BESIDE)
+def test_beside_the_program(folder: Path, command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """The same words are understood; what the program's line has ours has too, and counts and places are the same."""
+    name, *words = command.split()
+    program = shutil.which(name)
+    if program is None:
+        pytest.skip("Montage is not installed")
+    if "got.hdr" in words and name != "mGetHdr":
+        main("mGetHdr", ["i00.fits", "got.hdr"])
+    theirs = subprocess.run([program, *words], capture_output=True, text=True, check=False, timeout=60).stdout
+    capsys.readouterr()
+    code = main(name, words)
+    ours = capsys.readouterr().out
+    assert code == ('stat="OK"' not in theirs), (ours, theirs)
+    told, others = pairs_in(ours), pairs_in(theirs)
+    assert set(others) - {"msg", "loncize"} <= set(told)  # as one version of mMakeHdr writes lonsize
+    for key in COUNTS & set(others):
+        if others[key].startswith('"'):
+            assert told[key] == others[key], key
+        else:
+            slack = 4.0 if name == "mMakeHdr" else 1e-4 if key in ("lon", "lat") else 1e-6
+            assert float(told[key]) == pytest.approx(float(others[key]), abs=slack), key
+
+
+def pairs_in(said: str) -> dict[str, str]:
+    """Keys and values of a line."""
+    return dict(re.findall(r"(\w+)=(\"[^\"]*\"|[^,\]\s]+)", said))
