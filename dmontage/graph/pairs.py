@@ -16,7 +16,7 @@ from dmontage.planner.combining import STACKED
 from dmontage.window import LATTICE, Window
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from numpy.typing import NDArray
 
@@ -30,6 +30,8 @@ __all__ = ["Made", "Pair", "Target", "chunks_of", "coadd_pairs"]
 
 _ROWS = 512
 """Of a chunk, at most."""
+_COLUMNS = 512
+"""Of a stack, at most."""
 _CHUNK_BYTES = 1 << 28
 """That a chunk may take."""
 _OF_PIXEL = 10 * 8
@@ -69,7 +71,6 @@ class Made(NamedTuple):
     """Digests, of what was written."""
     layers: list[NDArray[np.float64]]
     """Values and areas that could not be written where they were made."""
-    any_covered: bool
 
 
 def chunks_of(shape: tuple[int, int], windows: Sequence[Window], combine: str) -> tuple[Chunk, ...]:
@@ -99,12 +100,8 @@ def _bytes(window: Window, inside: Sequence[Window], combine: str) -> int:
 
 def coadd_pairs(window: Window, pairs: Sequence[Pair], target: Target) -> Made:
     """Task: combine the images that reach a window, in their order, and write it where the files can be seen."""
-    weights = "area" if target.nominal and target.combine == "mean" else "none"
-    values, areas, depth = coadd(
-        window, _parts(window, pairs, target), target.combine, weights, layers=("mean", "area", "depth")
-    )
-    values[depth == 0] = np.nan
-    made = Made(window, (), [values, areas], bool(depth.any()))
+    values, areas = _combined(window, _parts(window, pairs, target), target)
+    made = Made(window, (), [values, areas])
     if target.machine and target.machine == boot_of_machine():
         try:
             blocks = target.values.write(window, values), target.areas.write(window, areas)
@@ -112,6 +109,23 @@ def coadd_pairs(window: Window, pairs: Sequence[Pair], target: Target) -> Made:
             return made
         return made._replace(blocks=blocks, layers=[])
     return made
+
+
+def _combined(window: Window, parts: Iterable[Part], target: Target) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Values and areas of a window; stacks block by block, for they have as many layers as images reach the block."""
+    weights = "area" if target.nominal and target.combine == "mean" else "none"
+    values, areas = np.empty(window.shape), np.empty(window.shape)
+    blocks = [window]
+    if target.combine in STACKED:
+        parts = list(parts)
+        blocks = [block for _, block in window.blocks((_ROWS, _COLUMNS))]
+    for block in blocks:
+        inside = parts if block is window else [part.within(block) for part in parts if part.window & block]
+        at = block.relative_to(window).slices
+        values[at], areas[at] = coadd(block, inside, target.combine, weights, plain=weights == "area")
+    if target.combine == "count":
+        values[values == 0.0] = np.nan
+    return values, areas
 
 
 def _parts(window: Window, pairs: Sequence[Pair], target: Target) -> Iterator[Part]:

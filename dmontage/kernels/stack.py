@@ -192,22 +192,44 @@ def values(
                 out[j, i] = np.nan
 
 
+_FEW = 32
+"""Values that are sorted by insertion: four in a fifth of the time of an argsort, which has memory to get."""
+
+
+@primitive
+def _sort_few(v: NDArray[np.float64], w: NDArray[np.float64], n: int) -> None:
+    """Sort the first ``n`` values in place, and their weights with them; equal ones stay in their order."""
+    for k in range(1, n):
+        value, weight = v[k], w[k]
+        i = k
+        while i > 0 and v[i - 1] > value:
+            v[i], w[i] = v[i - 1], w[i - 1]
+            i -= 1
+        v[i], w[i] = value, weight
+
+
 @primitive
 def _median_of(v: NDArray[np.float64], w: NDArray[np.float64], n: int) -> float:
-    """Weighted median of the first ``n``; the mean of the two middle ones where the weight halves between them."""
-    order = np.argsort(v[:n])
+    """Weighted median of the first ``n``; the mean of the two middle ones where the weight halves between them.
+
+    It leaves ``v`` and ``w`` in another order.
+    """
+    if n <= _FEW:
+        _sort_few(v, w, n)
+    else:
+        order = np.argsort(v[:n])
+        v[:n], w[:n] = v[order], w[order]
     total = 0.0
     for k in range(n):
         total += w[k]
     below = 0.0
     for k in range(n):
-        i = order[k]
-        below += w[i]
+        below += w[k]
         if 2.0 * below > total:
-            return float(v[i])
+            return float(v[k])
         if 2.0 * below == total:
-            return 0.5 * (float(v[i]) + float(v[order[k + 1]]))
-    return float(v[order[n - 1]])
+            return 0.5 * (float(v[k]) + float(v[k + 1]))
+    return float(v[n - 1])
 
 
 @kernel

@@ -243,7 +243,7 @@ def test_on_a_cluster(folder: Path) -> None:
 
     here = add(folder)
     with Client(  # type: ignore[no-untyped-call]
-        n_workers=1, threads_per_worker=2, processes=False, dashboard_address=None
+        n_workers=1, threads_per_worker=2, processes=False, dashboard_address=":0"
     ):
         there = add(folder, "c.fits")
     for a, b in zip(here, there, strict=True):
