@@ -107,6 +107,8 @@ def mTileHdr(
     dict
         "naxis1", "naxis2", "crpix1", "crpix2".
     """
+    if not all(float(number).is_integer() for number in (nx, ny, ix, iy, xpad, ypad)):
+        raise InputError(f"tiles {nx}, {ny}, {ix}, {iy} and pads {xpad}, {ypad} must be whole numbers")
     if not (nx > 0 and ny > 0 and 0 <= ix < nx and 0 <= iy < ny):
         raise InputError(
             "(nx,ny) have to be positive integers and (ix,iy) have to be in the range (0..nx-1, 0..ny-1), "

@@ -46,7 +46,7 @@ def mFixNaN(
         Whether what is blank gets a value, and which.
     nMinMax, minblank, ismin, maxblank, ismax
         Ranges of values that are blank, both ends included: from each ``minblank`` to ``maxblank``; with ``ismin`` to
-        no end, with ``ismax`` from none.
+        no end, with ``ismax`` from none, with both as with neither.
     boundaries
         Make pixels blank whose centre is not on the sky, such as those around an all-sky map.
     debug
@@ -90,8 +90,9 @@ def _ranges(
             raise InputError(f"mFixNaN: {name} has fewer than nMinMax = {n} values")
     found = []
     for k in range(n):
-        least = -np.inf if no_start[k] and not no_end[k] else float(low[k])
-        most = np.inf if no_end[k] else float(high[k])
+        both = no_start[k] and no_end[k]  # is a range with both ends, as in Montage
+        least = -np.inf if no_start[k] and not both else float(low[k])
+        most = np.inf if no_end[k] and not both else float(high[k])
         if not least <= most:
             raise InputError(f"mFixNaN: range {k} goes from {least} to {most}: give the lower value first")
         found.append((least, most))

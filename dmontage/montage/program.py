@@ -56,9 +56,7 @@ def line(stat: str, told: Mapping[str, Any]) -> str:
 
 
 def _text(value: Any) -> str:
-    """A value: text in quotes, with none inside, nor line breaks; all digits of a number; the length of a list."""
-    if isinstance(value, (list, tuple)):
-        value = len(value)
+    """A value: text in quotes, with none inside, nor line breaks; all digits of a number."""
     if isinstance(value, (bool, int)):
         return str(int(value))
     if isinstance(value, float):
@@ -155,4 +153,4 @@ def _words(program: Program, words: list[str], found: dict[str, Any]) -> list[st
 
 
 def _whole(value: float) -> float | int:
-    return int(value) if value == int(value) else value
+    return int(value) if value.is_integer() else value

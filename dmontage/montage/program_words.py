@@ -53,8 +53,8 @@ def background(found: Arguments, words: list[str]) -> Arguments:
     numbers = [row.cntr for row in read_images(words[0]) if row.name.rpartition("/")[2] == name]
     if not numbers:
         raise InputError(f"{words[0]} has no file {name}")
-    rows = [row for row in read_rows(words[1], ("id", "a", "b", "c")) if row["id"] == numbers[0]]
-    plane = {key.upper(): float(rows[0][key]) for key in "abc"} if rows else {"A": 0.0, "B": 0.0, "C": 0.0}
+    rows = [row for row in read_rows(words[1], {"id": int} | dict.fromkeys("abc", float)) if row["id"] == numbers[0]]
+    plane = {key.upper(): rows[0][key] for key in "abc"} if rows else {"A": 0.0, "B": 0.0, "C": 0.0}
     return found | plane
 
 
@@ -65,9 +65,10 @@ def fix_nan(found: Arguments, words: list[str]) -> Arguments:
     low, high = words[::2], words[1::2]
     return found | {
         "haveVal": "NaNvalue" in found, "NaNvalue": found.get("NaNvalue", 0.0), "nMinMax": len(low),
-        "minblank": [0.0 if word == "min" else number(word) for word in low], "ismin": [word == "min" for word in low],
+        # In the function's terms what goes on to the maximum begins with a minimum: "max" sets ismin, "min" ismax.
+        "minblank": [0.0 if word == "min" else number(word) for word in low], "ismin": [word == "max" for word in high],
         "maxblank": [0.0 if word == "max" else number(word) for word in high],
-        "ismax": [word == "max" for word in high],
+        "ismax": [word == "min" for word in low],
     }  # fmt: skip
 
 

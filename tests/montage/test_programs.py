@@ -52,7 +52,7 @@ from dmontage.window import Window
          {"noAreas": True, "input_file": "in.fits", "output_file": "out.fits", "A": 1e-3, "B": -2e-3, "C": -5}),
         ("mFixNaN -b in.fits out.fits min -5 1e6 max",
          {"boundaries": True, "input_file": "in.fits", "output_file": "out.fits", "haveVal": False, "NaNvalue": 0,
-          "nMinMax": 2, "minblank": [0, 1e6], "ismin": [True, False], "maxblank": [-5, 0], "ismax": [False, True]}),
+          "nMinMax": 2, "minblank": [0, 1e6], "ismin": [False, True], "maxblank": [-5, 0], "ismax": [True, False]}),
         ("mFixNaN -v -1 in.fits out.fits",
          {"input_file": "in.fits", "output_file": "out.fits", "haveVal": True, "NaNvalue": -1, "nMinMax": 0,
           "minblank": [], "ismin": [], "maxblank": [], "ismax": []}),
@@ -126,10 +126,10 @@ def test_words_that_make_no_sense(command: str, message: str) -> None:
 
 
 def test_the_line() -> None:
-    """One line, text in quotes without quotes in it, all digits of numbers."""
+    """One line, text in quotes without quotes in it, all digits of numbers, and no lists."""
     told = {"module": "mX", "count": 3, "flag": True, "left": ["a", "b"], "rms": 0.1 + 0.2, "msg": 'a "b"\n  c'}
     assert line("OK", told) == (
-        '[struct stat="OK", module="mX", count=3, flag=1, left=2, rms=0.30000000000000004, msg="a \'b\' c"]'
+        '[struct stat="OK", module="mX", count=3, flag=1, rms=0.30000000000000004, msg="a \'b\' c"]'
     )
 
 
