@@ -94,6 +94,8 @@ def read_stored(
             lead = (slice(None),) * (len(hdus[number].shape) - 2)
             pixels = np.asarray(hdus[number].section[(*lead, *window.slices)])
             cards = [card for card in hdus[number].header.cards if not _OF_FILE.fullmatch(card.keyword)]
+            for card in cards:
+                card.verify("silentfix")  # such as text without quotes, which astropy would not write again
             native = pixels.astype(pixels.dtype.newbyteorder("="), copy=False)
             return Stored(native, fits.Header(cards), window, grid, why)
     except InputError:

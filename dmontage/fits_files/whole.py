@@ -10,6 +10,7 @@ import numpy as np
 from astropy.io import fits
 
 from dmontage.aside import aside
+from dmontage.errors import InputError
 from dmontage.fits_files.common import quiet
 from dmontage.fits_files.opening import opened
 from dmontage.headers import is_wcs_card, table_hdus
@@ -68,7 +69,13 @@ def write_image(
 def other_cards(ref: ImageRef) -> list[tuple[str, Any, str]]:
     """The cards of an image's header that tell neither its WCS nor how its pixels are stored: unit, object, history."""
     with quiet, opened(ref.path) as hdus:
-        cards = [(card.keyword, card.value, card.comment) for card in hdus[ref.hdu].header.cards]
+        cards = []
+        for card in hdus[ref.hdu].header.cards:
+            try:
+                card.verify("silentfix")  # such as text without quotes
+                cards.append((card.keyword, card.value, card.comment))
+            except fits.VerifyError as error:
+                raise InputError(f"{ref.path}: cannot read the card {card.keyword}: {error}") from error
     return [card for card in cards if not _is_told(*card[:2])]
 
 
