@@ -89,8 +89,8 @@ def mBgExec(
     """
     images = read_images(tblfile, path)
     corrections = {
-        int(row["id"]): (row["a"], row["b"], row["c"])
-        for row in read_rows(fitfile, ("id", "a", "b", "c"), "Invalid corrections file: {}")
+        row["id"]: (row["a"], row["b"], row["c"])
+        for row in read_rows(fitfile, {"id": int} | dict.fromkeys("abc", float), "Invalid corrections file: {}")
     }
     check_folder(corrdir)
     jobs = [

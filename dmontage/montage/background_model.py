@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 __all__ = ["mBgModel"]
 
+_IMAGES = {"cntr": int, "fname": str, "crpix1": float, "crpix2": float}
 _SMALL = 0.001
 """Of the images' mean area: overlaps of fewer pixels are left out unless all are to be used."""
 
@@ -93,7 +94,7 @@ def mBgModel(
 
 def _images(path: str) -> list[dict[str, Any]]:
     """The rows of an image table, sides named naxis1 and naxis2."""
-    rows = read_rows(path, ("cntr", "fname", "crpix1", "crpix2"), "Invalid image metadata file: {}")
+    rows = read_rows(path, _IMAGES, "Invalid image metadata file: {}")
     for row in rows:
         for name, other in (("naxis1", "ns"), ("naxis2", "nl")):
             row.setdefault(name, row.get(other))

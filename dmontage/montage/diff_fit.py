@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 __all__ = ["mDiffExec", "mDiffFitExec", "mFitExec"]
 
+_NUMBERS: dict[str, type] = {"cntr1": int, "cntr2": int}
+_NAMES: dict[str, type] = {"plus": str, "minus": str, "diff": str}
 _INVALID_DIFFS = "Invalid diffs metadata file: {}"
 
 
@@ -46,7 +48,7 @@ def mDiffExec(
     dict
         "count" of the pairs, and "failed" of those without a difference (the log names them).
     """
-    rows = read_rows(difffile, ("plus", "minus", "diff"), "Invalid image difference list file: {}")
+    rows = read_rows(difffile, _NAMES, "Invalid image difference list file: {}")
     grid = template_grid(template)
     check_folder(diffdir)
     jobs = _jobs(path, rows, grid, noAreas)
@@ -77,7 +79,7 @@ def mFitExec(
         "count" of the pairs, "failed" of those that no plane could be fitted to, "warning" (0), and "missing" of those
         whose difference is not there.
     """
-    rows = read_rows(tblfile, ("cntr1", "cntr2", "diff"), _INVALID_DIFFS)
+    rows = read_rows(tblfile, _NUMBERS | {"diff": str}, _INVALID_DIFFS)
     there = [(row, absolute(diffdir, row["diff"])) for row in rows]
     there = [(row, path) for row, path in there if Path(path).is_file()]
     fits = each(mFitplane, [(path, False, levelOnly) for _, path in there])
@@ -130,7 +132,7 @@ def mDiffFitExec(
     """
     if archive:
         raise InputError(f"archive {archive!r}: differences are not sent to an archive; leave it empty")
-    rows = read_rows(tblfile, ("cntr1", "cntr2", "plus", "minus", "diff"), _INVALID_DIFFS)
+    rows = read_rows(tblfile, _NUMBERS | _NAMES, _INVALID_DIFFS)
     grid = template_grid(template)
     if keepAll:
         check_folder(diffdir)
@@ -201,7 +203,7 @@ def _named(rows: Sequence[dict[str, Any]], results: Sequence[Any]) -> list[tuple
 def _write_fits(path: str, rows: Sequence[dict[str, Any]], fits: Sequence[dict[str, Any] | Failed]) -> None:
     """The table of fits, of those that there are."""
     lines = [
-        (int(row["cntr1"]), int(row["cntr2"]), *(fit[name] for name in FIT_COLUMNS))
+        (row["cntr1"], row["cntr2"], *(fit[name] for name in FIT_COLUMNS))
         for row, fit in zip(rows, fits, strict=True)
         if not isinstance(fit, Failed)
     ]

@@ -143,7 +143,7 @@ def _is_fits(file: Path) -> bool:
 
 
 def _listed(pathname: str, path: str) -> list[tuple[Path, str]]:
-    names = [row["fname"] for row in read_rows(path, ("fname",), "Cannot open image list file: {}")]
+    names = [row["fname"] for row in read_rows(path, {"fname": str}, "Cannot open image list file: {}")]
     return [(Path(pathname, name), name) for name in names]
 
 

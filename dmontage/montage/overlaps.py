@@ -85,8 +85,10 @@ def _windows(images: Sequence[ImageRow], table: str) -> list[Window] | None:
         sides = np.array([(image.row["naxis1"], image.row["naxis2"]) for image in images], int)
     except (KeyError, TypeError):  # a row that lacks some is named when its grid is made
         return None
+    if not np.isfinite(crpix).all() or str(first["ctype1"])[-3:] not in _FLAT:
+        return None
     step = crpix[0] - crpix
-    if str(first["ctype1"])[-3:] not in _FLAT or (np.abs(step - np.rint(step)) > _WHOLE).any():
+    if (np.abs(step - np.rint(step)) > _WHOLE).any():
         return None
     ends = np.column_stack([np.rint(step).astype(int), np.rint(step).astype(int) + sides])
     return [Window(y0, y1, x0, x1) for x0, y0, x1, y1 in ends.tolist()]

@@ -5,6 +5,7 @@ Numbers are written with all their digits, Montage's own have six to ten; both r
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -14,7 +15,7 @@ from dmontage.fits_files import one_image
 from dmontage.grid import Grid
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from astropy.table import Table
 
@@ -23,20 +24,22 @@ if TYPE_CHECKING:
 __all__ = ["ImageRow", "grid_of_row", "read_images", "read_rows", "write_rows"]
 
 
-def read_rows(path: str, columns: Sequence[str], invalid: str = "Invalid table file: {}") -> list[dict[str, Any]]:
+def read_rows(
+    path: str, columns: Sequence[str] | Mapping[str, type], invalid: str = "Invalid table file: {}"
+) -> list[dict[str, Any]]:
     """The rows of a table, names of columns in small letters, blank as None.
 
     Parameters
     ----------
     columns
-        Those that must be there.
+        Those that must be there; where it tells what they hold (int, float or str), all rows must have such a value.
     invalid
         What the error says where the file is no table; `{}` is its name.
 
     Raises
     ------
     InputError
-        If there is no such file, it is no IPAC table, or it lacks a column.
+        If there is no such file, it is no IPAC table, or it lacks a column, or a row a value.
     """
     from astropy.table import Table
 
@@ -49,7 +52,21 @@ def read_rows(path: str, columns: Sequence[str], invalid: str = "Invalid table f
     names = {name.lower(): name for name in table.colnames}
     if missing := [name for name in columns if name not in names]:
         raise InputError(f"Need columns: {' '.join(columns)}; {path} has no {', '.join(missing)}")
-    return [{name: _plain(row[column]) for name, column in names.items()} for row in table]
+    rows = [{name: _plain(row[column]) for name, column in names.items()} for row in table]
+    if isinstance(columns, dict):
+        for number, row in enumerate(rows, 1):
+            row |= {name: _of_kind(kind, row[name], f"{path}, row {number}: {name}") for name, kind in columns.items()}
+    return rows
+
+
+def _of_kind(kind: type, value: Any, name: str) -> Any:
+    try:
+        if value is not None and (kind is not float or math.isfinite(value)):
+            return kind(value)
+    except (TypeError, ValueError):
+        pass
+    told = "nothing" if value is None else repr(value)
+    raise InputError(f"{name} is {told}: it must be a {'text' if kind is str else 'number'}")
 
 
 def write_rows(path: str, columns: dict[str, type], rows: Sequence[Sequence[Any]]) -> None:
@@ -109,9 +126,9 @@ _INVALID = "Invalid image metadata file: {}"
 
 def read_images(path: str, folder: str = "") -> list[ImageRow]:
     """The rows of an image table (of mImgtbl); files lie in a folder, or where their names say."""
-    rows = read_rows(path, ("cntr", "fname"), _INVALID)
+    rows = read_rows(path, {"cntr": int, "fname": str}, _INVALID)
     return [
-        ImageRow(int(row["cntr"]), row["fname"], str(Path(folder, row["fname"])), int(row.get("hdu") or 0), row)
+        ImageRow(row["cntr"], row["fname"], str(Path(folder, row["fname"])), int(row.get("hdu") or 0), row)
         for row in rows
     ]
 
