@@ -75,11 +75,13 @@ def mExamine(
     told |= {"radius": r * scale, "radpix": r}
     ny, nx = ref.grid.shape
     whole = areaMode == 0
-    box = Window(math.ceil(y - r), math.floor(y + r) + 1, math.ceil(x - r), math.floor(x + r) + 1) & ref.grid.window
+    far = min(r, float(nx + ny))  # from any pixel to all others
+    box = Window(math.ceil(y - far), math.floor(y + far) + 1, math.ceil(x - far), math.floor(x + far) + 1)
+    box &= ref.grid.window
     window = ref.grid.window if whole else box
     if not window:
         raise InputError(f"radius {radius!r} holds no pixel's middle: give a larger one")
-    values = _plane(read(ref, window), ref, plane3, plane4, infile)
+    values = _plane(read(ref, window), ref, told, (plane3, plane4), infile)
     if not whole:
         rows, columns = np.ogrid[window.y0 : window.y1, window.x0 : window.x1]
         inside = (columns - x) ** 2 + (rows - y) ** 2 <= r * r
@@ -110,14 +112,20 @@ def _circle(
     return ra - 1.0, dec - 1.0, r
 
 
-def _plane(values: NDArray[Any], ref: ImageRef, plane3: int, plane4: int, name: str) -> NDArray[Any]:
-    """A cube's plane (ny, nx); planes are counted from 1 along the axes that are longer than 1."""
+def _plane(
+    values: NDArray[Any], ref: ImageRef, told: dict[str, Any], planes: tuple[int, int], name: str
+) -> NDArray[Any]:
+    """A cube's plane (ny, nx), counted from 1 along either axis; an array has no axes of one pixel."""
     if len(ref.planes) > 2:
         raise InputError(f"{name} has {len(ref.planes) + 2} axes: at most 4 are looked at")
-    for axis, plane, side in zip((4, 3)[-len(ref.planes) :], (plane4, plane3)[-len(ref.planes) :], ref.planes):  # noqa: B905
+    for axis, plane in ((4, planes[1]), (3, planes[0])):
+        side = max(told[f"naxis{axis}"], 1)
+        if side == 1 and axis > told["naxis"]:
+            continue
         if not 1 <= plane <= side:
             raise InputError(f"plane{axis} is {plane!r}: {name} has {side}")
-        values = values[plane - 1]
+        if side > 1:
+            values = values[plane - 1]
     return values
 
 

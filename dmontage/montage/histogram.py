@@ -96,7 +96,7 @@ def mHistogram(
 def _stretch(told: str, log_power: int) -> tuple[int, int, str]:
     """Number, count of logarithms, and our name of a stretch."""
     word = str(told).strip().lower()
-    if word.isdigit():
+    if word.isdecimal():
         word, log_power = "log", int(word)
     if word not in _TYPES:
         raise InputError(f"stretchType is {told!r}; give {', '.join(_TYPES)}, or a count of logarithms")

@@ -101,7 +101,10 @@ def mCoverageCheck(
     if mode not in range(len(_MODES)):
         raise InputError(f"mode is {mode!r}; give {', '.join(f'{k} ({name})' for k, name in enumerate(_MODES))}")
     rows = read_rows(infile, (), _INVALID)
-    numbers = [float(value) for value in np.ravel(array)][: narray or None]
+    try:
+        numbers = [float(value) for value in np.ravel(array)][: narray or None]
+    except (TypeError, ValueError) as error:
+        raise InputError(f"array {array!r} is not all numbers") from error
     region = grid_region(template_grid(hdrfile)) if mode == 4 else _asked(mode, numbers)
     keep = [overlap(_region_of(row, infile, path), region) for row in rows]
     if mode == 5:

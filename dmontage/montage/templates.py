@@ -54,5 +54,5 @@ def template_header(path: str) -> Header:
 def write_template(path: str, text: str) -> int:
     """Write a template's text, beside its name first, and renamed when whole; the number of its lines."""
     with aside(Path(path)) as part:
-        part.write_text(text, encoding="ascii")
+        part.write_text(text, encoding="utf-8")
     return len(text.splitlines())

@@ -19,7 +19,7 @@ __all__ = ["mViewer"]
 def mViewer(
     cmdstr: str,
     outFile: str = "",
-    mode: int = 2,
+    mode: int = 0,
     outFmt: str = "",
     fontFile: str = "",
     debug: int = 0,

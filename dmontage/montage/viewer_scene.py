@@ -87,7 +87,7 @@ def _band(told: Any, name: str) -> tuple[Band, float | None]:
     if not isinstance(told, dict) or not isinstance(told.get("fits_file"), str):
         raise InputError(f"mViewer: {name} needs a fits_file")
     mode = str(told.get("stretch_mode", "linear")).lower()
-    if mode not in STRETCHES and not mode.isdigit():
+    if mode not in STRETCHES and not mode.isdecimal():
         raise InputError(f"mViewer: stretch_mode {mode!r} is not one of {', '.join(STRETCHES)}")
     low, high = (_limit(str(told.get(f"stretch_{end}", end))) for end in ("min", "max"))
     # A number is a count of logarithms; more than one of them saturates in mViewer.
