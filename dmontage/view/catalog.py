@@ -11,7 +11,7 @@ from dmontage.errors import InputError
 from dmontage.fits_files import read_table
 from dmontage.view.beside import Beside
 from dmontage.view.figure import grid_wcs
-from dmontage.view.places_of import column, places_of
+from dmontage.view.places_of import check_column, column, places_of
 from dmontage.view.signs import inside, symbol_named, symbols
 
 if TYPE_CHECKING:
@@ -97,8 +97,7 @@ def catalog(
     drawn = symbols(axes, x[shown], y[shown], diameters, symbol_named(symbol))
     _colour(drawn, None if color_by is None else column(rows, color_by, "color_by")[shown], color, cmap, filled=filled)
     if label_by is not None:
-        if label_by not in rows.colnames:
-            raise InputError(f"label_by: there is no column {label_by!r}; there are {', '.join(rows.colnames)}")
+        check_column(rows, label_by, "label_by")
         beside = Beside(axes)
         for k, diameter in zip(shown, diameters, strict=True):
             text = rows[label_by][k]

@@ -47,7 +47,7 @@ def checked(overlays: Iterable[Overlay], grid: Grid) -> tuple[Overlay, ...]:
 
 def _with_table(overlay: Overlay, grid: Grid) -> Overlay:
     from dmontage.fits_files import read_table
-    from dmontage.view.places_of import column, places_of
+    from dmontage.view.places_of import check_column, column, places_of
 
     told: dict[str, Any] = dict(overlay.options)
     if isinstance(told["table"], (str, Path)):
@@ -57,9 +57,8 @@ def _with_table(overlay: Overlay, grid: Grid) -> Overlay:
     for word in ("size_by", "color_by"):
         if told.get(word) is not None:
             column(rows, told[word], word)
-    name = told.get("label_by")
-    if name is not None and name not in rows.colnames:
-        raise InputError(f"label_by: there is no column {name!r}; there are {', '.join(rows.colnames)}")
+    if told.get("label_by") is not None:
+        check_column(rows, told["label_by"], "label_by")
     return replace(overlay, options=told)
 
 

@@ -123,9 +123,7 @@ def _images(images: Images) -> str:
     more = len(images) - _LINES // 2
     rows += f'<tr><td colspan="6">... and {more} more</td></tr>' if more > 0 else ""
     table = f"<table><tr>{head}</tr>{rows}</table>"
-    left_out = _folded(
-        f"{len(images.skipped)} skipped", _rows(("", text) for text in map(str, images.skipped))
-    )  # fmt: skip
+    left_out = _folded(f"{len(images.skipped)} skipped", _rows(("", str(text)) for text in images.skipped))
     return title + _beside(table, _figure(sky_sketch(images))) + (left_out if images.skipped else "")
 
 
@@ -161,13 +159,15 @@ def _middle(grid: Grid) -> str:
     """Where its middle lies on the sky, degrees, and hours for equatorial frames."""
     from astropy.coordinates import SkyCoord
 
+    from dmontage.view.grid_wcs import axis_names
+
     ny, nx = grid.shape
     vector = grid.sky(np.array((nx - 1) / 2), np.array((ny - 1) / 2))
     if not np.isfinite(vector).all():
         return "not on the sky"
     lon, lat = (float(angle) for angle in lonlat(vector))
     said = f"{lon:.6f} {lat:+.6f} deg"
-    if grid.frame.name in ("icrs", "fk5", "fk4"):
+    if axis_names(grid.frame).hours:
         said += f" ({SkyCoord(lon, lat, unit='deg').to_string('hmsdms', precision=1)})"
     return said
 
@@ -206,11 +206,9 @@ def _title(word: str, said: str) -> str:
 
 
 def _figure(layout: Sketch | None) -> str:
-    return (
-        ""
-        if layout is None
-        else f"<figure>{layout.svg}<figcaption>{_text(layout.caption)}</figcaption></figure>"
-    )  # fmt: skip
+    if layout is None:
+        return ""
+    return f"<figure>{layout.svg}<figcaption>{_text(layout.caption)}</figcaption></figure>"
 
 
 def _beside(*parts: str) -> str:

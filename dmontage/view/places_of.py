@@ -9,14 +9,14 @@ from astropy import units as u
 
 from dmontage.errors import InputError
 from dmontage.sphere import rotate_frame, unit_vectors
-from dmontage.view.grid_wcs import sky_frame
+from dmontage.view.grid_wcs import axis_names, sky_frame
 
 if TYPE_CHECKING:
     from astropy.coordinates import BaseCoordinateFrame
     from astropy.table import Table
     from numpy.typing import NDArray
 
-__all__ = ["column", "places_of"]
+__all__ = ["check_column", "column", "places_of"]
 
 
 class _Usual(NamedTuple):
@@ -67,19 +67,24 @@ def places_of(
                 return _vectors_of(table[name], to)
     lon, lat, usual = _columns(table, lon, lat)
     found = sky_frame(frame or usual)
-    hours = found.name in ("icrs", "fk5", "fk4")
+    hours = axis_names(found).hours
     angles = [_angles(table, name, hours=hours and k == 0) for k, name in enumerate((lon, lat))]
     return rotate_frame(unit_vectors(*angles), found, to)
 
 
 def column(table: Table, name: str, asked_by: str) -> NDArray[np.float64]:
     """A column as numbers (n,), NaN where masked; InputError where there is none, or it holds no numbers."""
-    if name not in table.colnames:
-        raise InputError(f"{asked_by}: there is no column {name!r}; there are {', '.join(table.colnames)}")
+    check_column(table, name, asked_by)
     values = np.ma.asarray(table[name])
     if values.dtype.kind not in "biuf" or values.ndim != 1:
         raise InputError(f"{asked_by}: column {name!r} holds no numbers; give another of {', '.join(table.colnames)}")
     return np.asarray(np.ma.filled(values.astype(np.float64), np.nan))
+
+
+def check_column(table: Table, name: str, asked_by: str) -> None:
+    """InputError, with the names of all columns, where there is none of this name."""
+    if name not in table.colnames:
+        raise InputError(f"{asked_by}: there is no column {name!r}; there are {', '.join(table.colnames)}")
 
 
 def _columns(table: Table, lon: str | None, lat: str | None) -> tuple[str, str, str]:
