@@ -12,8 +12,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from dmontage.errors import InputError
-from dmontage.view.making import Making, Tile
-from dmontage.view.plot import add_color_bar, even_ticks, new_axes, place_on, unit_of
+from dmontage.view.bar import add_color_bar, even_ticks
+from dmontage.view.making import End, Making, Tile
+from dmontage.view.norm import norm
+from dmontage.view.picture import check_norm
+from dmontage.view.plot import new_axes, place_on, unit_of
 from dmontage.view.screen import check_layer
 from dmontage.view.tiles import Kept, View, view_of
 
@@ -21,7 +24,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from dmontage.pipeline import Mosaic
-    from dmontage.view.making import End
     from dmontage.view.tiles import Key
 
 __all__ = ["Explorer", "explore"]
@@ -32,23 +34,20 @@ _TICK = 100
 
 def explore(
     mosaic: Mosaic,
-    ax: Any = None,
+    ax: Any,
     *,
-    layer: str = "data",
-    most: int = 1 << 26,
-    colorbar: bool = True,
-    stretch: str = "gaussian-log",
-    low: Any = "-2s",
-    high: Any = "max",
+    layer: str,
+    stretch: str,
+    low: Any,
+    high: Any,
+    colorbar: bool,
+    most: int,
     **style: Any,
 ) -> Explorer:
     """Pan and zoom; see `dmontage.shown.Explored.explore`."""
     from matplotlib import get_backend
 
-    from dmontage.view.norm import norm
-
-    shades = {"stretch": stretch, "low": low, "high": high}
-    norm(np.full((1, 1), np.nan, np.float32), **shades)  # what is no stretch is refused here, not by a timer
+    check_norm(stretch, low, high, {})  # what is no stretch is refused here, not by a timer
     check_layer(mosaic, layer)
     if ax is None and "inline" in get_backend():
         raise InputError(
@@ -57,10 +56,10 @@ def explore(
         )
     if ax is not None:
         place_on(ax, mosaic, mosaic.grid.window)
-    explorer = Explorer(mosaic, new_axes(mosaic.grid) if ax is None else ax, layer, most, style)
+    shades = {"stretch": stretch, "low": low, "high": high}
+    explorer = Explorer(mosaic, new_axes(mosaic.grid) if ax is None else ax, layer, most, shades, style)
     if colorbar:
         explorer.bar = add_color_bar(explorer.ax, explorer.image, unit_of(mosaic, layer))
-    explorer.stretch = shades
     explorer.look()
     return explorer
 
@@ -68,11 +67,13 @@ def explore(
 class Explorer:
     """A mosaic on axes that are panned and zoomed. Made by `Mosaic.explore`."""
 
-    def __init__(self, mosaic: Mosaic, ax: Any, layer: str, most: int, style: dict[str, Any]) -> None:
+    def __init__(
+        self, mosaic: Mosaic, ax: Any, layer: str, most: int, stretch: dict[str, Any], style: dict[str, Any]
+    ) -> None:
         self.mosaic, self.ax = mosaic, ax
         self.view: View | None = None
         """What is in view; None where that is nothing of the mosaic."""
-        self.stretch: dict[str, Any] = {}
+        self.stretch = stretch
         self.bar: Any = None
         self._most = most
         self._making = Making(mosaic, layer)
@@ -161,18 +162,18 @@ class Explorer:
     def process(self) -> None:
         """Take over what the thread has made. The figure's timer calls it; any number of times does no harm."""
         new = list(self._making.taken())
+        if not new:
+            return
         for what in new:
             if isinstance(what, Tile):
                 (self._kept if what.whole else self._partial).put(what.key, what.values)
             elif isinstance(what, str):
                 self._say(what)
-        if new:
-            self._show()
+        self._show()
         for what in new:
-            if not isinstance(what, (Tile, str)):
+            if isinstance(what, End):
                 self._end(what)
-        if new:
-            self._draw()
+        self._draw()
 
     def look(self) -> None:
         """Find out what is in view, and have it made; nothing once it is closed."""
@@ -235,8 +236,6 @@ class Explorer:
 
     def _set_norm(self, stretch: dict[str, Any]) -> None:
         """Shades by what is in view; as they are where that is nothing."""
-        from dmontage.view.norm import norm
-
         values = self.shown
         if np.isfinite(values).any():
             made = norm(values, **stretch)

@@ -8,26 +8,26 @@ import numpy as np
 
 from dmontage.errors import InputError
 from dmontage.pipeline import Cutout, Mosaic
-from dmontage.view.bar import add_color_bar, even_ticks
+from dmontage.view.bar import add_color_bar
 from dmontage.view.screen import check_layer, screen_pixels
 
 if TYPE_CHECKING:
     from dmontage.grid import Grid
     from dmontage.window import Window
 
-__all__ = ["add_color_bar", "even_ticks", "new_axes", "place_on", "plot", "unit_of"]
+__all__ = ["new_axes", "place_on", "plot", "unit_of"]
 
 
 def plot(
     value: Mosaic | Cutout,
-    ax: Any = None,
+    ax: Any,
     *,
-    layer: str = "data",
-    stretch: str | None = None,
-    low: Any = None,
-    high: Any = None,
-    max_side: int = 1000,
-    colorbar: bool = True,
+    layer: str,
+    stretch: str | None,
+    low: Any,
+    high: Any,
+    max_side: int,
+    colorbar: bool,
     **style: Any,
 ) -> Any:
     """Draw a mosaic or a cutout; see `dmontage.shown.Pictured.plot`."""

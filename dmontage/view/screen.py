@@ -71,7 +71,7 @@ def screen_pixels(
     for k, part in enumerate(cut):
         values = getattr(Cutout(mosaic, part).compute(), layer) if compute else mosaic.stored(part, layer)
         first = (part.y0 - window.y0) // step
-        small = values if step == 1 else shrink(values, step)
+        small = shrink(values, step)
         shown[first : first + len(small)] = small
         if each is not None:
             each(k + 1, len(cut))
