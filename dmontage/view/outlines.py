@@ -123,12 +123,12 @@ def coverage(images: Any, grid: Grid, *, width: int = 800, names: bool | None = 
     names
         Whether images are named; by default up to 30 of them.
     """
-    figure, axes = empty_figure(grid, width)
-    coordinate_grid(axes, color="0.4")
     refs = list(getattr(images, "images", images))
     if not refs:
         raise InputError("there are no images to show: give at least one")
-    alpha = max(0.5 / max(len(refs), 1) ** 0.5, 0.04)
+    figure, axes = empty_figure(grid, width)
+    coordinate_grid(axes, color="0.4")
+    alpha = max(0.5 / len(refs) ** 0.5, 0.04)
     outlines(axes, refs, color="tab:blue", fill=alpha, names=len(refs) <= _NAMED if names is None else names)
     return figure
 

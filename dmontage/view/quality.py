@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from matplotlib.axes import Axes
     from matplotlib.collections import PatchCollection, QuadMesh
+    from matplotlib.colors import Normalize
     from matplotlib.figure import Figure
     from numpy.typing import NDArray
 
@@ -84,16 +85,16 @@ def depth_picture(depth: Pixels, grid: Grid, *, width: int = 800) -> Figure:
         Of the picture, in pixels.
     """
     from matplotlib import colormaps
-    from matplotlib.colors import BoundaryNorm
+    from matplotlib.colors import BoundaryNorm, Normalize
 
     values = _shrunk(depth, grid, width)
     values = np.where(values > 0, values, np.nan)  # not in place: these may be the caller's own
     most = max(int(np.ceil(np.nanmax(values, initial=1.0))), 1)
     if most > _STEPS:
-        return _picture(values, grid, width, "images", cmap="viridis", vmin=0.0, vmax=most)
-    norm = BoundaryNorm(np.arange(most + 1) + 0.5, most) if most > 1 else None
+        return _picture(values, grid, width, "images", "viridis", Normalize(0.0, most))
+    norm = BoundaryNorm(np.arange(most + 1) + 0.5, most) if most > 1 else Normalize(0.0, 1.0)
     shades = colormaps["viridis"].resampled(most)
-    return _picture(values, grid, width, "images", cmap=shades, norm=norm, ticks=range(1, most + 1))
+    return _picture(values, grid, width, "images", shades, norm, ticks=range(1, most + 1))
 
 
 def area_picture(area: Pixels, grid: Grid, *, width: int = 800) -> Figure:
@@ -106,10 +107,12 @@ def area_picture(area: Pixels, grid: Grid, *, width: int = 800) -> Figure:
     grid, width
         As for `depth_picture`.
     """
+    from matplotlib.colors import Normalize
+
     values = _shrunk(area, grid, width)
     values = np.where(values > 0, values, np.nan)
     most = float(np.nanmax(values, initial=1e-9))
-    return _picture(values, grid, width, "covered fraction, summed", cmap="cividis", vmin=0.0, vmax=most)
+    return _picture(values, grid, width, "covered fraction, summed", "cividis", Normalize(0.0, most))
 
 
 def draw_overlaps(axes: Axes, overlaps: Iterable[Overlap], when: str, *, limit: float | None = None) -> PatchCollection:
@@ -186,13 +189,10 @@ def _step(grid: Grid, width: int) -> int:
 
 
 def _picture(
-    values: NDArray[np.float64], grid: Grid, width: int, label: str, *, ticks: Any = None, **style: Any
+    values: NDArray[np.float64], grid: Grid, width: int, label: str, cmap: Any, norm: Normalize, *, ticks: Any = None
 ) -> Figure:
     """A figure of values with the sky's coordinates and a colour bar."""
-    from matplotlib.colors import Normalize
-
-    norm = style.pop("norm", None) or Normalize(style.pop("vmin", 0.0), style.pop("vmax", 1.0))
-    drawn, axes = figure(values, grid, width=width, step=_step(grid, width), norm=norm, cmap=style["cmap"])
+    drawn, axes = figure(values, grid, width=width, step=_step(grid, width), norm=norm, cmap=cmap)
     axes.set_facecolor(_BLANK)
     coordinate_grid(axes, color="0.3", alpha=0.4)
     beside = color_bar(axes, axes.images[0], label)
