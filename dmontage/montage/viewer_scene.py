@@ -89,7 +89,7 @@ def _band(told: Any, name: str) -> tuple[Band, float | None]:
     mode = str(told.get("stretch_mode", "linear")).lower()
     if mode not in STRETCHES and not mode.isdecimal():
         raise InputError(f"mViewer: stretch_mode {mode!r} is not one of {', '.join(STRETCHES)}")
-    low, high = (_limit(str(told.get(f"stretch_{end}", end))) for end in ("min", "max"))
+    low, high = (str(told.get(f"stretch_{end}", end)).strip() for end in ("min", "max"))
     # A number is a count of logarithms; more than one of them saturates in mViewer.
     stretch = STRETCHES.get(mode) or ("linear" if int(mode) == 0 else "log")
     return Band(place(told["fits_file"]), None, stretch, low, high), _beta(told) if stretch == "asinh" else None
@@ -103,11 +103,6 @@ def _beta(told: Mapping[str, Any]) -> float | None:
     if not 1 <= beta < math.inf:
         raise InputError(f"mViewer: stretch_beta is {beta:g}; give 1 or more")
     return beta
-
-
-def _limit(text: str) -> str:
-    """MViewer's words for a limit, "max" and "99.9%" among them, are ours."""
-    return text.strip()
 
 
 def _float(told: Mapping[str, Any], key: str, usual: float) -> float:

@@ -14,7 +14,7 @@ from dmontage.errors import InputError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["FRAMES", "as_json"]
+__all__ = ["FRAMES", "STRETCHES", "as_json"]
 
 STRETCHES = {
     "linear": "linear", "log": "log", "loglog": "log", "gaussian": "gaussian", "gaussianlog": "gaussian-log",
@@ -22,11 +22,10 @@ STRETCHES = {
 }  # fmt: skip
 """mViewer's names, and ours. A log of a log saturates in mViewer; here it is the log."""
 
-_ECLIPTIC = "ecliptic"
 FRAMES = {
     "eq": "icrs", "equ": "icrs", "equj": "icrs", "equatorial": "icrs", "icrs": "icrs", "fk5": "fk5", "fk4": "fk4",
-    "eqb": "fk4", "equb": "fk4", "ga": "galactic", "gal": "galactic", "galactic": "galactic", "ec": _ECLIPTIC,
-    "ecl": _ECLIPTIC, "ecliptic": _ECLIPTIC,
+    "eqb": "fk4", "equb": "fk4", "ga": "galactic", "gal": "galactic", "galactic": "galactic", "ec": "ecliptic",
+    "ecl": "ecliptic", "ecliptic": "ecliptic",
 }  # fmt: skip
 """Montage's words for coordinate systems, in small letters, and astropy's frames."""
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["LARGEST", "Histogram", "histogram"]
+__all__ = ["Histogram", "count", "histogram", "merge"]
 
 _PIECE = 1 << 22  # pixels read at a time
 

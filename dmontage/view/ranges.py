@@ -22,7 +22,8 @@ from typing import TYPE_CHECKING, Any
 from astropy.visualization import BaseInterval
 
 from dmontage.errors import InputError
-from dmontage.view.histogram import LARGEST, histogram
+from dmontage.view.counting import LARGEST
+from dmontage.view.histogram import histogram
 
 if TYPE_CHECKING:
     from dmontage.view.histogram import Histogram
