@@ -10,6 +10,12 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from statistics import median_high
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 __all__ = ["LATTICE", "Window", "meeting"]
 
@@ -30,6 +36,12 @@ class Window:
     def of_shape(cls, shape: tuple[int, int]) -> Window:
         """The window of a whole array of ``shape`` (ny, nx)."""
         return cls(0, shape[0], 0, shape[1])
+
+    @classmethod
+    def around(cls, marked: NDArray[np.bool_]) -> Window:
+        """The smallest window with all marked pixels of an array (ny, nx); empty where none is."""
+        y, x = np.flatnonzero(marked.any(axis=1)), np.flatnonzero(marked.any(axis=0))
+        return cls(int(y[0]), int(y[-1]) + 1, int(x[0]), int(x[-1]) + 1) if y.size else cls(0, 0, 0, 0)
 
     @property
     def shape(self) -> tuple[int, int]:

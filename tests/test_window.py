@@ -102,3 +102,10 @@ def test_meeting_windows_share_pixels(some: list[Window]) -> None:
     sets = [pixels(window) for window in some]
     expected = [(i, j) for i in range(len(some)) for j in range(i + 1, len(some)) if sets[i] & sets[j]]
     assert meeting(some) == expected
+
+
+def test_the_window_around_marks() -> None:
+    marked = np.zeros((5, 7), bool)
+    assert not Window.around(marked)
+    marked[1, 4] = marked[3, 2] = True
+    assert Window.around(marked) == Window(1, 4, 2, 5)

@@ -44,39 +44,5 @@ mTANHdr = answering(raising.mTANHdr)  # noqa: N816
 mTileHdr = answering(raising.mTileHdr)  # noqa: N816
 mViewer = answering(raising.mViewer)  # noqa: N816
 
-__all__ = [
-    "mAdd",
-    "mAddExec",
-    "mBackground",
-    "mBgExec",
-    "mBgModel",
-    "mCoord",
-    "mCoverageCheck",
-    "mDiff",
-    "mDiffExec",
-    "mDiffFitExec",
-    "mExamine",
-    "mFitExec",
-    "mFitplane",
-    "mFixNaN",
-    "mFlatten",
-    "mGetHdr",
-    "mHdr",
-    "mHistogram",
-    "mImgtbl",
-    "mMakeHdr",
-    "mOverlaps",
-    "mPix2Coord",
-    "mProjExec",
-    "mProject",
-    "mProjectCube",
-    "mProjectPP",
-    "mProjectQL",
-    "mPutHdr",
-    "mShrink",
-    "mSubimage",
-    "mSubset",
-    "mTANHdr",
-    "mTileHdr",
-    "mViewer",
-]
+__all__: list[str] = []
+__all__ += raising.__all__

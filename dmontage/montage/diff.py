@@ -122,13 +122,7 @@ def difference_of(plus: Side, minus: Side, grid: Grid, factor: float = 1.0) -> D
         raise InputError(
             f"All pixels are blank. {plus.covered.image.name} and {minus.covered.image.name} have none in common"
         )
-    found = _around(good)
+    found = Window.around(good)
     part, values = found.slices, np.stack([a.flux, scaled.flux])[:, good]
     total = np.where(good, areas + more, 0.0)[part]
     return Difference(found.shift(window.y0, window.x0), d[part], total, (float(values.min()), float(values.max())))
-
-
-def _around(good: NDArray[np.bool_]) -> Window:
-    """The smallest window with all pixels that are marked; there is one."""
-    y, x = np.flatnonzero(good.any(axis=1)), np.flatnonzero(good.any(axis=0))
-    return Window(int(y[0]), int(y[-1]) + 1, int(x[0]), int(x[-1]) + 1)

@@ -8,7 +8,7 @@ import re
 from dmontage.errors import InputError
 from dmontage.fits_files import read_header, write_stored
 from dmontage.headers import card_text
-from dmontage.montage.inputs import template_grid
+from dmontage.montage.inputs import named_image, template_grid
 from dmontage.montage.stored_images import open_stored
 from dmontage.montage.templates import template_header, template_text, write_template
 
@@ -42,10 +42,8 @@ def mGetHdr(infile: str, hdrfile: str, hdu: int = 0, htmlMode: int = 0, debug: i
     """
     if htmlMode not in (0, 1, 2):
         raise InputError(f"htmlMode is {htmlMode!r}; give 0 (text), 1 (HTML) or 2 (part of a page)")
-    try:
+    with named_image(infile):
         header = read_header(infile, hdu)
-    except InputError as error:
-        raise InputError(f"Image file {infile} missing or invalid FITS: {error}") from error
     lines = [line.rstrip() for line in header.tostring(sep="\n", endcard=False, padding=False).splitlines()]
     text = "\n".join([*lines, "END"]) + "\n"
     if htmlMode:

@@ -9,6 +9,7 @@ import numpy as np
 
 from dmontage.aside import aside
 from dmontage.errors import InputError
+from dmontage.montage.inputs import named_image
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -122,10 +123,8 @@ def _pixels(path: str, box: tuple[int, int, int, int]) -> NDArray[Any] | Rows:
     from dmontage.view.rows import Rows
     from dmontage.window import Window
 
-    try:
+    with named_image(path):
         image = one_image(path)
-    except InputError as error:
-        raise InputError(f"Image file {path} missing or invalid FITS: {error}") from error
     if not any(box):
         return Rows(image)
     ny, nx = image.grid.shape

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,9 +19,11 @@ from dmontage.quality import Quality
 from dmontage.window import Window
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from dmontage.model import ImageRef
 
-__all__ = ["border_of", "check_room", "image_in", "pair_of", "plane_cards", "template_grid"]
+__all__ = ["border_of", "check_room", "image_in", "named_image", "pair_of", "plane_cards", "template_grid"]
 
 
 def template_grid(path: str) -> Grid:
@@ -62,22 +65,29 @@ def border_of(text: str | float) -> Quality:
     return Quality(polygons=[[*around, *inside, inside[0]]])
 
 
+@contextmanager
+def named_image(path: str) -> Iterator[None]:
+    """What is wrong with an image file inside, in Montage's words."""
+    try:
+        yield
+    except InputError as error:
+        raise InputError(f"Image file {path} missing or invalid FITS: {error}") from error
+
+
 def image_in(path: str, hdu: int) -> ImageRef:
     """The image of a file, in Montage's words where there is none.
 
     HDU 0 stands for the only image of a file that has none there.
     """
-    if not Path(path).is_file():
-        raise InputError(f"Image file {path} missing or invalid FITS: File {path} not found.")
-    try:
+    with named_image(path):
+        if not Path(path).is_file():
+            raise InputError(f"File {path} not found.")
         try:
             return one_image(path, hdu)
         except InputError:
             if hdu != 0:
                 raise
             return one_image(path)
-    except InputError as error:
-        raise InputError(f"Image file {path} missing or invalid FITS: {error}") from error
 
 
 def check_room(n_bytes: int, way_out: str) -> None:

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from dmontage.errors import InputError
-from dmontage.graph.drive import Call, name_of, run
 from dmontage.log import say
+from dmontage.montage.each import absolute, each
 from dmontage.montage.inputs import border_of, pair_of, template_grid
 from dmontage.montage.reprojecting import NO_OVERLAP, Asked, project_file
 from dmontage.montage.tables import read_images, write_rows
@@ -87,13 +87,10 @@ def mProjExec(
     asked = Asked(border=border_of(border), drizzle=drizzle or 1.0, energy=energyMode, expand=wholeImages).checked()
     scales, weights = (_column(rows, name, tblfile) for name in (scaleCol, weightCol))
     tasks = [
-        _Task(
-            str(Path(row.path).absolute()), output, asked._replace(hdu=row.hdu, flux_scale=scale, fixed_weight=weight)
-        )
+        _Task(absolute(row.path), output, asked._replace(hdu=row.hdu, flux_scale=scale, fixed_weight=weight))
         for row, output, scale, weight in zip(rows, _outputs(rows, projdir), scales, weights, strict=True)
     ][restart:]
-    names = name_of(time.time_ns(), grid, *tasks)
-    done = run([Call(f"mProjExec-{names}-{k}", _project, (task, grid)) for k, task in enumerate(tasks)])
+    done = each(_project, [(task, grid) for task in tasks])
     if stats:
         columns = {"fname": str, "time": float, "message": str}
         table = [(row.name, one.seconds, one.message or "OK") for row, one in zip(rows[restart:], done, strict=True)]
@@ -149,7 +146,7 @@ def _outputs(rows: Sequence[ImageRow], folder: str) -> list[str]:
     outputs = []
     for row in rows:
         name = f"hdu{row.hdu}_{Path(row.name).name}" if row.row.get("hdu") is not None else Path(row.name).name
-        outputs.append(pair_of(str(Path(folder, name).absolute()))[0])
+        outputs.append(pair_of(absolute(folder, name))[0])
         sources[outputs[-1]].add((row.path, row.hdu))
     for output, who in sources.items():
         if len(who) > 1:

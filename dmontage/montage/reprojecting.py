@@ -91,8 +91,7 @@ def project_file(
     ref = image_in(input_file, asked.hdu)
     window, mean, area, grid = _projected(ref, grid, asked.checked(), threads=threads)
     if not asked.whole_template:
-        rows, columns = (np.flatnonzero(area.any(axis=axis)) for axis in (1, 0))
-        some = Window(int(rows[0]), int(rows[-1]) + 1, int(columns[0]), int(columns[-1]) + 1)
+        some = Window.around(area != 0)
         mean, area, window = mean[(..., *some.slices)], area[some.slices], some.shift(window.y0, window.x0)
     where = grid.subgrid(window)
     cards = ([("BUNIT", ref.bunit)] if ref.bunit else []) + plane_cards(ref, where)

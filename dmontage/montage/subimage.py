@@ -116,9 +116,7 @@ def _on_sky(grid: Grid, ra: float, dec: float, width: float, height: float) -> W
 def _without_blank(image: Stored) -> Stored:
     """The smallest box around all pixels that are not blank."""
     values = image.values()
-    some = np.isfinite(values).reshape(-1, *values.shape[-2:])
-    rows, columns = (np.flatnonzero(some.any(axis=axes)) for axes in ((0, 2), (0, 1)))
-    if not rows.size:
+    window = Window.around(np.logical_or.reduce(np.isfinite(values).reshape(-1, *values.shape[-2:])))
+    if not window:
         raise InputError("No pixels match area. All pixels are blank.")
-    window = Window(int(rows[0]), int(rows[-1]) + 1, int(columns[0]), int(columns[-1]) + 1)
     return image._replace(pixels=image.pixels[(..., *window.slices)], window=window)
