@@ -566,9 +566,9 @@ def _farthest(
 ) -> float:
     """How far from ``v0`` a pixel may lie to take part; below 0 where each must be added alone. Destroys the sample.
 
-    Where more than half of a tile is one value (counts, padding), the least of the other deviations is the scale, or the
-    value itself; a few others may all be spoilt, and are added alone. Where values of very different size lie side by
-    side, none of them is far from the median of all.
+    Where more than half of a tile is one value (counts, padding), the least of the other deviations is the scale, or
+    the value itself; a few others may all be spoilt, and are added alone. Where values of very different size lie side
+    by side, none of them is far from the median of all.
     """
     least = np.inf
     for i in range(k):

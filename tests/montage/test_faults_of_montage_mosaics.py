@@ -91,7 +91,7 @@ def test_c18_groups_that_do_not_touch_and_an_image_alone() -> None:
 
 
 def test_c19_a_wrong_pair_bends_no_neighbour(here: Path) -> None:
-    """C19: a difference that is off by 1e4 changes the other corrections by a thousandth of it at most; Montage's do."""
+    """C19: a difference that is off by 1e4 bends the other corrections by a thousandth of it at most."""
     planes = mesh(here, 4, 0.0)
     rows = read_rows("f.tbl", ("plus", "minus", *FIT_COLUMNS))
     for row in rows:

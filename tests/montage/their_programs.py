@@ -18,7 +18,9 @@ def program(*words: object, cwd: Path | None = None) -> dict[str, float]:
         pytest.skip(f"Montage's {told[0]} is not installed")
     done = subprocess.run(told, cwd=cwd, capture_output=True, text=True, timeout=120, check=False)
     assert 'stat="OK"' in done.stdout, done.stdout + done.stderr
-    return {key: float(value) for key, value in re.findall(r"(\w+)=([-+.\deE]+)", done.stdout)}
+    return {
+        key: float(value) for key, value in re.findall(r"(\w+)=([-+]?(?:nan|inf|[\d.]+(?:e[-+]?\d+)?))", done.stdout)
+    }
 
 
 def montagepy(name: str, *words: object, **options: object) -> dict[str, Any]:
