@@ -81,14 +81,13 @@ def mExamine(
     window = ref.grid.window if whole else box
     if not window:
         raise InputError(f"radius {radius!r} holds no pixel's middle: give a larger one")
-    values = _plane(read(ref, window), ref, told, (plane3, plane4), infile)
+    inside = np.ones(window.shape, bool)
     if not whole:
         rows, columns = np.ogrid[window.y0 : window.y1, window.x0 : window.x1]
         inside = (columns - x) ** 2 + (rows - y) ** 2 <= r * r
         if not inside.any():
             raise InputError(f"radius {radius!r} holds no pixel's middle: give a larger one")
-    else:
-        inside = np.ones(values.shape, bool)
+    values = read(ref, window, _plane(ref, told, (plane3, plane4), infile))
     middle = min(max(math.floor(x + 0.5), 0), nx - 1), min(max(math.floor(y + 0.5), 0), ny - 1)
     told |= _statistics(ref.grid, values.astype(np.float64), inside, window, middle)
     return told | {"totalflux": float(np.nansum(values[inside], dtype=np.float64)) if areaMode == 2 else 0.0}
@@ -112,12 +111,11 @@ def _circle(
     return ra - 1.0, dec - 1.0, r
 
 
-def _plane(
-    values: NDArray[Any], ref: ImageRef, told: dict[str, Any], planes: tuple[int, int], name: str
-) -> NDArray[Any]:
-    """A cube's plane (ny, nx), counted from 1 along either axis; an array has no axes of one pixel."""
+def _plane(ref: ImageRef, told: dict[str, Any], planes: tuple[int, int], name: str) -> tuple[int, ...]:
+    """A cube's plane, as `read` has it, of one that is counted from 1 along either axis."""
     if len(ref.planes) > 2:
         raise InputError(f"{name} has {len(ref.planes) + 2} axes: at most 4 are looked at")
+    found = []
     for axis, plane in ((4, planes[1]), (3, planes[0])):
         side = max(told[f"naxis{axis}"], 1)
         if side == 1 and axis > told["naxis"]:
@@ -125,8 +123,8 @@ def _plane(
         if not 1 <= plane <= side:
             raise InputError(f"plane{axis} is {plane!r}: {name} has {side}")
         if side > 1:
-            values = values[plane - 1]
-    return values
+            found.append(plane - 1)
+    return tuple(found)
 
 
 def _geometry(ref: ImageRef) -> dict[str, Any]:
