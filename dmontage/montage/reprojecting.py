@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from dmontage.errors import InputError
-from dmontage.fits_files import map_for, read, read_map, write_image
+from dmontage.fits_files import map_for, read, read_map, write_images
 from dmontage.graph.drive import Call, in_process, run
 from dmontage.graph.project import Job, project, reached, sources
 from dmontage.graph.units import flux_of, parts, prepared
@@ -95,13 +95,8 @@ def project_file(
         mean, area, window = mean[(..., *some.slices)], area[some.slices], some.shift(window.y0, window.x0)
     where = grid.subgrid(window)
     cards = ([("BUNIT", ref.bunit)] if ref.bunit else []) + plane_cards(ref, where)
-    try:
-        if asked.areas:
-            write_image(area_path, area, where, [("BUNIT", "sr")])
-        write_image(path, mean, where, cards)
-    except InputError:
-        Path(area_path).unlink(missing_ok=True)
-        raise
+    areas = [(area_path, area, where, [("BUNIT", "sr")])] if asked.areas else []
+    write_images([*areas, (path, mean, where, cards)])
     return {"time": round(time.perf_counter() - start, 3)}
 
 
