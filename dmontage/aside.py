@@ -17,7 +17,7 @@ from dmontage.errors import InputError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["aside", "boot_of_machine", "lives", "name_aside", "sweep_aside"]
+__all__ = ["aside", "boot_of_machine", "is_here", "lives", "name_aside", "sweep_aside"]
 
 _SUFFIX = ".partial"
 
@@ -63,6 +63,11 @@ def boot_of_machine() -> str:
         return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
     except OSError:
         return ""
+
+
+def is_here(boot: str) -> bool:
+    """Whether a machine, by its `boot_of_machine`, is this one; False for one that is not known."""
+    return boot != "" and boot == boot_of_machine()
 
 
 @contextmanager

@@ -10,9 +10,10 @@ import numpy as np
 
 from dmontage.errors import InputError
 from dmontage.fits_files import other_cards, read, write_images
-from dmontage.montage.covered import Covered, area_name, open_image, reference_pixel
+from dmontage.montage.covered import Covered, area_name, reference_pixel
 from dmontage.montage.each import absolute, check_apart, check_folder, each, tell
 from dmontage.montage.fitplane import fitted
+from dmontage.montage.inputs import plane_in
 from dmontage.montage.tables import read_images, read_rows
 
 if TYPE_CHECKING:
@@ -136,7 +137,7 @@ def mFlatten(
     dict
         "a", "b", "c" of the plane, as mFitplane has them.
     """
-    image = open_image(infile)
+    image = plane_in(infile)
     fit = fitted(np.asarray(read(image), np.float64), image.grid, infile, level_only=levelOnly, border=border)
     a, b, c = (fit[name] for name in ("a", "b", "c"))
     mBackground(infile, outfile, a, b, c, noAreas=not Path(area_name(infile)).is_file())

@@ -14,7 +14,8 @@ import numpy as np
 from dmontage.errors import InputError
 from dmontage.fits_files import read
 from dmontage.kernels.plane_fit import fit_plane
-from dmontage.montage.covered import open_image, reference_pixel
+from dmontage.montage.covered import reference_pixel
+from dmontage.montage.inputs import plane_in
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -61,7 +62,7 @@ def mFitplane(
         "boxwidth", "boxheight", "boxang", the smallest rectangle about the pixels: its middle, its sides, and the
         direction of the first from x to y in degrees.
     """
-    image = open_image(input_file)
+    image = plane_in(input_file)
     return fitted(np.asarray(read(image), np.float64), image.grid, input_file, nofit, levelOnly, border)
 
 

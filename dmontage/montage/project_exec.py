@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from dmontage.errors import InputError
 from dmontage.log import say
+from dmontage.montage.covered import pair_of
 from dmontage.montage.each import absolute, check_apart, each
-from dmontage.montage.inputs import border_of, pair_of, template_grid
+from dmontage.montage.inputs import border_of, template_grid
 from dmontage.montage.reprojecting import NO_OVERLAP, Asked, project_file
 from dmontage.montage.tables import read_images, write_rows
 

@@ -19,7 +19,8 @@ from dmontage.graph.project import Job, project, reached, sources
 from dmontage.graph.units import flux_of, parts, prepared
 from dmontage.mapping import TOL, Chain, Chart, apart, fit_mapping
 from dmontage.model import Drop
-from dmontage.montage.inputs import check_room, image_in, pair_of, plane_cards
+from dmontage.montage.covered import pair_of
+from dmontage.montage.inputs import check_file, check_room, image_in, named_image, plane_cards
 from dmontage.planner import kernel_for
 from dmontage.quality import Quality
 from dmontage.window import Window
@@ -143,8 +144,8 @@ def _layers(ref: ImageRef, asked: Asked) -> tuple[Any, NDArray[Any] | None]:
     """Values, or where they are read from, and weights."""
     weights = None
     if asked.weight_file:
-        if not Path(asked.weight_file).is_file():
-            raise InputError(f"Weight image file {asked.weight_file} missing or invalid FITS: it is not there")
+        with named_image(asked.weight_file, "Weight image"):
+            check_file(asked.weight_file)
         weights = read_map(map_for(ref, "weight map", Path(asked.weight_file)))
         weights = np.asarray(weights, np.float64).reshape(weights.shape[-2:])
     small = ref.grid.window.size * math.prod(ref.planes) <= _IN_MEMORY

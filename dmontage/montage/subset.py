@@ -91,7 +91,8 @@ def mCoverageCheck(
     path
         The folder of the images, to take their WCS from their headers and not from the table.
     xoff, yoff, debug
-        Not used: a map's seam is no edge on the sphere.
+        Not used: a map's seam is no edge on the sphere. (MontagePy 2.3 takes xoff and yoff, too, and does nothing by
+        them; its program has no flags for them.)
 
     Returns
     -------
