@@ -159,6 +159,6 @@ def _shares(first: Floats, sides: Floats, ends: Ints) -> Floats:
     low = np.rint(first - first.min(axis=0)).astype(int)
     high = low + sides.astype(int)
     windows = [Window(y0, y1, x0, x1) for (x0, y0), (x1, y1) in zip(low.tolist(), high.tolist(), strict=True)]
-    outlines = [np.array([(w.x0, w.y0), (w.x1, w.y0), (w.x1, w.y1), (w.x0, w.y1)]) - 0.5 for w in windows]
+    outlines = [np.column_stack(w.edge()) for w in windows]
     pairs = [OverlapPair(i, j, windows[i] & windows[j]) for i, j in ends.tolist()]
     return overlap_geometry(windows, outlines, pairs).share

@@ -9,6 +9,7 @@ import numpy as np
 
 from dmontage.errors import InputError
 from dmontage.fits_files import read, read_header
+from dmontage.grid.tangent import offsets
 from dmontage.montage.coord import pixel_at, system_name
 from dmontage.montage.image_row import equatorial, j2000, linear
 from dmontage.montage.inputs import image_in
@@ -134,8 +135,7 @@ def _geometry(ref: ImageRef) -> dict[str, Any]:
     told |= {"naxis": int(header["NAXIS"]), "naxis1": nx, "naxis2": ny}
     told |= {f"naxis{i}": int(header.get(f"NAXIS{i}", 0)) for i in (3, 4)}
     told |= {key: float(row[key]) for key in ("crval1", "crval2", "crpix1", "crpix2", "cdelt1", "cdelt2", "crota2")}
-    x = np.array([(nx - 1) / 2, -0.5, nx - 0.5, nx - 0.5, -0.5])
-    y = np.array([(ny - 1) / 2, -0.5, -0.5, ny - 0.5, ny - 0.5])
+    x, y = (np.array([at, *corners]) for at, corners in zip(grid.window.middle, grid.window.edge(), strict=True))
     lon, lat = lonlat(grid.sky(x[:1], y[:1]))
     ra, dec = j2000(grid, x, y)
     told |= {"lonc": float(lon[0]), "latc": float(lat[0])}
@@ -150,9 +150,8 @@ def _rotation(grid: Grid) -> float:
     """Degrees by which y is turned from equatorial north towards west, in the middle of the image."""
     x, y = grid.window.middle
     here, up = rotate_frame(grid.sky(np.array([x, x]), np.array([y, y + 1.0])), grid.frame, equatorial(grid))
-    north = np.array([0.0, 0.0, 1.0]) - here[2] * here
-    east = np.cross([0.0, 0.0, 1.0], here)
-    return float(np.degrees(np.arctan2(-(up - here) @ east, (up - here) @ north)))
+    east, north = offsets(up, here)
+    return math.degrees(math.atan2(-east, north))
 
 
 def _statistics(

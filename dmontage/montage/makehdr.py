@@ -162,8 +162,7 @@ def _whole_sky(system: System, ask: _Asked) -> tuple[Grid, float]:
 def _told(grid: Grid, rotation: float) -> dict[str, Any]:
     ny, nx = grid.shape
     header = grid.to_header()
-    x, y = np.array([-0.5, nx - 0.5, nx - 0.5, -0.5]), np.array([-0.5, -0.5, ny - 0.5, ny - 0.5])
-    lon, lat = (np.nan_to_num(a) for a in lonlat(grid.sky(x, y)))  # 0 off the sky, as Montage has it
+    lon, lat = (np.nan_to_num(a) for a in lonlat(grid.sky(*grid.window.edge())))  # 0 off the sky, as Montage has it
     told: dict[str, Any] = {"naxis1": nx, "naxis2": ny, "clon": header["CRVAL1"], "clat": header["CRVAL2"]}
     told |= {"lonsize": nx * header["CDELT2"], "latsize": ny * header["CDELT2"], "posang": rotation}
     for i in range(4):

@@ -148,6 +148,14 @@ def test_shapes_that_cross() -> None:
     assert overlap(whole, cap_region(vector(77.7, -33.3), 0.0))
 
 
+def test_a_side_along_a_parallel_is_no_great_circle() -> None:
+    """Of a map of 60 degrees: the circle through two corners passes 3.4 degrees north of the side between them."""
+    wide = grid_region(Grid.around("0 50", shape=(40, 120), scale="0.5 deg", projection="CAR"))
+    north = np.degrees(np.arctan(np.tan(np.radians(60.0)) / np.cos(np.radians(30.0))))
+    for dec, told in ((59.99, True), (60.2, False), (north, False)):
+        assert overlap(wide, grid_region(square(0.0, float(dec)))) == told
+
+
 def test_polygons_that_are_none() -> None:
     """Not convex, or without a size."""
     corners = [vector(*place) for place in ((0, 0), (2, 0), (0.5, 0.5), (0, 2))]
