@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from dmontage.aside import make_folder
 from dmontage.errors import InputError
 from dmontage.montage.add import add_to_file, combine_of, pairs_on
 from dmontage.montage.inputs import template_grid
@@ -63,10 +64,7 @@ def mAddExec(
     grid = template_grid(template_file)
     pairs = pairs_on(grid, read_images(tblfile, path), haveAreas)
     folder, stem = Path(tiledir), Path(outfile).name.removesuffix(".fits")
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"cannot make the folder {folder}: {error.strerror}; choose another") from error
+    make_folder(folder)
     count = empty = 0
     for column, row, tile in _tiles(grid.window, sides):
         inside = [pair._replace(window=pair.window.relative_to(tile)) for pair in pairs if pair.window & tile]

@@ -85,17 +85,7 @@ def mProjExec(
     if not (isinstance(restart, int) and 0 <= restart <= len(rows)):
         raise InputError(f"restart is {restart!r}: it counts the rows of {tblfile}, 0 to {len(rows)}")
     asked = Asked(border=border_of(border), drizzle=drizzle or 1.0, energy=energyMode, expand=wholeImages).checked()
-    scales, weights = (_column(rows, name, tblfile) for name in (scaleCol, weightCol))
-    tasks = [
-        _Task(
-            absolute(row.path),
-            _output(row, projdir),
-            asked._replace(hdu=row.hdu, flux_scale=scale, fixed_weight=weight),
-        )
-        for row, scale, weight in zip(rows, scales, weights, strict=True)
-    ]
-    check_apart(tasks)
-    tasks = tasks[restart:]
+    tasks = _tasks(rows, projdir, asked, (scaleCol, weightCol), tblfile)[restart:]
     done = each(_project, [(task, grid) for task in tasks])
     if stats:
         columns = {"fname": str, "time": float, "message": str}
@@ -122,6 +112,19 @@ class _Done(NamedTuple):
     seconds: float
     message: str
     """Why it failed; empty where it did not."""
+
+
+def _tasks(rows: Sequence[ImageRow], folder: str, asked: Asked, columns: tuple[str, str], table: str) -> list[_Task]:
+    """A task for each row, with the scale and the weight of two columns; InputError where two would write one file."""
+    scales, weights = (_column(rows, name, table) for name in columns)
+    tasks = [
+        _Task(
+            absolute(row.path), _output(row, folder), asked._replace(hdu=row.hdu, flux_scale=scale, fixed_weight=weight)
+        )
+        for row, scale, weight in zip(rows, scales, weights, strict=True)
+    ]
+    check_apart(tasks)
+    return tasks
 
 
 def _project(task: _Task, grid: Grid) -> _Done:

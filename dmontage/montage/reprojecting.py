@@ -74,7 +74,7 @@ class Asked(NamedTuple):
 
 def project_file(
     input_file: str, output_file: str, grid: Grid, asked: Asked, *, threads: bool = True
-) -> dict[str, float]:
+) -> dict[str, Any]:
     """Project an image, or a cube plane by plane, into a pair of files.
 
     Parameters
