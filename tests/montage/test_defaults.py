@@ -55,6 +55,7 @@ ROWS: list[tuple[str, str]] = [
     ("mMakeHdr: the least box", "test_makehdr.test_it_holds_all test_makehdr.test_icrs_stays_icrs"),
     ("mTANHdr: any projection", f"{H}.test_mtanhdr_is_solved {D}.test_the_tangent_point_is_the_middle"),
     ("mSubset, mCoverageCheck", f"{H}.test_edges_are_followed_on_the_sphere"),
+    ("mCoverageCheck: `xoff`", "test_subset.test_offsets_of_maps_have_no_meaning"),
     ("mExamine: a circle", f"{H}.test_mexamine_sums_a_circle"),
     ("mHistogram: relative", f"{H}.test_mhistogram_reads_the_pixels "
      f"{H}.test_a_histogram_resolves_values_of_all_sizes"),
