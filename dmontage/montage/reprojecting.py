@@ -19,7 +19,7 @@ from dmontage.graph.project import Job, project, reached, sources
 from dmontage.graph.units import flux_of, parts, prepared
 from dmontage.mapping import TOL, Chain, Chart, apart, fit_mapping
 from dmontage.model import Drop
-from dmontage.montage.covered import pair_of
+from dmontage.montage.covered import nominal_card, pair_of
 from dmontage.montage.inputs import check_file, check_room, image_in, named_image, plane_cards
 from dmontage.planner import kernel_for
 from dmontage.quality import Quality
@@ -96,7 +96,8 @@ def project_file(
         mean, area, window = mean[(..., *some.slices)], area[some.slices], some.shift(window.y0, window.x0)
     where = grid.subgrid(window)
     cards = ([("BUNIT", ref.bunit)] if ref.bunit else []) + plane_cards(ref, where)
-    areas = [(area_path, area, where, [("BUNIT", "sr")])] if asked.areas else []
+    nominal = Drop(asked.drizzle).nominal(grid.scale / ref.grid.scale) * asked.fixed_weight
+    areas = [(area_path, area, where, [("BUNIT", "sr", ""), *nominal_card(nominal)])] if asked.areas else []
     write_images([*areas, (path, mean, where, cards)])
     return {"time": round(time.perf_counter() - start, 3)}
 
