@@ -33,6 +33,8 @@ class Program(NamedTuple):
     """Makes what the program says of what the function does."""
     raw: bool = False
     """All that it is told is for `rest` to read."""
+    may_be_empty: bool = False
+    """Its exit code is 0 where there is nothing to find."""
 
 
 _LEVEL = ("debug", int)
@@ -86,9 +88,16 @@ PROGRAMS = {
          "t": ("debug", 0), "f": ("debug", 0)},
         ("input_file", "fit_file", "corr_file"),
     ),
+    "mConcatFit": Program(
+        "[-d] [-s statusfile] statfiles.tbl fits.tbl statdir", {"d": _ON}, ("tblfile", "fitfile", "statdir"),
+    ),
     "mCoverageCheck": Program(
         "[-d(ebug)] [-p path] [-s statusfile] in.tbl out.tbl -points|-box|-circle|-header|-point|-cutout parameters",
         {"d": _ON, "p": _PATH}, ("infile", "outfile"), rest=told.coverage,
+    ),
+    "mDAGTbls": Program(
+        "[-d] [-s statusfile] images.tbl hdr.template raw.tbl projected.tbl corrected.tbl",
+        {"d": _ON}, ("tblfile", "template_file", "rawtbl", "projtbl", "corrtbl"),
     ),
     "mDiff": Program(
         "[-d level] [-n(o-areas)] [-z factor] [-s statusfile] in1.fits in2.fits out.fits hdr.template",
@@ -98,6 +107,11 @@ PROGRAMS = {
     "mDiffExec": Program(
         "[-p projdir] [-d] [-n(o-areas)] [-s statusfile] diffs.tbl template.hdr diffdir",
         {"p": _PATH, "d": _ON, "n": _NO_AREAS}, ("difffile", "template", "diffdir"), _HERE,
+    ),
+    "mDiffFit": Program(
+        "[-d] [-n(o-areas)] [-b border] [-s statusfile] in1.fits in2.fits out.fits hdr.template",
+        {"d": _ON, "n": _NO_AREAS, "b": ("border", int)},
+        ("input_file1", "input_file2", "output_file", "template_file"), may_be_empty=True,
     ),
     "mDiffFitExec": Program(
         "[-d] [-l(evel-only)] [-n(o-areas)] [-k(eep-all)] [-p projdir] [-s statusfile] diffs.tbl template.hdr diffdir "
