@@ -31,7 +31,7 @@ def main(name: str, words: Sequence[str] | None = None) -> int:
     status, words = _status_file(words, program)
     try:
         arguments = arguments_of(name, words)
-        found = getattr(import_module("dmontage.montage.raising"), name)(**arguments)
+        found = getattr(import_module(f"dmontage.montage.{program.home}"), name)(**arguments)
         answer, code = answer_line("OK", {"module": name, **program.answer(found)}), 0
     except InputError as error:
         answer, code = answer_line("ERROR", {"msg": str(error)}), 1

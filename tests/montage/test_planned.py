@@ -88,14 +88,14 @@ def test_tables_that_plan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
         rows.append([k + 5, "RA---TAN", "DEC--TAN", 40, 30, *linear, 20.0, f"http://a/{k}", f"i{k}.fits.gz"])
     write_rows("i.tbl", ARCHIVE, rows)
     words = ["i.tbl", "t.hdr", "raw.tbl", "p.tbl", "c.tbl"]
-    assert raising.mDAGTbls(*words) == {"count": 3, "total": 4}
+    assert raising.mDAGTbls("i.tbl", "t.hdr", "raw.tbl", "p.tbl", "c.tbl") == {"count": 3, "total": 4}
     raw, projected, corrected = (Table.read(name, format="ascii.ipac") for name in words[2:])
     assert raw["file"].tolist() == ["i0.fits", "i1.fits", "i2.fits"] and raw["cntr"].tolist() == [5, 6, 7]
     assert projected["file"].tolist() == ["pi0.fits", "pi1.fits", "pi2.fits"]
     assert corrected["file"].tolist() == ["ci0.fits", "ci1.fits", "ci2.fits"]
-    for row, place, line in zip(projected, rows, raw, strict=False):
+    for row, cells, line in zip(projected, rows, raw, strict=False):
         keys = ("ctype1", "ctype2", "naxis1", "naxis2", "crval1", "crval2", "crpix1", "crpix2", "cdelt1", "cdelt2")
-        cards = dict(zip(keys, place[1:], strict=False))
+        cards = dict(zip(keys, cells[1:], strict=False))
         here = Grid.from_header({"NAXIS": 2, "CROTA2": 20.0} | {key.upper(): value for key, value in cards.items()})
         assert (line["naxis1"], line["crota2"], line["crval1"]) == (40, pytest.approx(20.0), cards["crval1"])
         # All corners of all pixels, by the WCS alone.

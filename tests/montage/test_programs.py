@@ -99,6 +99,8 @@ def test_its_arguments_are_those_of_the_function(name: str) -> None:
 
 
 def test_every_function_is_a_program() -> None:
+    for name, program in PROGRAMS.items():
+        assert getattr(raising, name).__module__ == f"dmontage.montage.{program.home}"
     assert set(raising.__all__) - set(PROGRAMS) <= {"mCoord"}  # Montage has no program for it
 
 
