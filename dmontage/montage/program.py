@@ -28,10 +28,10 @@ def main(name: str, words: Sequence[str] | None = None) -> int:
     """Run a program on words (those of the command line if None); its exit code."""
     words = list(sys.argv[1:] if words is None else words)
     program = PROGRAMS[name]
-    status, words = _status_file(words, program)
+    status, words = _status_file(words)
     try:
         arguments = arguments_of(name, words)
-        found = getattr(import_module(f"dmontage.montage.{program.home}"), name)(**arguments)
+        found = getattr(import_module(f"dmontage.montage.{program.home}"), program.function or name)(**arguments)
         answer, code = answer_line("OK", {"module": name, **program.answer(found)}), 0
     except InputError as error:
         answer, code = answer_line("ERROR", {"msg": str(error)}), 1
@@ -48,9 +48,9 @@ def main(name: str, words: Sequence[str] | None = None) -> int:
     return code
 
 
-def _status_file(words: list[str], program: Program) -> tuple[str | None, list[str]]:
-    """The file of ``-s``, and the other words; viewers have no such flag."""
-    if program.raw or "-s" not in words[:-1]:
+def _status_file(words: list[str]) -> tuple[str | None, list[str]]:
+    """The file of ``-s``, and the other words."""
+    if "-s" not in words[:-1]:
         return None, words
     at = words.index("-s")
     return words[at + 1], words[:at] + words[at + 2 :]

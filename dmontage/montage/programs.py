@@ -37,6 +37,8 @@ class Program(NamedTuple):
     """All that it is told is for `rest` to read."""
     may_be_empty: bool = False
     """Its exit code is 0 where there is nothing to find."""
+    function: str = ""
+    """Where it has not the program's own name."""
 
 
 _LEVEL = ("debug", int)
@@ -245,3 +247,4 @@ PROGRAMS = {
     ),
 }  # fmt: skip
 """By name."""
+PROGRAMS["mJPEG"] = PROGRAMS["mViewer"]._replace(function="mViewer")  # as Montage had it up to version 5
