@@ -187,7 +187,7 @@ class Drop:
         return self.kernel == "square" and self.pixfrac == 1.0
 
     def nominal(self, ratio: float) -> float:
-        """Area of an output pixel that drops cover as well as they can, in its own; ``ratio`` is its side in the image's."""
+        """Part of an output pixel that drops cover at best; ``ratio`` is its side in pixels of the image."""
         return min(1.0, self.pixfrac**2 * max(1.0, ratio**-2)) if self.pixfrac < 1.0 else 1.0
 
     def reach(self, side: float) -> int:

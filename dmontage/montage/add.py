@@ -61,7 +61,8 @@ def mAdd(
         values weigh the same, and the area is their number. (MontagePy's own default is False.)
     coadd
         0: mean, weighted by area. 1: median of the values with an area above half a pixel's, or half of what a pixel
-        has that drops or a fixed weight of mProject's cover well; an even number gives the mean of the two middle ones. 2: number of values, negative ones too. 3: their sum, not weighted.
+        has that drops or a fixed weight of mProject's cover well; an even number gives the mean of the two middle ones.
+        2: number of values, negative ones too. 3: their sum, not weighted.
     debug
         Not used.
 

@@ -284,7 +284,7 @@ def test_beside_the_program(tmp_path: Path, word: str, coadd: int) -> None:
 
 @pytest.mark.parametrize("words", [{"drizzle": 0.7}, {"drizzle": 0.5, "fixedWeight": 0.1}, {"fixedWeight": 3.0}])
 def test_a_median_of_drops_and_weights(tmp_path: Path, words: dict[str, float]) -> None:
-    """C7: areas of drops are pixfrac² of a pixel's at best, those of weighted images as large as the weight makes them."""
+    """C7: areas of drops are pixfrac² of a pixel's at best, those of weighted images what the weight makes them."""
     grid = Grid.around("83.6 22.0", shape=(60, 60), scale="1 arcsec", rotation="20 deg")
     out = Grid.around("83.6 22.0", shape=(40, 40), scale="2 arcsec")
     (tmp_path / "t.hdr").write_text(out.to_template())
