@@ -79,9 +79,9 @@ def table(title: str, runs: list[Run], rounds: int) -> None:
     taken: dict[Run, list[float]] = {run: [seconds(run.call)] for run in runs if run.call}
     for _ in range(rounds):
         for run, times in taken.items():
-            if run.call and times[0] < 20:
+            if run.call:
                 times.append(seconds(run.call))
-    rates = {run: run.n_pixels / statistics.median(times[1:] or times) / 1e6 for run, times in taken.items()}
+    rates = {run: run.n_pixels / statistics.median(times[1:]) / 1e6 for run, times in taken.items()}
     ours = {run.work: rate for run, rate in rates.items() if run.tool == "dmontage"}
     print(f"\n{title}")
     for run in runs:

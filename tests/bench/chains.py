@@ -19,6 +19,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from machine import swarp_program
+
 
 class Job(NamedTuple):
     """What every tool is given."""
@@ -57,11 +59,6 @@ def _cpu() -> float:
     """Processor seconds of this process and of the programs that it has run."""
     programs = resource.getrusage(resource.RUSAGE_CHILDREN)
     return time.process_time() + programs.ru_utime + programs.ru_stime
-
-
-def swarp_program() -> str | None:
-    """SWarp under either of its names."""
-    return shutil.which("SWarp") or shutil.which("swarp")
 
 
 def run(command: list[str], folder: Path) -> str:

@@ -1,0 +1,210 @@
+"""What must hold of the projection of one image: each check gives the number that must not exceed its limit."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+from astropy.io import fits
+from astropy.wcs import WCS
+from headers import DEC, RA, header, turned
+from numpy.typing import NDArray
+from projectors import Floats, Projector, shape_of, solid_angles
+
+
+class Check(NamedTuple):
+    """A statement, and how far a tool is from it."""
+
+    work: str
+    limit: float
+    measure: Callable[[Projector], float]
+    unit: str = ""
+
+
+def sky(side: int = 40) -> Floats:
+    """Random values between 0.5 and 1.5 in a rim of zeros, that pixels of the rim count only where they must."""
+    values = np.random.default_rng(1).uniform(0.5, 1.5, (side, side))
+    values[[0, 1, -2, -1]] = values[:, [0, 1, -2, -1]] = 0
+    return values
+
+
+def closure(scale: float, project: Projector) -> float:
+    """Σ(mean · area) out over Σ(value · Ω) in, less 1."""
+    head = header(40, scale)
+    values = sky()
+    mean, area = project(values, head, turned(64, scale))
+    return abs(float(np.nansum(mean * area) / np.sum(values * solid_angles(head))) - 1)
+
+
+def same_corners(project: Projector) -> float:
+    """Closure where corners and edges of both grids coincide: turned by 45° about a common corner."""
+    head, values = header(40), sky()
+    mean, area = project(values, head, header(64, turn=45.0))
+    return abs(float(np.nansum(mean * area) / np.sum(values * solid_angles(head))) - 1)
+
+
+def area_closure(project: Projector) -> float:
+    """Σ(area) over Σ(Ω), less 1: no pixel of the image's rim is lost."""
+    head = header(40)
+    _, area = project(np.ones((40, 40)), head, turned(64))
+    return abs(float(area.sum() / solid_angles(head).sum()) - 1)
+
+
+def corner_area(project: Projector) -> float:
+    """Area of covered pixels 3.5° from the tangent point, in their own solid angles, less 1 at most."""
+    offset = {"CRPIX1": 20 - 2.5 * 3600 / 30, "CRPIX2": 20 - 2.5 * 3600 / 30}
+    grid = header(40, 30.0, **offset)
+    ra, dec = WCS(grid).all_pix2world(20.3, 19.6, 0)
+    _, area = project(np.ones((80, 80)), header(80, 30.0, 17.0, CRVAL1=float(ra), CRVAL2=float(dec)), grid)
+    return float(np.abs(area / solid_angles(grid) - 1)[5:-5, 5:-5].max())
+
+
+def constant(project: Projector) -> float:
+    """Deviation of a constant image, in every pixel that has any area, onto smaller pixels."""
+    mean, area = project(np.full((40, 40), 7.0), header(40), turned(90, 0.7))
+    return float(np.nanmax(np.abs(mean[area > 0] / 7.0 - 1)))
+
+
+def huge_neighbour(project: Projector) -> float:
+    """What a pixel of 1e30 changes three pixels away from it and more."""
+    values = sky()
+    grid = turned(64)
+    before, _ = project(values, header(40), grid)
+    values[20, 20] = 1e30
+    after, _ = project(values, header(40), grid)
+    y, x = np.indices(before.shape)
+    far = np.hypot(y - 31, x - 31) > 6
+    return float(np.nanmax(np.abs(after - before)[far]))
+
+
+def whole_pixels(project: Projector) -> float:
+    """Difference from the input on a grid shifted by whole pixels."""
+    values = sky()
+    grid = header(50)
+    grid["CRPIX1"], grid["CRPIX2"] = header(40)["CRPIX1"] + 5, header(40)["CRPIX2"] + 3
+    mean, _ = project(values, header(40), grid)
+    return float(np.abs(mean[3:43, 5:45] - values)[2:-2, 2:-2].max())
+
+
+def aligned(project: Projector) -> float:
+    """Percentage of pixels more than 1e-3 off, on an aligned grid of pixels 1.3 times as large."""
+    values, ratio = sky(), 1.3
+    mean, _ = project(values, header(40), header(24, ratio))
+    left = 20 - 12 * ratio + ratio * np.arange(24)[:, None]
+    part = np.clip(np.minimum(left + ratio, np.arange(40) + 1) - np.maximum(left, np.arange(40)), 0, None) / ratio
+    wrong = np.abs(mean - part @ values @ part.T) > 1e-3
+    return 100 * float(np.mean(wrong))
+
+
+def flux_kept(project: Projector) -> float:
+    """Total of 60 × 60 ones, counts a pixel, on pixels twice as large, over 3600, less 1."""
+    values = np.zeros((64, 64))
+    values[2:-2, 2:-2] = 1
+    mean, area = project(values, header(64), turned(50, 2.0))
+    return abs(float(np.nansum(mean * area / solid_angles(turned(50, 2.0)))) / 3600 - 1)
+
+
+def pixfrac_area(project: Projector) -> float:
+    """Σ(area) of drops of half the side over a quarter of Σ(Ω), less 1."""
+    head = header(40)
+    _, area = project(np.ones((40, 40)), head, turned(64))
+    return abs(float(area.sum() / solid_angles(head).sum()) / 0.25 - 1)
+
+
+def blank(project: Projector) -> float:
+    """Solid angle that one blank pixel takes away, in its own, less 1."""
+    head, grid, values = header(40), turned(64), np.ones((40, 40))
+    mean, area = project(values, head, grid)
+    values[20, 20] = np.nan
+    holed, left = project(values, head, grid)
+    lost = area[np.isfinite(mean)].sum() - left[np.isfinite(holed)].sum()
+    return abs(float(lost / solid_angles(head)[20, 20]) - 1)
+
+
+def border(project: Projector) -> float:
+    """Σ(area) with 3 pixels of border on all sides over that of the rest, less 1."""
+    head = header(40)
+    _, area = project(np.ones((40, 40)), head, turned(64))
+    return abs(float(area.sum() / solid_angles(head)[3:-3, 3:-3].sum()) - 1)
+
+
+def edge_row(project: Projector) -> float:
+    """What lacks in the outermost row of a grid that the image covers wholly, as a part of its pixels."""
+    grid = turned(24)
+    _, area = project(np.ones((60, 60)), header(60), grid)
+    return float(np.abs(1 - np.mean(area[0] / solid_angles(grid)[0])))
+
+
+def centroid(code: str, project: Projector, **cards: float | str) -> float:
+    """Distance of a Gaussian's centroid from where astropy's WCS puts its middle, output pixels."""
+    head, grid = header(60, 20.0, code=code, **cards), turned(90, 20.0)
+    y, x = np.indices((60, 60))
+    values = np.exp(-0.5 * ((x - 31.3) ** 2 + (y - 27.8) ** 2) / 4**2)
+    mean, area = project(values, head, grid)
+    flux = np.nan_to_num(mean * area)
+    rows, columns = np.indices(flux.shape)
+    found = np.array([np.sum(columns * flux), np.sum(rows * flux)]) / flux.sum()
+    # The middle of the Gaussian's pixels themselves, on the sky: what curvature and distortion make of it is in both.
+    places = WCS(grid).all_world2pix(*WCS(head).all_pix2world(x, y, 0), 0)
+    weight = values * _pixel_areas(head)
+    true = [float(np.sum(place * weight) / weight.sum()) for place in places]
+    return float(np.hypot(*(found - true)))
+
+
+def _pixel_areas(head: fits.Header) -> NDArray[np.float64]:
+    """Relative solid angles by astropy: the Jacobian of its WCS at the pixels' middles."""
+    y, x = np.indices(shape_of(head))
+    wcs, half = WCS(head), 0.5
+    vectors = []
+    for dx, dy in ((half, 0), (-half, 0), (0, half), (0, -half)):
+        ra, dec = np.radians(wcs.all_pix2world(x + dx, y + dy, 0))
+        vectors.append(np.array([np.cos(dec) * np.cos(ra), np.cos(dec) * np.sin(ra), np.sin(dec)]))
+    a, b = vectors[0] - vectors[1], vectors[2] - vectors[3]
+    area: NDArray[np.float64] = np.linalg.norm(np.cross(a, b, axis=0), axis=0)
+    return area
+
+
+def all_sky(ra: float, dec: float, project: Projector) -> float:
+    """Σ(area) over Σ(Ω), less 1, of pixels of 0.25° on an all-sky map in plate carrée of 1° pixels."""
+    head = header(40, 900.0, 10.0, CRVAL1=ra, CRVAL2=dec)
+    grid = header(360, 3600.0, code="CAR", NAXIS2=180, CRPIX2=90.5, CRPIX1=180.5, CRVAL1=180.0, CRVAL2=0.0)
+    _, area = project(np.ones((40, 40)), head, grid)
+    return abs(float(area.sum() / solid_angles(head).sum()) - 1)
+
+
+SIP = {"A_ORDER": 2, "B_ORDER": 2, "A_2_0": 1e-4, "A_0_2": -5e-5, "B_1_1": 8e-5, "B_2_0": 3e-5}
+PV = {
+    "PV1_0": 0.0,
+    "PV1_1": 1.0,
+    "PV1_2": 0.0,
+    "PV1_4": 0.002,
+    "PV2_0": 0.0,
+    "PV2_1": 1.0,
+    "PV2_2": 0.0,
+    "PV2_4": -0.003,
+}
+CODES = ("SIN", "ZEA", "ARC", "STG", "CAR", "MER", "AIT", "SFL")
+
+CLOSURE = [
+    Check(f"pixels of {scale:g} arcsec", 1e-7 if scale < 0.01 else 1e-9, lambda p, scale=scale: closure(scale, p))
+    for scale in (60.0, 1.0, 0.1, 0.01, 0.001)
+]  # fmt: skip
+PROJECTION = [
+    Check("C1 flux closes where corners coincide", 1e-9, same_corners),
+    Check("C2 area closes, 1 arcsec", 1e-9, area_closure),
+    Check("C2 area of covered pixels 3.5° from the tangent point", 1e-8, corner_area),
+    Check("C3 a constant image stays constant", 1e-12, constant),
+    Check("C3 what a pixel of 1e30 changes far from it", 1e-9, huge_neighbour),
+    Check("C4 a shift by whole pixels returns the input", 1e-12, whole_pixels),
+    Check("C4 aligned grids, ratio 1.3: pixels off by 1e-3", 0, aligned, "%"),
+    Check("C8 area that a blank pixel takes, less its own", 1e-6, blank),
+    Check("C10 what lacks in the grid's outermost row", 1e-9, edge_row),
+    *(Check(f"C11 centroid, {code} to TAN", 1e-3, lambda p, code=code: centroid(code, p), "px") for code in CODES),
+    Check("C12 centroid, SIP", 1e-2, lambda p: centroid("TAN-SIP", p, **SIP), "px"),
+    Check("C12 centroid, TPV", 1e-2, lambda p: centroid("TPV", p, **PV), "px"),
+    Check("C12 centroid, TAN with PV", 1e-2, lambda p: centroid("TAN", p, **PV), "px"),
+    Check("C13 area closes, 0.25° pixels, mid-sky", 1e-9, lambda p: all_sky(RA, DEC, p)),
+    Check("C13 at the seam", 1e-9, lambda p: all_sky(0.0, 10.0, p)),
+    Check("C13 at the pole", 1e-9, lambda p: all_sky(0.0, 90.0, p)),
+]  # fmt: skip
