@@ -32,7 +32,6 @@ from projectors import (  # noqa: E402
     Projector,
     ToolFailed,
     by_dmontage,
-    by_drizzle,
     by_montage,
     by_montagepy,
 )  # fmt: skip
@@ -55,7 +54,6 @@ OPTIONS: list[tuple[Check, dict[str, Column]]] = [
         "mProject": ("Montage", by_montage("mProject", "-z", "0.5")),
         "mProjectPP": ("Montage", by_montage("mProjectPP", "-z", "0.5")),
         "MontagePy mProject": ("MontagePy", by_montagepy("mProject", drizzle=0.5)),
-        "drizzle": ("drizzle", by_drizzle(0.5)),
     }),
     (Check("C9 a border of 3 pixels", 1e-9, border), {
         "dmontage": ("dmontage", by_dmontage("sky", border=3)),

@@ -11,7 +11,7 @@ RA, DEC = 83.8, -5.4
 
 
 def header(side: int, scale: float = 1.0, turn: float = 0.0, code: str = "TAN", **cards: Any) -> fits.Header:
-    """A square field about (`RA`, `DEC`): pixels of ``scale`` arcsec, turned by ``turn`` degrees; cards replace its own."""
+    """A square field about (`RA`, `DEC`): pixels of ``scale`` arcsec; cards replace its own."""
     cos, sin = (scale / 3600 * f(math.radians(turn)) for f in (math.cos, math.sin))
     made: dict[str, Any] = {
         "SIMPLE": True, "BITPIX": -64, "NAXIS": 2, "NAXIS1": side, "NAXIS2": side,

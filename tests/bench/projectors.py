@@ -137,7 +137,7 @@ def by_swarp(values: Floats, header_in: fits.Header, header_out: fits.Header) ->
 
 
 def by_drizzle() -> Projector:
-    """STScI drizzle, square drops; area is its weight map, which counts pixels of the input, times the mean of these."""
+    """STScI drizzle, square drops; area is its weight map (pixels of the input) times their mean."""
 
     def project(values: Floats, header_in: fits.Header, header_out: fits.Header) -> tuple[Floats, Floats]:
         from drizzle.resample import Drizzle
