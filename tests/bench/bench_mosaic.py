@@ -31,6 +31,7 @@ import sys
 import tempfile
 import time
 from collections import defaultdict
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -58,6 +59,8 @@ class Tool(NamedTuple):
     name: str
     cores: int
     option: str = ""
+    memory: int = 0
+    """MB, of tools that can be told."""
 
 
 class Field(NamedTuple):
@@ -97,22 +100,21 @@ def field(raw: Path, folder: Path) -> Field:
     return Field(raw, grid, template, len(images), sum(image.grid.window.size for image in images))
 
 
-def tools(options: argparse.Namespace) -> list[Tool]:
-    """What will run; says what cannot."""
-    cores: int = options.cores
+def tools(cores: int, names: str, swarp: str = "LANCZOS3", reproject: str = "interp") -> list[Tool]:
+    """dmontage, on one core too, and the peers of these names that are installed; the others go to `MISSING`."""
     found = [Tool("dmontage", "dmontage", cores)]
     if cores > 1:
         found.append(Tool("dmontage, 1 core", "dmontage", 1))
     versions = machine.tools()
     peers = {
         "montage": (versions["Montage"], Tool("Montage", "montage", cores)),
-        "swarp": (versions["SWarp"], Tool(f"SWarp, {options.swarp}", "swarp", cores, options.swarp)),
+        "swarp": (versions["SWarp"], Tool(f"SWarp, {swarp}", "swarp", cores, swarp)),
         "reproject": (
             versions["reproject"],
-            Tool(f"reproject_and_coadd, {options.reproject}", "reproject", cores, options.reproject),
+            Tool(f"reproject_and_coadd, {reproject}", "reproject", cores, reproject),
         ),
     }
-    for name in filter(None, options.peers.split(",")):
+    for name in filter(None, names.split(",")):
         if name not in peers:
             raise SystemExit(f"peer {name!r} is none of {', '.join(peers)}")
         installed, tool = peers[name]
@@ -124,8 +126,8 @@ def tools(options: argparse.Namespace) -> list[Tool]:
     return found
 
 
-def measure(tool: Tool, survey: Field, **environment: str) -> Outcome:
-    """One run in a process and a folder of its own."""
+def measure(tool: Tool, survey: Field, look: Callable[[Path], object] | None = None, **environment: str) -> Outcome:
+    """One run in a process and a folder of its own; ``look`` is given the mosaic before that goes."""
     threads = {f"{library}_NUM_THREADS": str(tool.cores) for library in ("OMP", "OPENBLAS", "NUMBA")}
     environ = {**os.environ, **threads, "PYTHONPATH": str(ROOT), **environment}
     script = Path(__file__).with_name("chains.py")
@@ -133,13 +135,20 @@ def measure(tool: Tool, survey: Field, **environment: str) -> Outcome:
         command = [sys.executable, str(script), tool.name, str(survey.raw), folder, str(survey.template)]
         start = time.perf_counter()
         done = subprocess.run(
-            [*command, str(tool.cores), tool.option], cwd=ROOT, env=environ, capture_output=True, text=True, check=False
+            [*command, str(tool.cores), tool.option, str(tool.memory)],
+            cwd=ROOT,
+            env=environ,
+            capture_output=True,
+            text=True,
+            check=False,
         )
         whole = time.perf_counter() - start
         if done.returncode:
             raise RuntimeError(f"{tool.label}: {done.stderr[-3000:]}")
         said = json.loads(done.stdout.splitlines()[-1])
         shape = fits.getdata(said["mosaic"]).shape
+        if look is not None:
+            look(Path(said["mosaic"]))
     if shape != survey.grid.shape:
         raise RuntimeError(f"{tool.label} made a mosaic of shape {shape}, asked for {survey.grid.shape}")
     print(f"  {tool.label}: {said['seconds']:.2f} s, CPU {said['cpu']:.2f} s", file=sys.stderr, flush=True)
@@ -271,7 +280,8 @@ def main() -> None:
         raw = options.survey or Path(folder) / "raw"
         if options.survey is None:
             simulate(raw, options.size)
-        survey, chosen = field(raw.resolve(), Path(folder)), tools(options)
+        survey = field(raw.resolve(), Path(folder))
+        chosen = tools(options.cores, options.peers, options.swarp, options.reproject)
         about(survey)
         warm(survey, chosen, options.runs)
         if options.cold:

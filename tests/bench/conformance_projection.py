@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import NamedTuple
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 from astropy.io import fits
 from astropy.wcs import WCS
+from checks import Check, check_of
 from headers import DEC, RA, header, turned
 from numpy.typing import NDArray
-from projectors import Floats, Projector, shape_of, solid_angles
-
-
-class Check(NamedTuple):
-    """A statement, and how far a tool is from it."""
-
-    work: str
-    limit: float
-    measure: Callable[[Projector], float]
-    unit: str = ""
+from projectors import (
+    PROJECTORS,
+    Floats,
+    Projector,
+    by_dmontage,
+    by_montage,
+    by_montagepy,
+    shape_of,
+    solid_angles,
+)  # fmt: skip
 
 
 def sky(side: int = 40) -> Floats:
@@ -29,7 +30,7 @@ def sky(side: int = 40) -> Floats:
     return values
 
 
-def closure(scale: float, project: Projector) -> float:
+def closure(project: Projector, scale: float) -> float:
     """Σ(mean · area) out over Σ(value · Ω) in, less 1."""
     head = header(40, scale)
     values = sky()
@@ -53,7 +54,7 @@ def area_closure(project: Projector) -> float:
 
 def corner_area(project: Projector) -> float:
     """Area of covered pixels 3.5° from the tangent point, in their own solid angles, less 1 at most."""
-    offset = {"CRPIX1": 20 - 2.5 * 3600 / 30, "CRPIX2": 20 - 2.5 * 3600 / 30}
+    offset: dict[str, Any] = {"CRPIX1": 20 - 2.5 * 3600 / 30, "CRPIX2": 20 - 2.5 * 3600 / 30}
     grid = header(40, 30.0, **offset)
     ra, dec = WCS(grid).all_pix2world(20.3, 19.6, 0)
     _, area = project(np.ones((80, 80)), header(80, 30.0, 17.0, CRVAL1=float(ra), CRVAL2=float(dec)), grid)
@@ -136,9 +137,9 @@ def edge_row(project: Projector) -> float:
     return float(np.abs(1 - np.mean(area[0] / solid_angles(grid)[0])))
 
 
-def centroid(code: str, project: Projector, **cards: float | str) -> float:
+def centroid(project: Projector, code: str, code_out: str = "TAN", **cards: Any) -> float:
     """Distance of a Gaussian's centroid from where astropy's WCS puts its middle, output pixels."""
-    head, grid = header(60, SCALE, code=code, **cards), turned(90, SCALE)
+    head, grid = header(60, SCALE, code=code, **cards), turned(90, SCALE, code=code_out)
     y, x = np.indices((60, 60))
     values = np.exp(-0.5 * ((x - 31.3) ** 2 + (y - 27.8) ** 2) / 4**2)
     mean, area = project(values, head, grid)
@@ -165,7 +166,7 @@ def _pixel_areas(head: fits.Header) -> NDArray[np.float64]:
     return area
 
 
-def all_sky(ra: float, dec: float, project: Projector) -> float:
+def all_sky(project: Projector, ra: float, dec: float) -> float:
     """Σ(area) over Σ(Ω), less 1, of pixels of 0.25° on an all-sky map of 1° pixels."""
     head = header(40, 900.0, 10.0, CRVAL1=ra, CRVAL2=dec)
     grid = header(360, 3600.0, code="CAR", NAXIS2=180, CRPIX2=90.5, CRVAL1=180.0, CRVAL2=0.0)
@@ -177,36 +178,57 @@ SCALE = 120.0
 """Arcsec, of the fields for centroids: 2° a side, where projections differ by pixels."""
 # Distortions of up to two pixels at the field's rim.
 SIP = {"A_ORDER": 2, "B_ORDER": 2, "A_2_0": 1e-4, "A_0_2": -5e-5, "B_1_1": 8e-5, "B_2_0": 3e-5}
-PV = {f"PV{axis}_{k}": float(k == 1) for axis in (1, 2) for k in range(11)} | {
-    "PV1_4": 0.02,
-    "PV2_4": -0.03,
-    "PV1_7": 0.01,
-}
+PV = {f"PV{axis}_{k}": float(k == 1) for axis in (1, 2) for k in range(11)}
+PV |= {"PV1_4": 0.02, "PV2_4": -0.03, "PV1_7": 0.01}
 CODES = ("SIN", "ZEA", "ARC", "STG", "CAR", "MER", "AIT", "SFL")
+Columns = Mapping[str, tuple[str, Projector]]
+EXACT: Columns = {
+    "dmontage": ("dmontage", by_dmontage("sky")),
+    "dmontage, auto": ("dmontage", by_dmontage()),
+    **{name: column for name, column in PROJECTORS.items() if name != "dmontage"},
+}
+AREAS: Columns = {name: column for name, column in EXACT.items() if name != "SWarp"}
+"""Without what gives no area."""
+
+
+def options(dmontage: dict[str, Any], flags: tuple[str, ...], montagepy: dict[str, Any]) -> Columns:
+    """The tools that have an option, with it."""
+    return {
+        "dmontage": ("dmontage", by_dmontage("sky", **dmontage)),
+        "mProject": ("Montage", by_montage("mProject", *flags)),
+        "mProjectPP": ("Montage", by_montage("mProjectPP", *flags)),
+        "MontagePy mProject": ("MontagePy", by_montagepy("mProject", **montagepy)),
+    }
+
 
 # Beside 1e-9, what one rounding of a right ascension is of a pixel.
-CLOSURE = [
-    Check(
-        f"pixels of {scale:g} arcsec", 1e-9 + float(np.spacing(RA)) * 3600 / scale,
-        lambda project, scale=scale: closure(scale, project),
+CLOSURE: list[Check] = [
+    check_of(
+        f"C1 pixels of {scale:g} arcsec", 1e-9 + float(np.spacing(RA)) * 3600 / scale, EXACT, closure, scale
     )
     for scale in (60.0, 1.0, 0.1, 0.01, 0.001)
 ]  # fmt: skip
-PROJECTION = [
-    Check("C1 flux closes where corners coincide", 1e-9, same_corners),
-    Check("C2 area closes, 1 arcsec", 1e-9, area_closure),
-    Check("C2 area of covered pixels 3.5° from the tangent point", 1e-8, corner_area),
-    Check("C3 a constant image stays constant", 1e-12, constant),
-    Check("C3 what a pixel of 1e30 changes far from it", 1e-9, huge_neighbour),
-    Check("C4 a shift by whole pixels returns the input", 1e-12, whole_pixels),
-    Check("C4 aligned grids, ratio 1.3: pixels off by 1e-3", 0, aligned, "%"),
-    Check("C8 area that a blank pixel takes, less its own", 1e-6, blank),
-    Check("C10 what lacks in the grid's outermost row", 1e-9, edge_row),
-    *(Check(f"C11 centroid, {code} to TAN", 1e-3, lambda p, code=code: centroid(code, p), "px") for code in CODES),
-    Check("C12 centroid, SIP", 1e-2, lambda p: centroid("TAN-SIP", p, **SIP), "px"),
-    Check("C12 centroid, TPV", 1e-2, lambda p: centroid("TPV", p, **PV), "px"),
-    Check("C12 centroid, TAN with PV", 1e-2, lambda p: centroid("TAN", p, **PV), "px"),
-    Check("C13 area closes, 0.25° pixels, mid-sky", 1e-9, lambda p: all_sky(RA, DEC, p)),
-    Check("C13 at the seam", 1e-9, lambda p: all_sky(0.0, 10.0, p)),
-    Check("C13 at the pole", 1e-9, lambda p: all_sky(0.0, 90.0, p)),
+PROJECTION: list[Check] = [
+    check_of("C1 flux closes where corners coincide", 1e-9, EXACT, same_corners),
+    check_of("C2 area closes, 1 arcsec", 1e-9, AREAS, area_closure),
+    check_of("C2 area of covered pixels 3.5° from the tangent point", 1e-8, AREAS, corner_area),
+    check_of("C3 a constant image stays constant", 1e-12, EXACT, constant),
+    check_of("C3 what a pixel of 1e30 changes far from it", 1e-9, EXACT, huge_neighbour),
+    check_of("C4 a shift by whole pixels returns the input", 1e-12, EXACT, whole_pixels),
+    check_of("C4 aligned grids, ratio 1.3: pixels off by 1e-3", 0, EXACT, aligned, unit="%"),
+    check_of("C5 counts a pixel keep their total", 1e-9,
+             options({"unit": "flux_per_pixel"}, ("-e",), {"energyMode": True}), flux_kept),
+    check_of("C6 area of drops of half the side", 1e-9,
+             options({"pixfrac": 0.5}, ("-z", "0.5"), {"drizzle": 0.5}), pixfrac_area),
+    check_of("C8 area that a blank pixel takes, less its own", 1e-6, EXACT, blank),
+    check_of("C9 a border of 3 pixels", 1e-9, options({"border": 3}, ("-b", "3"), {"borderstr": "3"}), border),
+    check_of("C10 what lacks in the grid's outermost row", 1e-9, AREAS, edge_row),
+    *(check_of(f"C11 centroid, {code} to TAN", 1e-3, EXACT, centroid, code, unit="px") for code in CODES),
+    *(check_of(f"C11 centroid, TAN to {code}", 1e-3, EXACT, centroid, "TAN", code, unit="px") for code in CODES[:4]),
+    check_of("C12 centroid, SIP", 1e-2, EXACT, centroid, "TAN-SIP", unit="px", **SIP),
+    check_of("C12 centroid, TPV", 1e-2, EXACT, centroid, "TPV", unit="px", **PV),
+    check_of("C12 centroid, TAN with PV", 1e-2, EXACT, centroid, "TAN", unit="px", **PV),
+    check_of("C13 area closes, 0.25° pixels, mid-sky", 1e-9, AREAS, all_sky, RA, DEC),
+    check_of("C13 at the seam", 1e-9, AREAS, all_sky, 0.0, 10.0),
+    check_of("C13 at the pole", 1e-9, AREAS, all_sky, 0.0, 90.0),
 ]  # fmt: skip

@@ -22,6 +22,6 @@ def header(side: int, scale: float = 1.0, turn: float = 0.0, code: str = "TAN", 
     return fits.Header((made | cards).items())
 
 
-def turned(side: int, scale: float = 1.0, turn: float = 17.0) -> fits.Header:
+def turned(side: int, scale: float = 1.0, turn: float = 17.0, code: str = "TAN") -> fits.Header:
     """A grid that holds such a field, in general position: no corner on a corner."""
-    return header(side, scale, turn, CRPIX1=(side + 1) / 2 + 0.37, CRPIX2=(side + 1) / 2 - 0.21)
+    return header(side, scale, turn, code, CRPIX1=(side + 1) / 2 + 0.37, CRPIX2=(side + 1) / 2 - 0.21)

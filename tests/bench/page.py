@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterable
 from typing import Any
 
@@ -13,10 +14,10 @@ Record = dict[str, Any]
 
 HEAD = """# How it compares
 
-Measured, all of it: `python -m tests.bench` makes this page (`--only NAME` a part of it, `--quick` with small images), and
-every part says which command gave its numbers. Tools take turns in the same run; numbers are medians. A number in
-brackets is how many times slower (or larger) it is than dmontage's in the same row: below 1 the other tool is
-better. "—" is what a tool does not offer, or was not asked.
+All of it is measured: `python -m tests.bench` makes this page (`--only NAME` a part of it), and every part says which
+command gave its numbers. Tools take turns in the same run; numbers are medians. A number in brackets is how many
+times slower (or larger) it is than dmontage's in the same row: below 1 the other tool is better. "—" is what a tool
+does not offer, or was not asked.
 """
 
 
@@ -36,7 +37,7 @@ def _measured_on(found: list[tuple[Part, Record]]) -> Iterable[str]:
         where = "{processor}, {cores} cores, {memory}, {system}".format(**machine)
         places.setdefault(f"{where}; {said}.", []).append(part.name)
     for place, names in places.items():
-        yield place if len(places) == 1 else f"{', '.join(names)}: {place}"
+        yield textwrap.fill(place if len(places) == 1 else f"{', '.join(names)}: {place}", 120)
         yield ""
 
 
@@ -44,7 +45,7 @@ def _part(part: Part, record: Record) -> Iterable[str]:
     """Heading, command, prose, tables."""
     yield f"## {part.heading}\n"
     yield f"`{record['command']}` ({part.name}; {record['date']}, {record['seconds']:.0f} s)\n"
-    yield f"{part.text}\n"
+    yield f"{textwrap.fill(' '.join(part.text.split()), 120)}\n"
     figures = [Figure(**each) for each in record["figures"]]
     for title in dict.fromkeys(figure.table for figure in figures):
         yield from _table(title, [figure for figure in figures if figure.table == title])

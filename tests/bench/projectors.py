@@ -11,7 +11,6 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +36,7 @@ class ToolFailed(Exception):
 
 def shape_of(header: fits.Header) -> tuple[int, int]:
     """(ny, nx)."""
-    return header["NAXIS2"], header["NAXIS1"]
+    return int(header["NAXIS2"]), int(header["NAXIS1"])
 
 
 def solid_angles(header: fits.Header) -> Floats:
@@ -156,14 +155,6 @@ def by_drizzle() -> Projector:
     return project
 
 
-INSTALLED: dict[str, bool] = {
-    "dmontage": True,
-    "Montage": shutil.which("mProject") is not None,
-    "MontagePy": find_spec("MontagePy") is not None,
-    "reproject": find_spec("reproject") is not None,
-    "SWarp": swarp_program() is not None,
-    "drizzle": find_spec("drizzle") is not None,
-}
 PROJECTORS: dict[str, tuple[str, Projector]] = {
     "dmontage": ("dmontage", by_dmontage()),
     "mProject": ("Montage", by_montage("mProject")),

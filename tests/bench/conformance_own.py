@@ -1,0 +1,107 @@
+"""What must hold of differences, compressed files, bits and variances: checks that ask each tool in its own way."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import dask
+import numpy as np
+from astropy.io import fits
+from checks import Check
+from headers import header, turned
+from projectors import by_dmontage, run, shape_of, solid_angles
+
+import dmontage as dm
+from dmontage.demo.simulate import simulate
+from dmontage.fits_files import product_digests
+from dmontage.montage import mDiff
+
+
+def difference(program: Callable[[Path], object]) -> float:
+    """Largest difference of two fields of 150 whose areas are 1 and 0.3 of a pixel, where it is kept."""
+    grid = header(40)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        for k, part in enumerate((1.0, 0.3)):
+            fits.PrimaryHDU(np.full((40, 40), 150.0), grid).writeto(folder / f"{k}.fits")
+            fits.PrimaryHDU(part * solid_angles(grid), grid).writeto(folder / f"{k}_area.fits")
+        (folder / "grid.hdr").write_text("\n".join([*(card.image.rstrip() for card in grid.cards), "END"]) + "\n")
+        program(folder)
+        return float(np.nanmax(np.abs(fits.getdata(folder / "d.fits"))))
+
+
+def ours_of_difference(folder: Path) -> object:
+    """mDiff, as this package has it."""
+    a, b, out, template = (str(folder / name) for name in ("0.fits", "1.fits", "d.fits", "grid.hdr"))
+    return mDiff(a, b, out, template)
+
+
+def compressed(project: Callable[[Path, int], Any]) -> float:
+    """Largest difference between projections of a file and of the same compressed without loss."""
+    values = np.random.default_rng(1).normal(100, 1, (40, 40)).astype(np.float32)
+    head = header(40, BITPIX=-32)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        fits.PrimaryHDU(values, head).writeto(folder / "plain.fits")
+        packed = fits.CompImageHDU(values, head, compression_type="GZIP_2", quantize_level=0)
+        fits.HDUList([fits.PrimaryHDU(), packed]).writeto(folder / "packed.fits.fz")
+        (folder / "grid.hdr").write_text("\n".join([*(card.image.rstrip() for card in turned(64).cards), "END"]) + "\n")
+        plain, other = (project(folder / file, hdu) for file, hdu in (("plain.fits", 0), ("packed.fits.fz", 1)))
+    assert np.isfinite(plain).any()
+    return float(np.nanmax(np.abs(np.nan_to_num(plain) - np.nan_to_num(other))))
+
+
+def by_mproject(path: Path, hdu: int) -> Any:
+    """mProject of an HDU."""
+    run(["mProject", "-f", "-h", str(hdu), path.name, f"{path.stem}_out.fits", "grid.hdr"], path.parent)
+    return fits.getdata(path.with_name(f"{path.stem}_out.fits"))
+
+
+def by_reproject_exact(path: Path, hdu: int) -> Any:
+    """reproject_exact of an HDU."""
+    from reproject import reproject_exact
+
+    return reproject_exact(str(path), turned(64), hdu_in=hdu)[0]
+
+
+def bits() -> float:
+    """Mosaics of other bits than the first, over threads and sizes of chunks."""
+    digests = []
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        simulate(folder / "raw", 0.06, 1, (256, 128))
+        for k, (threads, limit) in enumerate(((1, 2e9), (2, 2e9), (2, 4.2e8))):
+            with dask.config.set(scheduler="threads", num_workers=threads):
+                dm.mosaic(folder / "raw", memory_limit=limit, workers=threads).write(folder / f"{k}.fits")
+            digests.append(product_digests(folder / f"{k}.fits"))
+    return float(sum(digest != digests[0] for digest in digests))
+
+
+def variance(n: int = 400) -> float:
+    """Variance of a projected pixel over that of ``n`` draws of noise, mean of the field, less 1."""
+    head, grid, rng = header(24), turned(40), np.random.default_rng(1)
+    draws = np.array([by_dmontage("plane")(rng.normal(size=(24, 24)), head, grid)[0] for _ in range(n)])
+    _, area, stated = dm.project((np.zeros((24, 24)), head), grid, variance=np.ones((24, 24)))
+    inside = area.compute() > 0.999
+    assert inside.sum() > 100 and draws.shape[1:] == shape_of(grid)
+    return abs(float(np.mean(stated.compute()[inside] / draws.var(axis=0)[inside])) - 1)
+
+
+OWN: list[Check] = [
+    Check("C15 equal fields of 150, areas 1 and 0.3: largest difference", 1e-9, {
+        "dmontage": ("dmontage", lambda: difference(ours_of_difference)),
+        "Montage": ("Montage", lambda: difference(
+            lambda folder: run(["mDiff", "0.fits", "1.fits", "d.fits", "grid.hdr"], folder))),
+    }),
+    Check("C24 mosaics of other bits: threads, chunks", 0, {"dmontage": ("dmontage", bits)}),
+    Check("C25 stated variance over that of 400 draws, less 1", 0.05, {"dmontage": ("dmontage", variance)}),
+    Check("C28 compressed against plain file", 0, {
+        "dmontage": ("dmontage", lambda: compressed(
+            lambda path, hdu: dm.project(str(path), turned(64), hdu=hdu)[0].compute())),
+        "Montage": ("Montage", lambda: compressed(by_mproject)),
+        "reproject": ("reproject", lambda: compressed(by_reproject_exact)),
+    }),
+]  # fmt: skip
