@@ -19,7 +19,8 @@ def header(side: int, scale: float = 1.0, turn: float = 0.0, code: str = "TAN", 
         "CRPIX1": (side + 1) / 2, "CRPIX2": (side + 1) / 2,
         "CD1_1": -cos, "CD1_2": -sin, "CD2_1": -sin, "CD2_2": cos, "RADESYS": "ICRS", "EQUINOX": 2000.0,
     }  # fmt: skip
-    return fits.Header((made | cards).items())
+    # As files have it: a card holds fewer digits than a float.
+    return fits.Header.fromstring(fits.Header((made | cards).items()).tostring())
 
 
 def turned(side: int, scale: float = 1.0, turn: float = 17.0, code: str = "TAN") -> fits.Header:

@@ -78,7 +78,13 @@ def cell(figure: Figure | None, ours: Figure | None) -> str:
     text = number(figure.value)
     if figure.note:
         text += f" {figure.note}"
-    if ours is None or not ours.value or figure.limit is not None or figure.tool == ours.tool or not figure.value:
+    if (
+        ours is None
+        or not ours.value
+        or figure.limit is not None
+        or figure.tool.startswith("dmontage")
+        or not figure.value
+    ):
         return text
     worse = ours.value / figure.value if figure.unit == "Mpix/s" else figure.value / ours.value
     return f"{text} ({number(worse, 2)}×)"

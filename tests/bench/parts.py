@@ -28,11 +28,12 @@ class Part(NamedTuple):
 PARTS = (
     Part(
         "mosaic", "bench_mosaic.py", "Speed: whole mosaics", "--runs 3", "--runs 1 --size 0.12",
-        """Raw images in, one background-matched mosaic on one grid out, on two cores. dmontage is timed in the second run
-of a process; the command line, with Python's start and the imports, stands below. Montage is one process at a
-time. SWarp subtracts a mesh from each image and matches none, and interpolates (Lanczos-3); reproject
-interpolates and matches levels. Its exact mode, not run here, takes minutes. Peak memory is that of the largest
-process: Montage's programs and SWarp need less than dmontage, which takes what it may (`--memory-limit`).""",
+        """Raw images in, one background-matched mosaic on one grid out, on two cores. dmontage is timed in the
+second run of a process; the command line, with Python's start and the imports, stands below. Montage is
+one process at a time. SWarp subtracts a mesh from each image and matches none, and interpolates
+(Lanczos-3); reproject interpolates and matches levels. Its exact mode, not run here, takes minutes. Peak
+memory is that of the largest process: Montage's programs and SWarp need less than dmontage, which takes
+what it may (`--memory-limit`).""",
     ),
     Part(
         "mosaic9", "bench_mosaic.py", "Speed: 9 square degrees", "--size 3 --runs 1 --peers montage,swarp",
@@ -42,49 +43,49 @@ process: Montage's programs and SWarp need less than dmontage, which takes what 
     ),
     Part(
         "project", "bench_project.py", "Speed: one image", "--rounds 5", "--rounds 1 --side 128 --skip-start",
-        """One core, TAN to TAN turned by 17°, pixels of 1 arcsec, millions of input pixels a second. Only rows of one kind
-of work compare: kernels with corners given, arrays with the mapping, and files. `reproject_interp`,
-`reproject_adaptive` and SWarp (Lanczos-3) interpolate: they are no exact overlap, and are here for their speed.
-Slow tools were given smaller images. A first projection in a new environment compiles its kernel, which no peer
-needs.""",
+        """One core, TAN to TAN turned by 17°, pixels of 1 arcsec, millions of input pixels a second. Only rows of
+one kind of work compare: kernels with corners given, arrays with the mapping, and files.
+`reproject_interp`, `reproject_adaptive` and SWarp (Lanczos-3) interpolate: they are no exact overlap, and
+are here for their speed. Slow tools were given smaller images. A first projection in a new environment
+compiles its kernel, which no peer needs.""",
     ),
     Part(
         "background", "bench_background.py", "Speed: the solve of backgrounds",
         "--sides 32,100 --relaxation 1024", "--sides 8 --large 12",
-        """Noise-free images that planes match exactly, with a wave of 100 units over the mosaic. What is left of it is the
-rms once one plane is taken out. dmontage solves the sparse least-squares problem; the papers' relaxation, in
-Montage (mBgModel) and as an option here, stops after 10,000 steps. The last line has noise, and a prior of the
-slopes.""",
+        """Noise-free images that planes match exactly, with a wave of 100 units over the mosaic. What is left of it
+is the rms once one plane is taken out. dmontage solves the sparse least-squares problem; the papers'
+relaxation, in Montage (mBgModel) and as an option here, stops after 10,000 steps. The last line has
+noise, and a prior of the slopes.""",
     ),
     Part(
         "view", "bench_view.py", "Speed: pictures", "--runs 3", "--runs 1 --side 512",
-        """A grey PNG, gaussian-log from -2 σ to the maximum. Both programs start anew and read the FITS file; Python's
-start is in dmontage's time.""",
+        """A grey PNG, gaussian-log from -2 σ to the maximum. Both programs start anew and read the FITS file;
+Python's start is in dmontage's time.""",
     ),
     Part(
         "memory", "bench_memory.py", "Memory", "", "--times 0.05 --more 0 --limit 480",
-        """Mosaics larger than the memory that they may have: the plan of dmontage keeps to it, or refuses. SWarp is given
-the same as MEM_MAX, and maps its output, which counts as resident; reproject keeps its intermediate arrays on
-disk, and has no limit; Montage adds row by row, and needs least of all. (Memory of projection alone is with its
-speed.)""",
+        """Mosaics larger than the memory that they may have: the plan of dmontage keeps to it, or refuses. SWarp is
+given the same as MEM_MAX, and maps its output, which counts as resident; reproject keeps its intermediate
+arrays on disk, and has no limit; Montage adds row by row, and needs least of all. (Memory of projection
+alone is with its speed.)""",
     ),
     Part(
         "accuracy", "bench_accuracy.py", "Accuracy", "", "--quick",
-        """Numbers are how far a tool is from the statement, at most, beside what is allowed; the first two columns are
-dmontage on the sphere and as it chooses by its error bound. Small random images, in double precision where a
-tool has it; solid angles are analytic. "fails" is an error, "none" an answer without a number; "—" is not
-offered. SWarp and all interpolations keep smooth sources, not the sum of pixels of noise. What drizzle's weight
-map counts, input pixels, is taken for its area. mProjectPP, reproject_exact and drizzle are exact too where
-their assumptions hold; mProjectPP and reproject_exact lose least of all to rounding below 0.1 arcsec, as they
-work in pixels and angles, where dmontage's sphere has unit vectors. mProject loses overlaps whose corners
-coincide, and all below 0.1 arcsec. Montage's programs give no pixel that straddles the grid's edge its inside
-part.""",
+        """Numbers are how far a tool is from the statement, at most, beside what is allowed; the first two columns
+are dmontage on the sphere and as it chooses by its error bound. Small random images, in double precision
+where a tool has it; solid angles are analytic. "fails" is an error, "none" an answer without a number;
+"—" is not offered. SWarp and all interpolations keep smooth sources, not the sum of pixels of noise. What
+drizzle's weight map counts, input pixels, is taken for its area. mProjectPP, reproject_exact and drizzle
+are exact too where their assumptions hold; mProjectPP and reproject_exact lose least of all to rounding
+below 0.1 arcsec, as they work in pixels and angles, where dmontage's sphere has unit vectors. mProject
+loses overlaps whose corners coincide, and all below 0.1 arcsec. Montage's programs give no pixel that
+straddles the grid's edge its inside part.""",
     ),
     Part(
         "flatness", "bench_flatness.py", "Accuracy: backgrounds of whole mosaics", "",
         "--seeds 1 --size 0.12 --pixels 256,128",
-        """Simulated skies of noise 1 a pixel, a plane of ±20 in each image, extended emission and stars. Flatness is the
-rms of the medians of 64 × 64 pixels, with true emission and one plane taken out. SWarp's mesh takes the
-extended emission with it; reproject matches levels, so that slopes stay.""",
+        """Simulated skies of noise 1 a pixel, a plane of ±20 in each image, extended emission and stars. Flatness is
+the rms of the medians of 64 × 64 pixels, with true emission and one plane taken out. SWarp's mesh takes
+the extended emission with it; reproject matches levels, so that slopes stay.""",
     ),
 )  # fmt: skip
