@@ -75,6 +75,7 @@ def main() -> int:
     parser.add_argument("--out", type=Path, default=ROOT / "docs" / "comparison.md")
     parser.add_argument("--json", type=Path, help="default: beside the page, by its name")
     given = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that a part ends with its command
     store: Path = given.json or given.out.with_suffix(".json")
     records: dict[str, Record] = json.loads(store.read_text()) if store.exists() else {}
     failed = {}

@@ -54,9 +54,9 @@ def compressed(project: Callable[[Path, int], Any]) -> float:
     return float(np.nanmax(np.abs(np.nan_to_num(plain) - np.nan_to_num(other))))
 
 
-def by_mproject(path: Path, hdu: int) -> Any:
-    """mProject of an HDU."""
-    run(["mProject", "-f", "-h", str(hdu), path.name, f"{path.stem}_out.fits", "grid.hdr"], path.parent)
+def by_mprojectpp(path: Path, hdu: int) -> Any:
+    """mProjectPP of an HDU (mProject of Montage 6.0 takes the first alone)."""
+    run(["mProjectPP", "-f", "-h", str(hdu), path.name, f"{path.stem}_out.fits", "grid.hdr"], path.parent)
     return fits.getdata(path.with_name(f"{path.stem}_out.fits"))
 
 
@@ -101,7 +101,7 @@ OWN: list[Check] = [
     Check("C28 compressed against plain file", 0, {
         "dmontage": ("dmontage", lambda: compressed(
             lambda path, hdu: dm.project(str(path), turned(64), hdu=hdu)[0].compute())),
-        "Montage": ("Montage", lambda: compressed(by_mproject)),
+        "Montage": ("Montage", lambda: compressed(by_mprojectpp)),
         "reproject": ("reproject", lambda: compressed(by_reproject_exact)),
     }),
 ]  # fmt: skip
