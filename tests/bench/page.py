@@ -27,18 +27,16 @@ OFFERED = """| | dmontage | Montage | reproject | SWarp | drizzle |
 | interpolation | no | Lanczos (mProjectQL) | nearest to bicubic, adaptive | many kernels | no |
 | background | planes, robust least squares, errors | planes, relaxation | levels | mesh of each image | no |
 | drizzle; weights | yes; yes | yes; yes | no; yes | no; yes | yes; yes |
-| variance of the mosaic | yes | no | no | by weights | by weights |
-| coadd | mean, clipped, median, min, max, sum, count, first | mean, median, count | mean, sum, first, last, min, max | many | mean |
-| runs on | threads, dask clusters | processes (MPI builds) | threads, dask arrays | threads | one thread |
+| coadd | mean, clipped mean, median, ... | mean, median, count | mean, sum, first, ... | many | mean |
+| runs on | threads, dask clusters | processes (MPI builds) | threads, processes, dask | threads | — |
 """
 
 
 def page(records: dict[str, Record]) -> str:
     """Markdown of all parts that there are, in their order."""
     found = [(part, records[part.name]) for part in PARTS if part.name in records]
-    return "\n".join(
-        [HEAD, *_measured_on(found), OFFERED, *(text for part, record in found for text in _part(part, record))]
-    )
+    parts = (text for part, record in found for text in _part(part, record))
+    return "\n".join([HEAD, *_measured_on(found), OFFERED, *parts])
 
 
 def _measured_on(found: list[tuple[Part, Record]]) -> Iterable[str]:

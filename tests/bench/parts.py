@@ -32,8 +32,7 @@ PARTS = (
 second run of a process; the command line, with Python's start and the imports, stands below. Montage is
 one process at a time. SWarp subtracts a mesh from each image and matches none, and interpolates
 (Lanczos-3); reproject interpolates and matches levels. Its exact mode, not run here, takes minutes. Peak
-memory is that of the largest process: Montage's programs and SWarp need less than dmontage, which takes
-what it may (`--memory-limit`).""",
+memory is that of the largest process; dmontage takes what it may (`--memory-limit`).""",
     ),
     Part(
         "mosaic9", "bench_mosaic.py", "Speed: 9 square degrees", "--size 3 --runs 1 --peers montage,swarp",
@@ -66,8 +65,7 @@ Python's start is in dmontage's time.""",
         "memory", "bench_memory.py", "Memory", "", "--times 0.05 --more 0 --limit 480",
         """Mosaics larger than the memory that they may have: the plan of dmontage keeps to it, or refuses. SWarp is
 given the same as MEM_MAX, and maps its output, which counts as resident; reproject keeps its intermediate
-arrays on disk, and has no limit; Montage adds row by row, and needs least of all. (Memory of projection
-alone is with its speed.)""",
+arrays on disk, and has no limit; Montage adds row by row. (Memory of projection alone is with its speed.)""",
     ),
     Part(
         "accuracy", "bench_accuracy.py", "Accuracy", "", "--quick",
@@ -78,8 +76,8 @@ where a tool has it; solid angles are analytic. "fails" is an error, "none" an a
 drizzle's weight map counts, input pixels, is taken for its area. mProjectPP, reproject_exact and drizzle
 are exact too where their assumptions hold; mProjectPP and reproject_exact lose least of all to rounding
 below 0.1 arcsec, as they work in pixels and angles, where dmontage's sphere has unit vectors. mProject
-loses overlaps whose corners coincide, and all below 0.1 arcsec. Montage's programs give no pixel that
-straddles the grid's edge its inside part.""",
+goes wrong where corners coincide and at small pixels, and that of Montage 6.0 leaves out a line of input
+pixels. Montage's programs give no pixel that straddles the grid's edge its inside part.""",
     ),
     Part(
         "flatness", "bench_flatness.py", "Accuracy: backgrounds of whole mosaics", "",
