@@ -49,7 +49,7 @@ def _measured_on(found: list[tuple[Part, Record]]) -> Iterable[str]:
         where = "{processor}, {cores} cores, {memory}, {system}".format(**machine)
         places.setdefault(f"{where}; {said}.", []).append(part.name)
     for place, names in places.items():
-        yield textwrap.fill(place if len(places) == 1 else f"{', '.join(names)}: {place}", 120)
+        yield textwrap.fill(place if len(places) == 1 else f"{', '.join(names)}: {place}", 120, break_on_hyphens=False)
         yield ""
 
 
@@ -57,7 +57,7 @@ def _part(part: Part, record: Record) -> Iterable[str]:
     """Heading, command, prose, tables."""
     yield f"## {part.heading}\n"
     yield f"`{record['command']}` ({part.name}; {record['date']}, {record['seconds']:.0f} s)\n"
-    yield f"{textwrap.fill(' '.join(part.text.split()), 120)}\n"
+    yield f"{textwrap.fill(' '.join(part.text.split()), 120, break_on_hyphens=False)}\n"
     figures = [Figure(**each) for each in record["figures"]]
     for title in dict.fromkeys(figure.table for figure in figures):
         yield from _table(title, [figure for figure in figures if figure.table == title])

@@ -54,7 +54,7 @@ def solid_angles(header: fits.Header) -> Floats:
         for dx, wx in zip(nodes / 2, weights / 2, strict=True):
             u, v = (row[0] * (x + dx) + row[1] * (y + dy) for row in cell)
             total += wy * wx * (1 + u**2 + v**2) ** -1.5
-    return total * abs(np.linalg.det(cell))
+    return total * abs(float(np.linalg.det(cell)))
 
 
 def by_dmontage(method: str = "auto", **options: Any) -> Projector:
