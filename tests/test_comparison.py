@@ -108,7 +108,7 @@ def test_cells() -> None:
     assert cell(Figure("t", "w", "SWarp", 1.0, "Mpix/s"), ours._replace(unit="Mpix/s")) == "1 (2×)"
     assert cell(None, ours) == "—"
     assert cell(absent("t", "w", "SWarp"), ours) == NOT_INSTALLED
-    assert cell(Figure("t", "w", "SWarp", 3e-4, limit=1e-3), ours) == "3.0e-4"
+    assert cell(Figure("t", "w", "SWarp", 3e-4, limit=1e-3), ours) == "3e-4"
     assert [number(v) for v in (0, 0.5, 12.345, 123456, 1.234e-9, -0.25, 4e14)] == [
-        "0", "0.5", "12.3", "123,000", "1.2e-9", "-0.25", "4.0e14",
+        "0", "0.5", "12.3", "123,000", "1.2e-9", "-0.25", "4e14",
     ]  # fmt: skip

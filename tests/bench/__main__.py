@@ -29,7 +29,6 @@ from machine import about, libraries, tools  # noqa: E402
 from page import Record, page  # noqa: E402
 from parts import PARTS, Part  # noqa: E402
 
-
 PAGE = ROOT / "docs" / "comparison.md"
 
 

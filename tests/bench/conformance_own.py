@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,12 +13,14 @@ import dask
 import numpy as np
 from astropy.io import fits
 from checks import Check
-from headers import header, turned
-from projectors import by_dmontage, run, shape_of, solid_angles
+from headers import DEC, RA, header, turned
+from projectors import Projector, by_dmontage, by_montage, put, run, shape_of, solid_angles, take
 
 import dmontage as dm
 from dmontage.demo.simulate import simulate
 from dmontage.fits_files import product_digests
+from dmontage.grid import Grid
+from dmontage.mapping import fit_mapping
 from dmontage.montage import mDiff
 
 
@@ -90,7 +94,77 @@ def variance(n: int = 400) -> float:
     return abs(float(np.mean(stated.compute()[inside] / draws.var(axis=0)[inside])) - 1)
 
 
+def kernels() -> float:
+    """Largest difference of the two kernels' means over the bound that is stated, for values between 0.5 and 1.5."""
+    values = np.random.default_rng(1).uniform(0.5, 1.5, (40, 40))
+    head, grid = header(40, 20.0), turned(64, 20.0)
+    (plane, area), (sphere, _) = (by_dmontage(method)(values, head, grid) for method in ("plane", "sky"))
+    inside = area > 0.999 * solid_angles(grid)
+    bound = fit_mapping(Grid.from_header(head), Grid.from_header(grid)).bound
+    return float(np.abs(plane - sphere)[inside].max()) / bound
+
+
+def weights(weighted: Callable[[Path], Any], plain: Projector) -> float:
+    """How far a pixel of weight 0 and one of weight NaN change the mosaic, against the same pixels blank."""
+    grid, values = turned(64), np.random.default_rng(1).uniform(0.5, 1.5, (40, 40))
+    weight = np.ones((40, 40))
+    weight[10, 10], weight[20, 20] = 0, np.nan
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        put(folder, values, header(40), grid)
+        fits.PrimaryHDU(weight, header(40)).writeto(folder / "weight.fits")
+        found = np.asarray(weighted(folder), dtype=float)
+    true, _ = plain(np.where(weight > 0, values, np.nan), header(40), grid)
+    same = (found == true) | (np.isnan(found) & np.isnan(true))
+    return float(np.max(np.abs(np.where(same, 0, np.nan_to_num(found) - np.nan_to_num(true)))))
+
+
+def weights_of_dmontage(folder: Path) -> Any:
+    """`dmontage.project` with a weight map."""
+    weight = fits.getdata(folder / "weight.fits")
+    return dm.project(str(folder / "in.fits"), turned(64), method="sky", weights=weight)[0].compute()
+
+
+def weights_of_mproject(folder: Path) -> Any:
+    """mProject with a weight map."""
+    run(["mProject", "-f", "-w", "weight.fits", "in.fits", "out.fits", "grid.hdr"], folder)
+    return take(folder)[0]
+
+
+def open_files() -> float:
+    """Most files open at once while 400 images of 16 × 16 pixels are mosaicked."""
+    rng, most, done = np.random.default_rng(1), 0, threading.Event()
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        (folder / "raw").mkdir()
+        for k in range(400):
+            place = {"CRVAL1": RA + rng.uniform(-0.02, 0.02), "CRVAL2": DEC + rng.uniform(-0.02, 0.02)}
+            fits.PrimaryHDU(rng.normal(size=(16, 16)).astype("f4"), header(16, **place)).writeto(
+                folder / "raw" / f"{k}.fits"
+            )
+
+        def watch() -> None:
+            nonlocal most
+            while not done.wait(0.002):
+                most = max(most, len(os.listdir("/proc/self/fd")))  # noqa: PTH208
+
+        watcher = threading.Thread(target=watch)
+        watcher.start()
+        try:
+            dm.mosaic(folder / "raw", background="none").write(folder / "m.fits")
+        finally:
+            done.set()
+            watcher.join()
+    return float(most)
+
+
 OWN: list[Check] = [
+    Check("C7 pixels of weight 0 and NaN: difference from blank ones", 1e-9, {
+        "dmontage": ("dmontage", lambda: weights(weights_of_dmontage, by_dmontage("sky"))),
+        "Montage": ("Montage", lambda: weights(weights_of_mproject, by_montage("mProject"))),
+    }),
+    Check("C14 difference of both kernels over the stated bound", 1, {"dmontage": ("dmontage", kernels)}),
+    Check("C29 files open at once, of 400 images", 64, {"dmontage": ("dmontage", open_files)}),
     Check("C15 equal fields of 150, areas 1 and 0.3: largest difference", 1e-9, {
         "dmontage": ("dmontage", lambda: difference(ours_of_difference)),
         "Montage": ("Montage", lambda: difference(
