@@ -41,12 +41,16 @@ memory is that of the largest process; dmontage takes what it may (`--memory-lim
         limit=3600.0, usual=False,
     ),
     Part(
-        "project", "bench_project.py", "Speed: one image", "--rounds 5", "--rounds 1 --side 128 --skip-start",
+        "project", "bench_project.py", "Speed: one image", "--rounds 5", "--rounds 1 --side 128",
         """One core, TAN to TAN turned by 17°, pixels of 1 arcsec, millions of input pixels a second. Only rows of
 one kind of work compare: kernels with corners given, arrays with the mapping, and files.
 `reproject_interp`, `reproject_adaptive` and SWarp (Lanczos-3) interpolate: they are no exact overlap, and
-are here for their speed. Slow tools were given smaller images. A first projection in a new environment
-compiles its kernel, which no peer needs.""",
+are here for their speed. Slow tools were given smaller images.""",
+    ),
+    Part(
+        "start", "bench_start.py", "Start-up, and memory of projection", "", "--side 256 --skip-compile",
+        """Seconds of processor time. A first projection in a new environment compiles its kernel, which no peer
+needs; later ones load it.""",
     ),
     Part(
         "background", "bench_background.py", "Speed: the solve of backgrounds",
@@ -65,7 +69,7 @@ Python's start is in dmontage's time.""",
         "memory", "bench_memory.py", "Memory", "", "--times 0.05 --more 0 --limit 480",
         """Mosaics larger than the memory that they may have: the plan of dmontage keeps to it, or refuses. SWarp is
 given the same as MEM_MAX, and maps its output, which counts as resident; reproject keeps its intermediate
-arrays on disk, and has no limit; Montage adds row by row. (Memory of projection alone is with its speed.)""",
+arrays on disk, and has no limit; Montage adds row by row. (Memory of projection alone is with start-up.)""",
     ),
     Part(
         "accuracy", "bench_accuracy.py", "Accuracy", "", "--quick",
