@@ -138,7 +138,7 @@ def open_files() -> float:
         folder = Path(name)
         (folder / "raw").mkdir()
         for k in range(400):
-            place = {"CRVAL1": RA + rng.uniform(-0.02, 0.02), "CRVAL2": DEC + rng.uniform(-0.02, 0.02)}
+            place: dict[str, Any] = {"CRVAL1": RA + rng.uniform(-0.02, 0.02), "CRVAL2": DEC + rng.uniform(-0.02, 0.02)}
             fits.PrimaryHDU(rng.normal(size=(16, 16)).astype("f4"), header(16, **place)).writeto(
                 folder / "raw" / f"{k}.fits"
             )
