@@ -110,5 +110,5 @@ def test_cells() -> None:
     assert cell(absent("t", "w", "SWarp"), ours) == NOT_INSTALLED
     assert cell(Figure("t", "w", "SWarp", 3e-4, limit=1e-3), ours) == "3e-4"
     assert [number(v) for v in (0, 0.5, 12.345, 123456, 1.234e-9, -0.25, 4e14)] == [
-        "0", "0.5", "12.3", "123,000", "1.2e-9", "-0.25", "4e14",
+        "0", "0.5", "12.3", "123,000", "1.2e-9", "-0.25", "4e+14",
     ]  # fmt: skip

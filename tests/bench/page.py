@@ -107,4 +107,4 @@ def number(value: float, digits: int = 3) -> str:
     if value == 0 or 1e-3 <= abs(value) < 1e6:
         rounded = float(f"{value:.{digits}g}")
         return f"{rounded:,.0f}" if abs(rounded) >= 10 ** (digits - 1) else f"{rounded:.{digits}g}"
-    return f"{value:.1e}".replace(".0e", "e").replace("e-0", "e-").replace("e+", "e")
+    return f"{value:.1e}".replace(".0e", "e").replace("e-0", "e-").replace("e+0", "e+")

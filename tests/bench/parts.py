@@ -76,8 +76,8 @@ arrays on disk, and has no limit; Montage adds row by row. (Memory of projection
         """Numbers are how far a tool is from the statement, at most, beside what is allowed; the first two columns
 are dmontage on the sphere and as it chooses by its error bound, 1e-5 of a pixel. Small random images, in
 double precision where a tool has it; solid angles are analytic. Closure may be off by 1e-9 and by one
-rounding of a right ascension in pixels, which is what counts at 0.01 arcsec. What many of our tests hold,
-from C16 to C30, is no number to compare, and not here. "fails" is an error, "none" an answer without a
+rounding of a right ascension in pixels, which is what counts at 0.01 arcsec. Statements that are not
+here, such as C16 to C19, are held by the tests alone. "fails" is an error, "none" an answer without a
 number; "—" is not offered. SWarp and all interpolations keep smooth sources, not the sum of pixels of
 noise. What drizzle's weight map counts, input pixels, is taken for its area. mProjectPP, reproject_exact
 and drizzle are exact too where their assumptions hold; mProjectPP and reproject_exact lose least of all
