@@ -63,7 +63,12 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as name:
             made = survey(Path(name), int(25 * times), side)
             for tool in chosen if times == options.times else chosen[:1]:
-                done = measure(tool._replace(memory=options.limit), made)
+                try:
+                    done = measure(tool._replace(memory=options.limit), made)
+                except RuntimeError as error:  # a tool that cannot is no reason to lose the others
+                    print(error, file=sys.stderr)
+                    figures.append(Figure(title, f"{work}, MB", tool.label, None, "", "fails", float(options.limit)))
+                    continue
                 print(f"  {work}: {tool.label:<32} {done.peak_mb:8.0f} MB {done.seconds:8.1f} s", flush=True)
                 figures.append(Figure(title, f"{work}, MB", tool.label, done.peak_mb, "", "", float(options.limit)))
                 figures.append(Figure(title, f"{work}, seconds", tool.label, done.seconds))

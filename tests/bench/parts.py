@@ -70,6 +70,7 @@ Python's start is in dmontage's time.""",
         """Mosaics larger than the memory that they may have: the plan of dmontage keeps to it, or refuses. SWarp is
 given the same as MEM_MAX, and maps its output, which counts as resident; reproject keeps its intermediate
 arrays on disk, and has no limit; Montage adds row by row. (Memory of projection alone is with start-up.)""",
+        limit=1800.0,
     ),
     Part(
         "accuracy", "bench_accuracy.py", "Accuracy", "", "--quick",
@@ -90,6 +91,7 @@ of input pixels. Montage's programs give no pixel that straddles the grid's edge
         "--seeds 1 --size 0.12 --pixels 256,128",
         """Simulated skies of noise 1 a pixel, a plane of ±20 in each image, extended emission and stars. Flatness is
 the rms of the medians of 64 × 64 pixels, with true emission and one plane taken out. SWarp's mesh takes
-the extended emission with it; reproject matches levels, so that slopes stay.""",
+the extended emission with it; reproject matches levels, so that
+slopes stay. Of dmontage `tests/test_conformance.py` asks 0.12, for images of four times these pixels.""",
     ),
 )  # fmt: skip
