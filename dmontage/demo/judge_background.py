@@ -31,7 +31,7 @@ from dmontage.errors import InputError
 
 if TYPE_CHECKING:
     from astropy.wcs import WCS
-    from numpy.typing import ArrayLike, NDArray
+    from numpy.typing import NDArray
 
     from dmontage.demo.truth import Truth
 
@@ -163,7 +163,7 @@ def without_plane(values: Array) -> Array:
     return np.asarray(values - level - by_row * rows - by_column * columns)
 
 
-def _plane(values: Array, down: ArrayLike = 0.0, right: ArrayLike = 0.0) -> Array:
+def _plane(values: Array, down: Array | float = 0.0, right: Array | float = 0.0) -> Array:
     """Level, and change by row and by column, of the least-squares plane of ``values`` (rows, columns).
 
     ``down`` and ``right`` are where in its block each was measured, in blocks from the middle: a median over part of a
