@@ -57,13 +57,19 @@ def run(notebook: Any, folder: Path, monkeypatch: pytest.MonkeyPatch) -> str:
 
 
 def parameters(notebook: Any) -> tuple[Any, list[str]]:
-    """The cell tagged "parameters", and the names that it leaves None for what users have of their own."""
-    (found,) = [(cell, tree) for cell, tree in code(notebook) if "parameters" in cell.metadata.get("tags", ())]
-    cell, tree = found
-    assigned = [node for node in tree.body if isinstance(node, ast.Assign)]
-    assert len(assigned) == len(tree.body), "parameters are assigned, and nothing else is done there"
-    names = [t.id for node in assigned for t in node.targets if isinstance(t, ast.Name)]
-    return cell, [name for name, node in zip(names, assigned, strict=True) if ast.unparse(node.value) == "None"]
+    """The cell that says where the raw images are, and the names that are None there until users have their own."""
+    for cell, tree in code(notebook):
+        values = {
+            target.id: ast.unparse(node.value)
+            for node in tree.body
+            if isinstance(node, ast.Assign)
+            for target in node.targets
+            if isinstance(target, ast.Name)
+        }
+        if "RAW" in values:
+            assert len(values) == len(tree.body), "parameters are assigned, and nothing else is done there"
+            return cell, [name for name, value in values.items() if value == "None"]
+    raise AssertionError("no cell says RAW = None, or where the user's own files are")
 
 
 @each
@@ -100,7 +106,7 @@ def test_a_notebook_is_committed_bare(path: Path) -> None:
 def test_a_notebook_takes_own_files(path: Path) -> None:
     notebook = read(path)
     cell, names = parameters(notebook)
-    assert names, "no parameter is None until users say where their own files are"
+    assert "RAW" in names, "RAW is None until users say where their own files are"
     assert notebook.cells.index(cell) <= 3, "the parameters are near the top"
     used = {node.id for other, tree in code(notebook) if other is not cell for node in ast.walk(tree)
             if isinstance(node, ast.Name)}  # fmt: skip
