@@ -33,13 +33,13 @@ if TYPE_CHECKING:
     from dmontage.errors import InputError
     from dmontage.fits_files import scan
     from dmontage.grid import Grid
-    from dmontage.pipeline import Bands, Mosaic, coadd, mosaic, mosaics, plan, project, solve_runs
+    from dmontage.pipeline import Bands, Mosaic, coadd, mosaic, mosaics, plan, project, solve_runs, status, verify
     from dmontage.report import background_report
     from dmontage.window import Window
 
 __all__ = [
     "Bands", "Grid", "InputError", "Mosaic", "Window", "__version__", "background_report", "coadd", "mosaic", "mosaics",
-    "plan", "project", "scan", "solve_runs",
+    "plan", "project", "scan", "solve_runs", "status", "verify",
 ]  # fmt: skip
 
 _HOMES = {
@@ -56,6 +56,8 @@ _HOMES = {
     "project": "pipeline",
     "scan": "fits_files",
     "solve_runs": "pipeline",
+    "status": "pipeline",
+    "verify": "pipeline",
 }
 
 

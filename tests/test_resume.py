@@ -128,7 +128,7 @@ def test_a_killed_run_is_taken_up(
     assert not (tmp_path / "m.fits").exists() or moment == 19
     rows = chunks = 0
     if (tmp_path / "run.zarr").exists():
-        found = dm.pipeline.status(tmp_path / "run.zarr")
+        found = dm.status(tmp_path / "run.zarr")
         rows, chunks = found.projected, found.made
         str(found)
     writes.start()
@@ -157,7 +157,7 @@ def test_a_run_whose_nth_write_fails(tmp_path: Path, writes: Writes) -> None:
         with dask.config.set(scheduler="synchronous"), pytest.raises((InputError, OSError), match="No space left"):
             run(small, folder)
         assert not (folder / "m.fits").exists() or writes.names[n - 1] == "finish m.fits"
-        done = dm.pipeline.status(folder / "run.zarr") if (folder / "run.zarr").exists() else None
+        done = dm.status(folder / "run.zarr") if (folder / "run.zarr").exists() else None
         again = run(small, folder)
         assert products(folder) == products(tmp_path / "whole")
         assert again.summary.reused == (done.projected if done else 0)
@@ -189,7 +189,7 @@ def test_changes_redo_what_they_touch(survey: Survey, tmp_path: Path, writes: Wr
     assert fewer[:2] == (0, 0) and 0 < fewer[2] < covered, "only the chunks under the image that went"
     assert counted(files, background="none", combine="median") == (0, 0, fewer[2])
     assert counted(files[1:], background="plane")[:2] == (0, 0)
-    assert dm.pipeline.status(tmp_path / "run.zarr").others == 1
+    assert dm.status(tmp_path / "run.zarr").others == 1
 
 
 @pytest.mark.parametrize("change", ["gone", "other"])
@@ -209,7 +209,7 @@ def test_an_input_that_changes_during_the_run(survey: Survey, tmp_path: Path, ch
     ):
         run(mine, tmp_path, progress=tamper)
     assert not (tmp_path / "m.fits").exists()
-    done = dm.pipeline.status(tmp_path / "run.zarr").projected
+    done = dm.status(tmp_path / "run.zarr").projected
     image.write_bytes(kept)
     again = run(mine, tmp_path)
     assert again.summary.reused == done and not again.summary.skipped
@@ -292,7 +292,7 @@ def test_a_full_disk(survey: Survey, reference: list[bytes], disk: Path, tmp_pat
     del mosaic
     assert not list(tmp_path.glob("*.fits"))
     subprocess.run(["mount", "-o", "remount,size=40m", disk], check=True)
-    done = dm.pipeline.status(disk / "run.zarr").projected
+    done = dm.status(disk / "run.zarr").projected
     again = dm.mosaic(survey.folder, survey.grid, disk / "run.zarr").write(tmp_path / "m.fits")
     assert again.summary.reused == done and products(tmp_path) == reference
 

@@ -21,7 +21,6 @@ from dmontage.errors import InputError
 from dmontage.fits_files import read
 from dmontage.fits_files import writer as fits_writer
 from dmontage.model import ImageRef
-from dmontage.pipeline import verify
 from dmontage.pipeline.tiles import tiles_of
 from dmontage.window import Window
 
@@ -112,7 +111,7 @@ def test_tiles_have_the_bits_of_the_one_file(survey: Survey, tmp_path: Path, sid
                 path = tmp_path / f"m_{row}_{column}{layer}.fits"
                 part, own = fits.getdata(path), fits.getheader(path)
                 np.testing.assert_array_equal(part, whole[y0 : y0 + side, x0 : x0 + side])
-                assert (own["TILEROW"], own["TILECOL"]) == (row, column) and not verify(path).wrong
+                assert (own["TILEROW"], own["TILECOL"]) == (row, column) and not dm.verify(path).wrong
                 y, x = np.mgrid[: part.shape[0] : 9, : part.shape[1] : 9].astype(float)
                 assert np.abs(sky(own, x, y) - sky(header, x + x0, y + y0)).max() < 1e-15
                 assert own.get("BUNIT") == header.get("BUNIT") and own["NIMAGES"] == header["NIMAGES"]
@@ -229,7 +228,7 @@ def test_a_written_cutout_is_part_of_the_file(survey: Survey, tmp_path: Path, ba
         np.testing.assert_array_equal(
             fits.getdata(path), fits.getdata(tmp_path / f"m{layer}.fits")[cutout.window.slices]
         )
-        assert not verify(path).wrong
+        assert not dm.verify(path).wrong
         y, x = np.mgrid[:45:4, :75:4].astype(float)
         here, there = fits.getheader(path), fits.getheader(tmp_path / "m.fits")
         assert np.abs(sky(here, x, y) - sky(there, x + cutout.window.x0, y + cutout.window.y0)).max() < 1e-15
