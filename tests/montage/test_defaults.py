@@ -105,7 +105,7 @@ def test_madd_weighs_by_area() -> None:
     two_levels()
     words = ("", "s.tbl", "a.hdr")
     for more, mean in (({}, 2.0), ({"haveAreas": True}, 2.0), ({"haveAreas": False}, 3.0)):
-        raising.mAdd(*words, "ours.fits", **more)
+        raising.mAdd(*words, "ours.fits", **more)  # type: ignore[arg-type]
         np.testing.assert_allclose(fits.getdata("ours.fits"), mean, rtol=1e-14)
     assert main("mAdd", ["s.tbl", "a.hdr", "ours.fits"]) == 0
     np.testing.assert_allclose(fits.getdata("ours.fits"), 2.0, rtol=1e-14)

@@ -16,7 +16,6 @@ from dmontage.montage import raising
 
 Floats = NDArray[np.float64]
 ARCSEC = np.pi / 180 / 3600
-OURS = {"mProject": raising.mProject, "mProjectPP": raising.mProjectPP, "mProjectCube": raising.mProjectCube}
 
 
 @pytest.fixture(autouse=True)
@@ -41,7 +40,7 @@ def ready(values: Floats, source: Grid, target: Grid, **moved: float) -> fits.He
 
 def ours(name: str = "mProject", **options: object) -> tuple[Floats, Floats]:
     """Values, and areas in steradian, over the whole template."""
-    OURS[name]("in.fits", "ours.fits", "t.hdr", fullRegion=True, **options)  # type: ignore[arg-type]
+    getattr(raising, name)("in.fits", "ours.fits", "t.hdr", fullRegion=True, **options)
     return fits.getdata("ours.fits"), fits.getdata("ours_area.fits")
 
 

@@ -111,7 +111,7 @@ def test_a_region_by_a_template(table: str, tmp_path: Path) -> None:
 def test_offsets_of_maps_have_no_meaning(table: str, tmp_path: Path) -> None:
     header = template(tmp_path / "region.hdr", square(359.95, 0.0))
     for name, more in (("s.tbl", {}), ("o.tbl", {"xoff": 500.0, "yoff": -70.0})):
-        mCoverageCheck(table, str(tmp_path / name), 4, hdrfile=header, **more)
+        mCoverageCheck(table, str(tmp_path / name), 4, hdrfile=header, **more)  # type: ignore[arg-type]
     assert (tmp_path / "s.tbl").read_text() == (tmp_path / "o.tbl").read_text()
 
 
