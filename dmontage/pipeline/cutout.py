@@ -39,7 +39,7 @@ class Cutout(Pictured):
         return self.mosaic._pixels(self.window)
 
     def write(self, path: str | Place) -> Self:
-        """Write its pixels as `Mosaic.write` does those of all, but the sources; they are held in memory."""
+        """Write its pixels as `dmontage.Mosaic.write` does those of all, but the sources; they are held in memory."""
         self.mosaic._write_part(self.window, path)
         return self
 

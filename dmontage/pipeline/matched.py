@@ -57,8 +57,21 @@ class Matched(Stages):
     def corrections(self) -> Any:
         """The corrections of all images, to be subtracted, as an astropy table: planes on the sky, with errors.
 
-        See `dmontage.pipeline.corrections.correction_table` for its columns; ``write_corrections`` makes a file of it,
-        which ``corrections=`` of another mosaic applies without fitting.
+        ``write_corrections`` makes a file of it, which ``corrections=`` of another mosaic applies without fitting.
+
+        Returns
+        -------
+        astropy Table
+            Columns: file, ra, dec (ICRS, degrees), level, slope_east, slope_north (per degree), their standard errors
+            (``_error``; NaN from a relaxation, and without overlap), group, and status: "fitted", "level only",
+            "locked", "no overlap", or "no origin on the sky", whose numbers are NaN; and scale, which the image's
+            values were multiplied by before. An image whose name another one has too is told by its path; a digest
+            then tells images whose path is another elsewhere. What values are told in stands in the table's meta.
+
+        Raises
+        ------
+        InputError
+            Of a mosaic whose backgrounds are not matched.
         """
         return correction_table(self._match, self._solved())
 

@@ -81,8 +81,7 @@ def make_plan(
         "clip" and "sum". "ivar": 1/variance of each pixel in place of a weight map. "none".
     clip
         Limits of "clip" in σ below and above, or one for both; 3 by default. As many are rejected in error as lie
-        beyond so many σ of a Gaussian, however few the images; see `dmontage.kernels.clip`. With variances σ is
-        theirs, else what the other images scatter by: of three images that tells little.
+        beyond so many σ of a Gaussian, however few the images. With variances σ is theirs, else what the other images scatter by: of three images that tells little.
     also
         Layers that are made beside: "depth", the number of images in the pixel's value; "rejected", that of those
         that were clipped; "sources", which images they are.

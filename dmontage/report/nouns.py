@@ -214,7 +214,23 @@ class BackgroundReport:
 
 
 def report_paths(stem: _P) -> list[_P]:
-    """The text, the JSON and the picture of a report; InputError for a stem that names no file."""
+    """Name the text, the JSON and the picture of a report.
+
+    Parameters
+    ----------
+    stem
+        Path without an ending, or such a URL.
+
+    Returns
+    -------
+    list of three paths
+        STEM.txt, STEM.json, STEM.png.
+
+    Raises
+    ------
+    InputError
+        For a stem that names no file.
+    """
     if not stem.name:
         raise InputError(f"{str(stem)!r} names no file: give a stem, as 'background'")
     return [cast("_P", stem.with_name(f"{stem.name}.{suffix}")) for suffix in ("txt", "json", "png")]

@@ -14,7 +14,7 @@ def add_color_bar(ax: Any, shown: Any, label: str = "") -> Colorbar:
     """A bar of the values beside axes of matplotlib.
 
     matplotlib's own, ``figure.colorbar``, crowds its ticks at the bright end of a stretch: its values are round, and
-    a stretch that follows the histogram has no room for them. For axes of `dmontage.view.figure` there is
+    a stretch that follows the histogram has no room for them. For axes of `dmontage.view.figure.figure` there is
     `dmontage.view.figure.color_bar`, which keeps clear of what is labelled beside them.
 
     Parameters

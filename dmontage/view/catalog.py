@@ -67,7 +67,8 @@ def catalog(
         One colour, or the column and the colour map that tell it; the bar is `color_bar` of what is returned. Rows
         without a number are grey.
     symbol, filled
-        One of `dmontage.view.signs.SYMBOLS`, or a matplotlib marker; outlined, or filled.
+        "circle", "square", "diamond", "triangle", "pentagon", "hexagon", "star", "plus", "cross", "dot",
+        or a matplotlib marker; outlined, or filled.
     label_by
         Column of text to write beside the symbols, the largest first, but where all sides are taken by other texts.
 

@@ -33,7 +33,7 @@ def norm(
     Parameters
     ----------
     data
-        The image's `Histogram`, or an image to count: see `histogram`.
+        The image's `dmontage.view.histogram.Histogram`, or an image to count: see `dmontage.view.histogram.histogram`.
     stretch
         ``"gaussian"`` and ``"gaussian-log"`` are Montage's adaptive equalisations of the histogram; ``"asinh"``,
         ``"log"``, ``"linear"`` and ``"sqrt"`` are astropy's.

@@ -61,7 +61,7 @@ def picture(
         Largest side of the picture; a larger image is shrunk by a whole factor, to means over squares of its pixels.
         None shows every pixel.
     brightness, contrast
-        Factors on the colours, see `dmontage.view.adjust`.
+        Factors b and c on the colours v of 0 to 1: b v, and then 1/2 + c (v - 1/2), clipped at the end.
 
     Returns
     -------

@@ -57,7 +57,7 @@ def shrink(data: Pixels, step: int) -> Values:
 
     The squares are counted from the first pixel, and those cut by the last row or column are means of what there is.
     Sums are kept without error, so that the means are the same to the bit whatever the chunks
-    (`dmontage.kernels.squares`; of float64 values a last bit may differ once in 10¹⁵ times).
+    (of float64 values a last bit may differ once in 10¹⁵ times).
 
     Parameters
     ----------

@@ -43,7 +43,8 @@ def marker(
     lon, lat
         Degrees, or angles as Quantities, in ``frame``.
     symbol
-        One of `SYMBOLS`, or a matplotlib marker.
+        "circle", "square", "diamond", "triangle", "pentagon", "hexagon", "star", "plus", "cross", "dot",
+        or a matplotlib marker.
     size
         Across, in points.
 
