@@ -1,6 +1,7 @@
 """How Sphinx builds the documentation: ``sphinx-build -W -b html docs docs/_build/html``, from the repository's root.
 
-It needs no network. Notebooks are shown as they are committed, without outputs; ``-D nb_execution_mode=force`` runs them.
+It needs no network. Notebooks are shown as they are committed, without outputs; ``-D nb_execution_mode=force`` runs
+them.
 """
 
 from __future__ import annotations
@@ -10,9 +11,9 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-import directives  # noqa: E402  (stands beside this file)
+import directives
 
-from dmontage import __version__  # noqa: E402
+from dmontage import __version__
 
 project = "dmontage"
 author = "The dmontage developers"

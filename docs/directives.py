@@ -38,7 +38,7 @@ class Public(SphinxDirective):
 
     required_arguments = 1
 
-    def run(self) -> list[nodes.Node]:
+    def run(self) -> list[nodes.Node]:  # noqa: D102 (docutils')
         self.env.note_dependency(public.__file__)
         names = public.PUBLIC[self.arguments[0]]
         lines = [".. autosummary::", "   :nosignatures:", ""]
@@ -60,7 +60,7 @@ def _documented(name: str) -> list[str]:
 class Commands(SphinxDirective):
     """``.. commands::``: a section for each command of dmontage, with what its ``--help`` prints."""
 
-    def run(self) -> list[nodes.Node]:
+    def run(self) -> list[nodes.Node]:  # noqa: D102
         from dmontage.cli import main
 
         return [self._section(path, command) for path, command in _all_commands("dmontage", main)]
@@ -74,9 +74,9 @@ class Commands(SphinxDirective):
 
 
 class Present(TocTree):
-    """``.. present:: `` is a toctree of globs from the top, of which some, or all, may match no page."""
+    """``.. present::`` is a toctree of globs from the top, of which some, or all, may match no page."""
 
-    def run(self) -> list[nodes.Node]:
+    def run(self) -> list[nodes.Node]:  # noqa: D102
         self.options["glob"] = None
         there = self.env.found_docs
         self.content.data = [f"/{entry}" for entry in self.content if patfilter(there, entry)]

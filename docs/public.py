@@ -109,15 +109,19 @@ PUBLIC: dict[str, tuple[str, ...]] = {
 MEMBERS: dict[str, str] = {
     "dmontage.Mosaic": (
         "grid, data, area, variance, depth, rejected, cutout, compute, write, sources, stream, fit, corrections, "
-        "write_corrections, background_error, background_error_map, plot, explore, corrected, made, stored, files, close"
+        "write_corrections, background_error, background_error_map, plot, explore, corrected, made, stored, files, "
+        "close"
     ),
     "dmontage.Grid": (
         "header, shape, from_header, around, fit, wcs, to_header, to_template, window, frame, scale, kind, sky, pixel, "
         "corners, solid_angle, window_around, subgrid"
     ),
+    "dmontage.Window": "y0, y1, x0, x1, of_shape, shape, size, middle, slices, shift, pad, relative_to",
+    "dmontage.model.Drop": "pixfrac, kernel",
+    "dmontage.view.histogram.Histogram": "minimum, maximum, n, median, sigma, quantile, rank",
     "dmontage.pipeline.Summary": (
-        "images, skipped, warnings, empty, pairs, rms_before, rms_after, rejected, gauge, groups, unpaired, level_only, "
-        "uncorrected, matching_warnings, fits_reused, matching_reused, chunks, chunks_reused, reused, seconds, "
+        "images, skipped, warnings, empty, pairs, rms_before, rms_after, rejected, gauge, groups, unpaired, "
+        "level_only, uncorrected, matching_warnings, fits_reused, matching_reused, chunks, chunks_reused, reused, seconds, "
         "undefined, error_bound, noise_correlation, bytes_in, bytes_out"
     ),
     "dmontage.planner.MosaicPlan": (

@@ -51,6 +51,8 @@ def mFitplane(
         A clipped mean; slopes are zero.
     border
         Pixels on each side that do not count.
+    debug
+        Not used.
 
     Returns
     -------

@@ -112,9 +112,18 @@ def mProjectPP(
 
     Parameters
     ----------
+    input_file, output_file, template_file, hdu, weight_file, fixedWeight, threshold
+        As for `mProject`.
+    borderstr, drizzle, fluxScale, energyMode, expand, fullRegion, debug
+        As for `mProject`.
     altin, altout
         Headers that stand for the image's and the template's (of mTANHdr): they are read, and must be right, but the
         image's and the template's own are used, which are exact.
+
+    Returns
+    -------
+    dict
+        As for `mProject`.
     """
     for path in (altin, altout):
         if path:
@@ -145,8 +154,19 @@ def mProjectQL(
 
     Parameters
     ----------
+    input_file, output_file, template_file, hdu, weight_file, fixedWeight, threshold
+        As for `mProject`.
+    borderstr, fluxScale, expand, fullRegion, debug
+        As for `mProject`.
+    noAreas
+        Write no area file.
     interp
         0 (nearest) or 1 (Lanczos) in Montage; here it is exact overlap for both, which is no slower.
+
+    Returns
+    -------
+    dict
+        As for `mProject`.
     """
     if interp not in (0, 1):
         raise InputError(f"interp is {interp!r}; give 0 or 1")
@@ -173,6 +193,18 @@ def mProjectCube(
     """`mProject` of a cube, plane by plane; blanks of one plane are no part of another.
 
     There is one area file of two axes: the largest area of any plane.
+
+    Parameters
+    ----------
+    input_file, output_file, template_file, hdu, weight_file, fixedWeight, threshold
+        As for `mProject`.
+    drizzle, fluxScale, energyMode, expand, fullRegion, debug
+        As for `mProject`.
+
+    Returns
+    -------
+    dict
+        As for `mProject`.
     """
     return mProject(
         input_file, output_file, template_file, hdu, weight_file, fixedWeight, threshold, "", drizzle, fluxScale,

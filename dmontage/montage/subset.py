@@ -92,6 +92,8 @@ def mCoverageCheck(
         The folder of the images, to take their WCS from their headers and not from the table.
     xoff, yoff, debug
         Not used: a map's seam is no edge on the sphere.
+    hdrfile
+        Template of mode 4.
 
     Returns
     -------

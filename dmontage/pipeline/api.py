@@ -107,6 +107,11 @@ def mosaics(
         Tells the band of each image: a header keyword ("FILTER"), words by file name, or "FILE:COLUMN" of a table, as
         for ``image_weight`` of `dmontage.plan`. An image without is skipped.
 
+    Returns
+    -------
+    Bands
+        The mosaics by the names of their bands.
+
     Raises
     ------
     InputError
@@ -148,6 +153,11 @@ def coadd(
         By default the smallest part of the images' common lattice that holds them all.
     store, background, combine, strict, progress, **options
         As for `mosaic`.
+
+    Returns
+    -------
+    Mosaic
+        As of `mosaic`.
 
     Raises
     ------

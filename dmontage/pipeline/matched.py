@@ -47,7 +47,13 @@ class Matched(Stages):
         return {}
 
     def fit(self) -> Self:
-        """Project the images and fit their overlaps, and no more: for `dmontage.solve_runs`, with other runs."""
+        """Project the images and fit their overlaps, and no more: for `dmontage.solve_runs`, with other runs.
+
+        Returns
+        -------
+        Mosaic
+            Itself.
+        """
         self._check_matched()
         with self._locked():
             self._project(range(len(self.plan.rows)))
@@ -76,7 +82,18 @@ class Matched(Stages):
         return correction_table(self._match, self._solved())
 
     def write_corrections(self, path: str | Place) -> Self:
-        """Write the corrections as an ECSV table."""
+        """Write the corrections as an ECSV table.
+
+        Parameters
+        ----------
+        path
+            File, or its URL; replaced by a whole new one.
+
+        Returns
+        -------
+        Mosaic
+            Itself.
+        """
         with made_at(path) as here:
             write_table(self.corrections(), here)
         return self
@@ -125,7 +142,23 @@ class Matched(Stages):
         return float(np.sqrt(max(0.0, float(solution.variance(g)[0]))))
 
     def background_error_map(self, side: Any = None) -> ErrorMap:
-        """Standard errors of the background over cells of ``side`` pixels (by default some 32 along the mosaic)."""
+        """Standard errors of the background over cells of ``side`` pixels (by default some 32 along the mosaic).
+
+        Parameters
+        ----------
+        side
+            Of the cells, in pixels.
+
+        Returns
+        -------
+        ErrorMap
+            Arrays of the cells, in the unit of the pixels.
+
+        Raises
+        ------
+        InputError
+            Where no background is matched, or its errors are not known.
+        """
         if side is not None and not (isinstance(side, (int, np.integer)) and side > 0):
             raise InputError(f"side {side!r} of a cell must be a whole number of pixels above 0")
         check_shares(self.plan.combine)
@@ -168,7 +201,11 @@ class Matched(Stages):
                  if chunk & window] for batch in plan.chunk_batches
             ]  # fmt: skip
             done = self._run("shares", share_sums, [(parts, self._how, cells) for parts in batches if parts])
-        self._over[key] = functionals(self._match, cells, np.concatenate([np.zeros((0, 6)), *done]))
+        sums = np.concatenate([np.zeros((0, 6)), *done])
+        row_of = np.zeros(max(self._numbers, default=0) + 1)
+        row_of[list(self._numbers)] = np.arange(len(self._numbers))
+        sums[:, 2] = row_of[sums[:, 2].astype(np.int64)]  # the store's numbers are not the plan's
+        self._over[key] = functionals(self._match, cells, sums)
         return self._over[key]
 
 

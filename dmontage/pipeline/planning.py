@@ -140,6 +140,16 @@ def plan(
     **options
         ``background``, ``combine``, ``clip``, ``weights``, ``also``, ``method``, ``unit``, ``tol``, ``margin``,
         ``max_bytes``: see `dmontage.planner.make_plan`.
+
+    Returns
+    -------
+    MosaicPlan or BandPlans
+        What was decided; print it. A plan for each band where ``group_by`` is given.
+
+    Raises
+    ------
+    InputError
+        On an option that cannot be used, where no image reaches the grid, or the run would be too large.
     """
     wanted = Wanted(weight_map, mask, variance, image_weight, zero_point, flux_scale, aligned, group_by)
     scanned = _scanned(images, strict=strict, mosaics=aligned)

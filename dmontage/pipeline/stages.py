@@ -103,7 +103,13 @@ class Stages(Telling):
             Store.remove(there)
 
     def close(self, *, remove: bool = False) -> None:
-        """Forget the temporary store; ``remove`` deletes a named one too. What other threads compute ends first."""
+        """Forget the temporary store; ``remove`` deletes a named one too. What other threads compute ends first.
+
+        Parameters
+        ----------
+        remove
+            Delete a named store too.
+        """
         with self._turn:
             if self._temporary is not None:
                 self._temporary.cleanup()

@@ -187,7 +187,13 @@ class BackgroundReport:
         return lines + ([f"... and {len(order) - _SHOWN} more, in the JSON"] if len(order) > _SHOWN else [])
 
     def to_json(self) -> str:
-        """All of it as a JSON object; what is not known is null."""
+        """All of it as a JSON object; what is not known is null.
+
+        Returns
+        -------
+        str
+            One JSON object.
+        """
         table = asdict(self) | {"grid": self.grid.header, "window": asdict(self.grid.window)}
         errors = self.error_map
         if errors is not None:
@@ -202,7 +208,18 @@ class BackgroundReport:
         return json.dumps(as_json(table | {"advice": self.advice}), indent=1)
 
     def write(self, stem: Path) -> list[Path]:
-        """Write ``stem.txt``, ``stem.json`` and the picture ``stem.png``; their paths are returned."""
+        """Write ``stem.txt``, ``stem.json`` and the picture ``stem.png``; their paths are returned.
+
+        Parameters
+        ----------
+        stem
+            Path without an ending.
+
+        Returns
+        -------
+        list of Path
+            Text, JSON, picture.
+        """
         from dmontage.report.picture import write_picture
 
         paths = report_paths(stem)

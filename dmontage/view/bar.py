@@ -25,6 +25,11 @@ def add_color_bar(ax: Any, shown: Any, label: str = "") -> Colorbar:
         What ``imshow`` gave.
     label
         Of the values, as their unit.
+
+    Returns
+    -------
+    Colorbar
+        matplotlib's.
     """
     bar: Colorbar = ax.figure.colorbar(shown, ax=ax, label=label, fraction=0.046, pad=0.03)
     even_ticks(bar, shown.norm)

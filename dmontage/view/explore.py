@@ -127,7 +127,13 @@ class Explorer:
             self._ask(self.view, None)
 
     def restretch(self, **how: Any) -> None:
-        """Shades that suit what is in view; ``stretch``, ``low`` and ``high`` as for `Mosaic.explore`."""
+        """Shades that suit what is in view; ``stretch``, ``low`` and ``high`` as for `Mosaic.explore`.
+
+        Parameters
+        ----------
+        **how
+            ``stretch``, ``low`` and ``high``, as for `dmontage.Mosaic.explore`.
+        """
         self._set_norm(self.stretch | how)
         self.stretch |= how
         self._unstretched = None
@@ -135,6 +141,11 @@ class Explorer:
 
     def wait(self, timeout: float | None = None) -> None:
         """Wait until the view is whole, and show it: for scripts, which have no event loop.
+
+        Parameters
+        ----------
+        timeout
+            Seconds; None for as long as it takes.
 
         Raises
         ------

@@ -53,7 +53,7 @@ def picture(
     data
         Pixels (y, x) of any real type and byte order: an array, a memory map, a zarr array, a lazy dask array. It is
         read once, in memory bounded by its chunks, not by its size. What is not finite is blank.
-    stretch, low, high, options
+    stretch, low, high, **options
         From values to shades, as `dmontage.view.norm.norm` has it; of the pixels that are shown, after the shrinking.
     cmap
         A matplotlib colour map, or its name.
@@ -76,7 +76,7 @@ def picture(
     """
     step = step_for(data.shape, max_side)
     table = colours_of(cmap, Adjustment(brightness, contrast)).view(np.uint32)[:, 0]
-    check_norm(stretch, low, high, options)
+    check_norm(stretch, low, high, **options)
     values = shrink(data, step)
     normal = norm(values, stretch, low, high, **options)
     shown = np.empty((*values.shape, 4), np.uint8)

@@ -38,6 +38,18 @@ class Pixels(Protocol):
 def step_for(shape: tuple[int, ...], max_side: int | None) -> int:
     """Side, in pixels of (ny, nx), of the squares that make a picture of at most ``max_side`` pixels a side.
 
+    Parameters
+    ----------
+    shape
+        (ny, nx).
+    max_side
+        Pixels; None for no limit.
+
+    Returns
+    -------
+    int
+        1 or more.
+
     Raises
     ------
     InputError
