@@ -23,7 +23,7 @@ def _panels(n: int, width: float = 9.0, height: float = 3.2) -> tuple[Figure, li
     return drawn, list(np.atleast_1d(drawn.subplots(1, n)))
 
 
-def _image(axes: Any, values: Floats, title: str, **style: Any) -> Any:
+def _image(axes: Any, values: NDArray[Any], title: str, **style: Any) -> Any:
     shown = axes.imshow(values, origin="lower", interpolation="nearest", **style)
     axes.set(xticks=[], yticks=[])
     axes.set_title(title, fontsize="medium")

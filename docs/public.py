@@ -121,8 +121,8 @@ MEMBERS: dict[str, str] = {
     "dmontage.view.histogram.Histogram": "minimum, maximum, n, median, sigma, quantile, rank",
     "dmontage.pipeline.Summary": (
         "images, skipped, warnings, empty, pairs, rms_before, rms_after, rejected, gauge, groups, unpaired, "
-        "level_only, uncorrected, matching_warnings, fits_reused, matching_reused, chunks, chunks_reused, reused, seconds, "
-        "undefined, error_bound, noise_correlation, bytes_in, bytes_out"
+        "level_only, uncorrected, matching_warnings, fits_reused, matching_reused, chunks, chunks_reused, reused, "
+        "seconds, undefined, error_bound, noise_correlation, bytes_in, bytes_out"
     ),
     "dmontage.planner.MosaicPlan": (
         "images, grid, background, combine, weights, clip, also, method, unit, tol, margin, zero_point, warnings, "
