@@ -63,11 +63,11 @@ class Commands(SphinxDirective):
     def run(self) -> list[nodes.Node]:  # noqa: D102
         from dmontage.cli import main
 
-        return [self._section(path, command) for path, command in _all_commands("dmontage", main)]
+        return [self._section(path, context) for path, context in _all_commands("dmontage", main)]
 
-    def _section(self, path: str, command: click.Command) -> nodes.section:
+    def _section(self, path: str, context: click.Context) -> nodes.section:
         section = nodes.section("", nodes.title("", path), ids=[nodes.make_id(path)], names=[path])
-        text = command.get_help(click.Context(command, info_name=path, max_content_width=100, terminal_width=100))
+        text = context.get_help()
         section += nodes.literal_block(text, text, language="text", classes=["help"])
         self.state.document.note_explicit_target(section)
         return section
@@ -83,10 +83,14 @@ class Present(TocTree):
         return super().run() if self.content.data else []
 
 
-def _all_commands(path: str, command: click.Command) -> Iterator[tuple[str, click.Command]]:
-    yield path, command
-    for name, each in sorted(getattr(command, "commands", {}).items()):
-        yield from _all_commands(f"{path} {name}", each)
+def _all_commands(
+    name: str, command: click.Command, parent: click.Context | None = None
+) -> Iterator[tuple[str, click.Context]]:
+    """A command and those below it, each by its path, with the context that its help is told in."""
+    context = click.Context(command, parent, name, terminal_width=100, **command.context_settings)
+    yield context.command_path, context
+    for below, each in sorted(getattr(command, "commands", {}).items()):
+        yield from _all_commands(below, each, context)
 
 
 def setup(app: Sphinx) -> dict[str, Any]:

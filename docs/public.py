@@ -108,9 +108,9 @@ PUBLIC: dict[str, tuple[str, ...]] = {
 
 MEMBERS: dict[str, str] = {
     "dmontage.Mosaic": (
-        "grid, data, area, variance, depth, rejected, cutout, compute, write, sources, stream, fit, corrections, "
-        "write_corrections, background_error, background_error_map, plot, explore, corrected, made, stored, files, "
-        "close"
+        "grid, plan, summary, data, area, variance, depth, rejected, cutout, compute, write, sources, stream, fit, "
+        "corrections, write_corrections, background_error, background_error_map, plot, explore, corrected, made, "
+        "stored, files, close"
     ),
     "dmontage.Grid": (
         "header, shape, from_header, around, fit, wcs, to_header, to_template, window, frame, scale, kind, sky, pixel, "

@@ -51,6 +51,11 @@ _LATEST = 2.0
 class Stages(Telling):
     """A plan, the store that it fills, and what is known so far."""
 
+    plan: MosaicPlan
+    """What was decided."""
+    summary: Summary
+    """What was done so far. Print it."""
+
     def __init__(
         self,
         plan: MosaicPlan,

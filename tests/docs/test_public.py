@@ -56,7 +56,9 @@ def test_all_that_is_exported_is_listed_once() -> None:
 def test_what_is_listed_is_there() -> None:
     for name in NAMES:
         value = found(name)
-        fields = set(getattr(value, "__annotations__", ())) | set(dir(value))
+        fields = set(dir(value)).union(
+            *(vars(each).get("__annotations__", ()) for each in getattr(value, "__mro__", ()))
+        )
         assert not set(MEMBERS.get(name, "").split(", ")) - fields - {""}, name
 
 
