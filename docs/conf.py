@@ -49,7 +49,7 @@ python_use_unqualified_type_names = True
 python_maximum_signature_line_length = 88
 numpydoc_show_class_members = False
 numpydoc_use_plots = False
-default_role = "autolink"
+default_role = "py:obj"
 
 nitpicky = True
 nitpick_ignore_regex = directives.NOT_OURS

@@ -167,7 +167,7 @@ class Grid(Shown):
         return cls(cards_text(cards), (1, 1)).pixel(vectors)
 
     def wcs(self) -> WCS:
-        """A new astropy WCS (0.1 ms), or a `SkyObject` around a WCS object; it belongs to the caller's thread.
+        """A new astropy WCS (0.1 ms), or a ``SkyObject`` around a WCS object; it belongs to the caller's thread.
 
         Returns
         -------
@@ -183,7 +183,7 @@ class Grid(Shown):
     def to_header(self, *, naxis: bool = True) -> Header:
         """The cards as a FITS Header, with NAXIS1 and NAXIS2 unless told otherwise.
 
-        Where the grid has tables, the cards ask for the HDUs that `table_hdus` makes.
+        Where the grid has tables, the cards ask for the HDUs that ``dmontage.headers.table_hdus`` makes.
 
         Parameters
         ----------

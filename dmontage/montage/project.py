@@ -108,7 +108,7 @@ def mProjectPP(
     fullRegion: bool = False,
     debug: int = 0,
 ) -> dict[str, Any]:
-    """`mProject`, of any pair of projections and frames.
+    """`dmontage.montage.raising.mProject`, of any pair of projections and frames.
 
     Parameters
     ----------
@@ -150,7 +150,9 @@ def mProjectQL(
     noAreas: bool = True,
     debug: int = 0,
 ) -> dict[str, Any]:
-    """`mProject` without an area file, unless one is asked for, which holds steradian as those of the others do.
+    """`dmontage.montage.raising.mProject` without an area file, unless one is asked for.
+
+    It holds steradian as those of the others do.
 
     Parameters
     ----------
@@ -190,7 +192,7 @@ def mProjectCube(
     fullRegion: bool = False,
     debug: int = 0,
 ) -> dict[str, Any]:
-    """`mProject` of a cube, plane by plane; blanks of one plane are no part of another.
+    """`dmontage.montage.raising.mProject` of a cube, plane by plane; blanks of one plane are no part of another.
 
     There is one area file of two axes: the largest area of any plane.
 

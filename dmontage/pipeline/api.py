@@ -92,7 +92,7 @@ def mosaics(
     progress: Progress | bool | None = None,
     **options: Any,
 ) -> Bands:
-    """A mosaic for each band of images, on one grid; each is what `mosaic` makes of the band's images alone.
+    """A mosaic for each band of images, on one grid; each is what `dmontage.mosaic` makes of its images alone.
 
     Parameters
     ----------

@@ -77,7 +77,9 @@ def plan(
     group_by: str | Mapping[str, str] | None = None,
     **options: Any,
 ) -> MosaicPlan | BandPlans:
-    """What `mosaic`, or `mosaics`, would do with the same arguments; it reads headers and computes nothing. Print it.
+    """What `dmontage.mosaic`, or `dmontage.mosaics`, would do with the same arguments. Print it.
+
+    It reads headers and computes nothing.
 
     Parameters
     ----------

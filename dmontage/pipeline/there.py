@@ -86,7 +86,7 @@ class There(Matched):
         window
             Of the mosaic's pixels.
         layer
-            As `Pixels` calls it: "data", "area", ...
+            As `dmontage.pipeline.Pixels` calls it: "data", "area", ...
 
         Returns
         -------

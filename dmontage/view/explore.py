@@ -65,7 +65,7 @@ def explore(
 
 
 class Explorer:
-    """A mosaic on axes that are panned and zoomed. Made by `Mosaic.explore`."""
+    """A mosaic on axes that are panned and zoomed. Made by `dmontage.Mosaic.explore`."""
 
     def __init__(
         self, mosaic: Mosaic, ax: Any, layer: str, most: int, stretch: dict[str, Any], style: dict[str, Any]
@@ -127,7 +127,7 @@ class Explorer:
             self._ask(self.view, None)
 
     def restretch(self, **how: Any) -> None:
-        """Shades that suit what is in view; ``stretch``, ``low`` and ``high`` as for `Mosaic.explore`.
+        """Shades that suit what is in view; ``stretch``, ``low`` and ``high`` as for `dmontage.Mosaic.explore`.
 
         Parameters
         ----------

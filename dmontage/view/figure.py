@@ -64,7 +64,8 @@ def figure(
     width
         Of the axes' box in pixels of the figure; by default the picture's own, and each pixel is drawn as it is.
     step
-        Side s of those squares; by default the least that makes a picture of this size, as `step_for` has it.
+        Side s of those squares; by default the least that makes a picture of this size, as
+        `dmontage.view.shrink.step_for` has it.
     norm, cmap
         How data are shown: a matplotlib norm (by default `dmontage.view.norm.norm` of the data), a colour map.
     bare

@@ -38,7 +38,7 @@ def norm(
         ``"gaussian"`` and ``"gaussian-log"`` are Montage's adaptive equalisations of the histogram; ``"asinh"``,
         ``"log"``, ``"linear"`` and ``"sqrt"`` are astropy's.
     low, high
-        Values shown black and white, as `Range` reads them: ``12.3``, ``"99.5%"``, ``"-2s"``, ``"min"``, ``"max-3"``.
+        Values shown black and white: ``12.3``, ``"99.5%"``, ``"-2s"``, ``"min"``, ``"max-3"``.
         White is by default the maximum for the equalisations, and 99.5% for the others, which would show a sky with
         one bright star black.
     a

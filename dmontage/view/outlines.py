@@ -68,7 +68,7 @@ def outlines(
     Parameters
     ----------
     axes
-        Of `figure`.
+        Of `dmontage.view.figure.figure`.
     images
         What `dmontage.scan` gives, a plan, or a sequence of images or Grids.
     color

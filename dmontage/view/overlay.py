@@ -50,9 +50,9 @@ def coordinate_grid(
     Parameters
     ----------
     axes
-        Of `figure`.
+        Of `dmontage.view.figure.figure`.
     frame
-        As for `Grid.around`, or an astropy frame; the grid's own by default.
+        As for `dmontage.Grid.around`, or an astropy frame; the grid's own by default.
     labels
         Where the lines' values stand: "bl" (below and left, each where more of its lines end), "tr" (above and
         right), "inside" (along a line through the picture's middle), or "" for nowhere. By default "bl" for the grid's
