@@ -17,7 +17,7 @@ from dmontage.errors import InputError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["aside", "boot_of_machine", "lives", "name_aside", "sweep_aside"]
+__all__ = ["aside", "boot_of_machine", "is_here", "lives", "make_folder", "name_aside", "sweep_aside"]
 
 _SUFFIX = ".partial"
 
@@ -63,6 +63,19 @@ def boot_of_machine() -> str:
         return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
     except OSError:
         return ""
+
+
+def is_here(boot: str) -> bool:
+    """Whether a machine, by its `boot_of_machine`, is this one; False for one that is not known."""
+    return boot != "" and boot == boot_of_machine()
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder, where it is not there; InputError where that cannot be."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"cannot make the folder {folder}: {error.strerror}; choose another") from error
 
 
 @contextmanager

@@ -132,6 +132,16 @@ class Window:
         """Index of the box in an array whose first pixel is (0, 0)."""
         return slice(self.y0, self.y1), slice(self.x0, self.x1)
 
+    def edge(self, n: int = 1) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Pixel coordinates x, y of ``n`` points a side along its outer edge, around it from its first corner along x.
+
+        With one it is the four corners.
+        """
+        t = np.linspace(0.0, 1.0, n + 1)
+        zero, one = np.zeros(n), np.ones(n)
+        x, y = np.concatenate([t[:-1], one, t[:0:-1], zero]), np.concatenate([zero, t[:-1], one, t[:0:-1]])
+        return self.x0 - 0.5 + x * (self.x1 - self.x0), self.y0 - 0.5 + y * (self.y1 - self.y0)
+
     def bands(self, rows: int) -> Iterator[Window]:
         """Cut the box into bands of ``rows`` rows, counted from its first; the last may have fewer."""
         for y0 in range(self.y0, self.y1, rows):

@@ -109,3 +109,14 @@ def test_the_window_around_marks() -> None:
     assert not Window.around(marked)
     marked[1, 4] = marked[3, 2] = True
     assert Window.around(marked) == Window(1, 4, 2, 5)
+
+
+def test_points_around_a_window() -> None:
+    """Its corners from the first along x; more of a side lie evenly on it, each corner once."""
+    window = Window(2, 5, 10, 18)
+    assert [tuple(map(float, point)) for point in zip(*window.edge(), strict=True)] == [
+        (9.5, 1.5), (17.5, 1.5), (17.5, 4.5), (9.5, 4.5)
+    ]  # fmt: skip
+    x, y = window.edge(4)
+    assert len(x) == len(set(zip(x.tolist(), y.tolist(), strict=True))) == 16
+    assert np.hypot(np.diff(x, append=x[0]), np.diff(y, append=y[0])).sum() == pytest.approx(2 * (8 + 3))

@@ -191,7 +191,8 @@ def _tree(pairs: PairTable, t: Floats, n: int) -> Flags:
     ends = np.stack((np.minimum(pairs.plus, pairs.minus), np.maximum(pairs.plus, pairs.minus)), axis=1)[order]
     # Of several pairs of the same two images the best; places and not t itself, which may be zero.
     _, first = np.unique(ends, axis=0, return_index=True)
-    links = coo_array((first + 1.0, tuple(ends[first].T)), shape=(n, n)).tocsr()
+    rows, columns = ends[first].T.astype(np.int32)  # scipy before 1.17 takes no others in graphs
+    links = coo_array((first + 1.0, (rows, columns)), shape=(n, n)).tocsr()
     chosen = minimum_spanning_tree(links).data.astype(np.int64) - 1
     flags = np.zeros(t.size, bool)
     flags[order[chosen]] = True

@@ -19,7 +19,7 @@ from dmontage.fits_files.scanner import SUFFIXES, scan
 from dmontage.fits_files.source_table import source_table
 from dmontage.fits_files.stored import Stored, read_stored, write_stored
 from dmontage.fits_files.tables import read_table
-from dmontage.fits_files.whole import other_cards, write_image
+from dmontage.fits_files.whole import other_cards, write_image, write_images
 from dmontage.fits_files.writer import FitsPixels, FitsWriter, check_writable
 
 __all__ = [
@@ -46,5 +46,6 @@ __all__ = [
     "scan",
     "source_table",
     "write_image",
+    "write_images",
     "write_stored",
 ]

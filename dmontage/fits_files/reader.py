@@ -25,23 +25,30 @@ if TYPE_CHECKING:
     from dmontage.model import ImageRef
     from dmontage.window import Window
 
+    Convert = Callable[[NDArray[Any], fits.Header], NDArray[Any]]
+
 __all__ = ["in_memory", "pixels", "product_digests", "read", "read_map", "read_mask", "reading"]
 
 
-def read(ref: ImageRef, window: Window | None = None) -> NDArray[Any]:
+def read(ref: ImageRef, window: Window | None = None, plane: tuple[int, ...] | None = None) -> NDArray[Any]:
     """Pixels of an image, native float32 or float64; BLANK and NaN are NaN, BSCALE and BZERO applied.
+
+    Parameters
+    ----------
+    plane
+        Of a cube: the one to read, by its index along each of ``ref.planes``; all are read without it.
 
     Returns
     -------
     NDArray
-        Shape (*planes, ny, nx): a cube's planes are those of ``ref.planes``.
+        Shape (*planes, ny, nx): a cube's planes are those of ``ref.planes``; (ny, nx) of one plane.
 
     Raises
     ------
     InputError
         If the data are damaged; `ChangedError` if the file has gone or changed since the scan.
     """
-    return _section(ref, window or ref.grid.window, _as_image)
+    return _section(ref, window or ref.grid.window, _as_image, plane)
 
 
 def read_map(ref: ImageRef) -> NDArray[Any]:
@@ -54,13 +61,11 @@ def read_mask(ref: ImageRef) -> NDArray[Any]:
     return _section(ref, ref.grid.window, _as_mask)
 
 
-def _section(
-    ref: ImageRef, window: Window, convert: Callable[[NDArray[Any], fits.Header], NDArray[Any]]
-) -> NDArray[Any]:
+def _section(ref: ImageRef, window: Window, convert: Convert, plane: tuple[int, ...] | None = None) -> NDArray[Any]:
     """Pixels (*planes, ny, nx) of a window, converted from what astropy makes of them by their header."""
     there = _unchanged(ref, window)
     with _errors_of(ref), quiet, opened(there) as hdus:
-        return _cut(hdus[ref.hdu], ref, window, convert)
+        return _cut(hdus[ref.hdu], ref, window, convert, plane)
 
 
 @contextmanager
@@ -79,13 +84,18 @@ def reading(ref: ImageRef) -> Iterator[Callable[[Window], NDArray[Any]]]:
 
 
 def _cut(
-    hdu: Any, ref: ImageRef, window: Window, convert: Callable[[NDArray[Any], fits.Header], NDArray[Any]]
+    hdu: Any, ref: ImageRef, window: Window, convert: Convert, plane: tuple[int, ...] | None = None
 ) -> NDArray[Any]:
     """The pixels of a window out of an open file."""
-    data = np.asarray(hdu.section[(*(slice(None),) * (len(hdu.shape) - 2), *window.slices)])
+    sides, planes = hdu.shape[:-2], ref.planes if plane is None else ()
+    lead: tuple[Any, ...] = (slice(None),) * len(sides)
+    if plane is not None:
+        index = iter(plane)
+        lead = tuple(0 if side == 1 else next(index) for side in sides)
+    data = np.asarray(hdu.section[(*lead, *window.slices)])
     if window.y1 == hdu.shape[-2]:
         _check_stream(hdu)
-    return convert(data.reshape(*ref.planes, *window.shape), hdu.header)
+    return convert(data.reshape(*planes, *window.shape), hdu.header)
 
 
 @contextmanager

@@ -1,8 +1,9 @@
-"""A whole array into a FITS file: a pair of pixels and areas, as Montage's programs hand them on, is two of these."""
+"""Whole arrays into FITS files: a pair of pixels and areas, as Montage's programs hand them on, is two of these."""
 
 from __future__ import annotations
 
 import re
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,14 +17,16 @@ from dmontage.fits_files.opening import opened
 from dmontage.headers import is_wcs_card, table_hdus
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from numpy.typing import ArrayLike
 
     from dmontage.grid import Grid
     from dmontage.model import ImageRef
 
-__all__ = ["other_cards", "write_image"]
+    Cards = Iterable[tuple[str, Any] | tuple[str, Any, str]]
+
+__all__ = ["other_cards", "write_image", "write_images"]
 
 _STRUCTURE = re.compile(
     r"SIMPLE|XTENSION|BITPIX|NAXIS\d*|EXTEND|[PG]COUNT|GROUPS|INHERIT|BSCALE|BZERO|BLANK|DATAM(IN|AX)|WCSAXES"
@@ -36,9 +39,7 @@ _STANDARD = re.compile(r"\s*(FITS \(Flexible Image Transport|and Astrophysics', 
 """What cfitsio says in each file that it writes."""
 
 
-def write_image(
-    path: str | Path, array: ArrayLike, grid: Grid, cards: Iterable[tuple[str, Any] | tuple[str, Any, str]] = ()
-) -> None:
+def write_image(path: str | Path, array: ArrayLike, grid: Grid, cards: Cards = ()) -> None:
     """Write an image, or a cube, as float64, beside its name first, and renamed when whole.
 
     Parameters
@@ -55,15 +56,31 @@ def write_image(
     InputError
         Where it cannot be written, or the grid is a WCS object, for which there are no cards.
     """
+    write_images([(path, array, grid, cards)])
+
+
+def write_images(images: Sequence[tuple[str | Path, ArrayLike, Grid, Cards]]) -> None:
+    """Write images that belong together, as `write_image` does: all get their names when all are whole.
+
+    Raises
+    ------
+    InputError
+        Where one cannot be written: then what was there before stays as it was, of those that come before it too.
+    """
+    with ExitStack() as names:  # which ends with the last: those before it are renamed after it
+        for path, array, grid, cards in images:
+            hdus = _hdus(array, grid, cards)
+            hdus.writeto(names.enter_context(aside(Path(path))))
+
+
+def _hdus(array: ArrayLike, grid: Grid, cards: Cards) -> fits.HDUList:
     data = np.asarray(array, np.float64)
     if data.shape[-2:] != grid.shape:
         raise ValueError(f"pixels of shape {data.shape} are none of a grid of {grid.shape}")
     header = grid.to_header(naxis=False)
     for card in cards:
         header.append(card, end=True)
-    hdus = fits.HDUList([fits.PrimaryHDU(data, header), *table_hdus(grid.tables)])
-    with aside(Path(path)) as part:
-        hdus.writeto(part)
+    return fits.HDUList([fits.PrimaryHDU(data, header), *table_hdus(grid.tables)])
 
 
 def other_cards(ref: ImageRef) -> list[tuple[str, Any, str]]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from dmontage.aside import boot_of_machine
+from dmontage.aside import is_here
 from dmontage.window import LATTICE, Window
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ class Outlet(NamedTuple):
         self, grid: Grid, sub_out: int, window: Window, layers: Sequence[NDArray[np.float32]]
     ) -> Written | None:
         """As `write`; None where this process cannot: then the driver does it, from what is stored, or says why."""
-        if not self.machine or self.machine != boot_of_machine():
+        if not is_here(self.machine):
             return None
         try:
             return self.write(grid, sub_out, window, layers)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from dmontage.aside import boot_of_machine
+from dmontage.aside import is_here
 from dmontage.fits_files import read
 from dmontage.graph.combine import Part, coadd
 from dmontage.planner.combining import STACKED
@@ -60,7 +60,7 @@ class Target(NamedTuple):
     values: FitsPixels
     areas: FitsPixels
     machine: str
-    """Where the files are."""
+    """Where the files are (`boot_of_machine`)."""
 
 
 class Made(NamedTuple):
@@ -102,7 +102,7 @@ def coadd_pairs(window: Window, pairs: Sequence[Pair], target: Target) -> Made:
     """Task: combine the images that reach a window, in their order, and write it where the files can be seen."""
     values, areas = _combined(window, _parts(window, pairs, target), target)
     made = Made(window, (), [values, areas])
-    if target.machine and target.machine == boot_of_machine():
+    if is_here(target.machine):
         try:
             blocks = target.values.write(window, values), target.areas.write(window, areas)
         except OSError:  # another process sees other files: the driver writes

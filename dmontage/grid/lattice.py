@@ -5,15 +5,19 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
+import numpy as np
 from astropy.io.fits import Card
 
 from dmontage.grid.objects import is_object, moved_object, object_origin
 from dmontage.headers import card_text, moved
+from dmontage.sphere import rotate_frame
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from dmontage.grid.grid import Grid
 
-__all__ = ["moved_cards", "moved_tables", "whole_shift"]
+__all__ = ["moved_cards", "moved_tables", "pixel_offsets", "whole_shift"]
 
 _SAME_LATTICE = 1e-11
 """Pixels, less than what the WCS itself rounds by."""
@@ -46,6 +50,17 @@ def whole_shift(grid: Grid, other: Grid) -> tuple[int, int] | None:
     if shift is None or moved_tables(other.tables, -shift[1], -shift[0]) != grid.tables:
         return None
     return shift
+
+
+def pixel_offsets(grid: Grid, other: Grid) -> NDArray[np.float64]:
+    """By how much ``other``'s pixels lie beyond those of the same numbers of ``grid``: (25, 2) of x, y, in pixels.
+
+    At 5 by 5 pixels from corner to corner, of which the 13th is the middle; NaN where either has no sky.
+    """
+    ny, nx = other.shape
+    x, y = (a.ravel() for a in np.meshgrid(np.linspace(0, nx - 1, 5), np.linspace(0, ny - 1, 5)))
+    at = grid.pixel(rotate_frame(other.sky(x, y), other.frame, grid.frame))
+    return np.stack(at, axis=-1) - np.stack([x, y], axis=-1)
 
 
 def _object_shift(grid: Grid, other: Grid) -> tuple[int, int]:

@@ -13,7 +13,7 @@ exception. Here types, finiteness and ranges are checked once; after that the en
 from dmontage.headers.build import build_wcs, frame_of, header_of
 from dmontage.headers.gate import checked_cards, is_wcs_card
 from dmontage.headers.tables import find_tables, moved, needs_tables, table_cards, table_hdus, tables_of_wcs
-from dmontage.headers.text import angle, card_text, cards_text, checked_shape, header_text, parse_header
+from dmontage.headers.text import angle, card_text, cards_text, checked_shape, header_text, in_unit, parse_header
 
 __all__ = [
     "angle",
@@ -26,6 +26,7 @@ __all__ = [
     "frame_of",
     "header_of",
     "header_text",
+    "in_unit",
     "is_wcs_card",
     "moved",
     "needs_tables",

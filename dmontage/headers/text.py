@@ -77,6 +77,14 @@ def angle(value: Any, name: str, *, positive: bool = True) -> float:
     return degrees
 
 
+def in_unit(degrees: float) -> tuple[float, str]:
+    """An angle by the largest of "deg", "arcmin" and "arcsec" that has one of it: the number, and the unit."""
+    for factor, unit in ((1.0, "deg"), (60.0, "arcmin")):
+        if degrees * factor >= 1.0 - 1e-9:
+            return degrees * factor, unit
+    return degrees * 3600.0, "arcsec"
+
+
 def card_text(key: str, value: Any) -> str:
     """One card's text with all digits of a float (FITS free format: astropy itself cuts at 20 characters).
 

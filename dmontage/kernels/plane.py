@@ -79,6 +79,9 @@ _FAR = 1e4
 _MIXED = 1e11
 """A tile in which a pixel may lie so many times its smallest value from the median is added pixel by pixel."""
 
+_FEW = 64
+"""So many pixels of a tile that is constant otherwise are added alone: nothing tells what is far from it."""
+
 _SAMPLE = 64
 """Pixels that give a tile's median and median deviation."""
 
@@ -563,8 +566,9 @@ def _farthest(
 ) -> float:
     """How far from ``v0`` a pixel may lie to take part; below 0 where each must be added alone. Destroys the sample.
 
-    Where more than half of a tile is one value (counts, padding), the least of the other deviations is the scale. Where
-    values of very different size lie side by side, none of them is far from the median of all.
+    Where more than half of a tile is one value (counts, padding), the least of the other deviations is the scale, or
+    the value itself; a few others may all be spoilt, and are added alone. Where values of very different size lie side
+    by side, none of them is far from the median of all.
     """
     least = np.inf
     for i in range(k):
@@ -573,12 +577,14 @@ def _farthest(
         sample[i] = abs(sample[i] - v0)
     scale = _median_in_place(sample, k)
     if scale == 0.0:
-        scale = np.inf
+        scale = abs(v0) if v0 != 0.0 else np.inf
+        n = 0
         for r in range(1, nr + 1):
             for c in range(1, nc + 1):
                 size = abs(u[r, c] - v0) if ok[r, c] != 0 else 0.0
                 scale = min(scale, size if size > 0.0 else np.inf)
-        return _FAR * scale
+                n += size > 0.0
+        return _FAR * scale if n > _FEW else 0.0
     return _FAR * scale if _FAR * scale <= _MIXED * least else -1.0
 
 

@@ -13,8 +13,8 @@ from dmontage.errors import InputError
 from dmontage.fits_files import FitsWriter, check_writable
 from dmontage.graph.drive import Call, name_of, run
 from dmontage.graph.pairs import Made, Pair, Target, chunks_of, coadd_pairs
-from dmontage.montage.covered import area_name
-from dmontage.montage.inputs import image_in, template_grid
+from dmontage.montage.covered import area_beside, area_name
+from dmontage.montage.inputs import plane_in, template_grid
 from dmontage.montage.same_pixels import pixel_shift
 from dmontage.montage.tables import read_images
 
@@ -22,10 +22,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from dmontage.grid import Grid
-    from dmontage.model import ImageRef
     from dmontage.montage.tables import ImageRow
 
-__all__ = ["COADDS", "add_to_file", "mAdd", "pairs_on"]
+__all__ = ["COADDS", "add_to_file", "combine_of", "mAdd", "pairs_on"]
 
 COADDS = ("mean", "median", "count", "sum")
 """Montage's numbers for them are their places."""
@@ -77,8 +76,7 @@ def mAdd(
         For a table, template or image that cannot be used, images on another grid, and where none reaches the template.
     """
     started = time.monotonic()
-    if coadd not in range(len(COADDS)):
-        raise InputError(f"coadd is {coadd!r}; give {', '.join(f'{k} ({name})' for k, name in enumerate(COADDS))}")
+    combine = combine_of(coadd)
     check_writable(outfile)
     grid = template_grid(template_file)
     pairs = pairs_on(grid, read_images(tblfile, path), haveAreas)
@@ -87,9 +85,16 @@ def mAdd(
         grid, pairs = grid.subgrid(reached), [p._replace(window=p.window.relative_to(reached)) for p in pairs]
     if Path(outfile).resolve() in {Path(p.image.path).resolve() for p in pairs}:
         raise InputError(f"cannot write {outfile}: it is one of the images; name another file")
-    add_to_file(outfile, grid, pairs, COADDS[coadd], haveAreas)
+    add_to_file(outfile, grid, pairs, combine, haveAreas)
     without = sum(pair.area is None for pair in pairs) if haveAreas else 0
     return {"time": time.monotonic() - started, "noareas": without}
+
+
+def combine_of(coadd: int) -> str:
+    """The way to combine images by Montage's number; InputError for another one."""
+    if coadd not in range(len(COADDS)):
+        raise InputError(f"coadd is {coadd!r}; give {', '.join(f'{k} ({name})' for k, name in enumerate(COADDS))}")
+    return COADDS[coadd]
 
 
 def pairs_on(grid: Grid, rows: Sequence[ImageRow], areas: bool) -> list[Pair]:
@@ -102,23 +107,14 @@ def pairs_on(grid: Grid, rows: Sequence[ImageRow], areas: bool) -> list[Pair]:
     """
     pairs = []
     for row in rows:
-        image = image_in(row.path, row.hdu)
-        if image.planes:
-            raise InputError(f"Image file {row.path} is a cube of planes {image.planes}: give one plane")
+        image = plane_in(row.path, row.hdu)
         window = image.grid.window.shift(*pixel_shift(grid, image.grid, row.name))
         if window & grid.window:
-            beside = area_name(row.path)
-            pairs.append(Pair(image, _area(beside, image) if areas and Path(beside).is_file() else None, window))
+            has_area = areas and Path(area_name(row.path)).is_file()
+            pairs.append(Pair(image, area_beside(row.path, image) if has_area else None, window))
     if not pairs:
         raise InputError(f"No overlap: none of {len(rows)} images reaches the template")
     return sorted(pairs, key=lambda pair: pair.image.order)
-
-
-def _area(path: str, image: ImageRef) -> ImageRef:
-    area = image_in(path, 0)
-    if area.grid.shape != image.grid.shape:
-        raise InputError(f"Image file {path} has shape {area.grid.shape}, its image {image.grid.shape}")
-    return area
 
 
 def add_to_file(outfile: str, grid: Grid, pairs: Sequence[Pair], combine: str, areas: bool) -> None:

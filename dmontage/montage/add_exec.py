@@ -6,11 +6,12 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dmontage.aside import aside
+from dmontage.aside import make_folder
 from dmontage.errors import InputError
-from dmontage.montage.add import COADDS, add_to_file, pairs_on
+from dmontage.montage.add import add_to_file, combine_of, pairs_on
 from dmontage.montage.inputs import template_grid
 from dmontage.montage.tables import read_images
+from dmontage.montage.templates import write_template
 from dmontage.window import Window
 
 if TYPE_CHECKING:
@@ -59,15 +60,11 @@ def mAddExec(
     sides = xsize, ysize, xoverlap, yoverlap
     if min(sides) < 0:
         raise InputError(f"sizes and overlaps of tiles are {sides}; give 0 or more pixels")
-    if coadd not in range(len(COADDS)):
-        raise InputError(f"coadd is {coadd!r}; give 0 to {len(COADDS) - 1} ({', '.join(COADDS)})")
+    combine = combine_of(coadd)
     grid = template_grid(template_file)
     pairs = pairs_on(grid, read_images(tblfile, path), haveAreas)
     folder, stem = Path(tiledir), Path(outfile).name.removesuffix(".fits")
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"cannot make the folder {folder}: {error.strerror}; choose another") from error
+    make_folder(folder)
     count = empty = 0
     for column, row, tile in _tiles(grid.window, sides):
         inside = [pair._replace(window=pair.window.relative_to(tile)) for pair in pairs if pair.window & tile]
@@ -76,9 +73,8 @@ def mAddExec(
             continue
         own = grid.subgrid(tile)
         there = folder / f"{stem}_{column}_{row}.fits"
-        with aside(there.with_suffix(".hdr")) as part:
-            part.write_text(own.to_template())
-        add_to_file(str(there), own, inside, COADDS[coadd], haveAreas)
+        write_template(str(there.with_suffix(".hdr")), own.to_template())
+        add_to_file(str(there), own, inside, combine, haveAreas)
         count += 1
     return {"count": count, "nooverlap": empty, "time": time.monotonic() - started}
 

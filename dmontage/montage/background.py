@@ -9,14 +9,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from dmontage.errors import InputError
-from dmontage.fits_files import other_cards, read, write_image
-from dmontage.montage.covered import Covered, area_name, open_image, reference_pixel
-from dmontage.montage.each import absolute, check_folder, each, tell
+from dmontage.fits_files import other_cards, read, write_images
+from dmontage.montage.covered import Covered, area_name, reference_pixel
+from dmontage.montage.each import absolute, check_apart, check_folder, each, tell
 from dmontage.montage.fitplane import fitted
+from dmontage.montage.inputs import plane_in
 from dmontage.montage.tables import read_images, read_rows
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+    from dmontage.grid import Grid
+    from dmontage.model import ImageRef
 
 __all__ = ["mBackground", "mBgExec", "mFlatten"]
 
@@ -47,11 +51,13 @@ def mBackground(
         raise InputError(f"the plane {A} x + {B} y + {C} has numbers that are not finite")
     covered = Covered.of(input_file, noAreas)
     values = np.asarray(read(covered.image), np.float64)
+    files = []
     if covered.area is not None:
         areas = covered.areas()
         values = np.where(areas > 0, values, np.nan)
-        _write(area_name(output_file), areas, covered.area)
-    _write(output_file, _less(values, covered, A, B, C), covered.image)
+        files.append(_like(covered.area, area_name(output_file), areas))
+    files.append(_like(covered.image, output_file, _less(values, covered, A, B, C)))
+    write_images(files)
     return {"time": time.perf_counter() - start}
 
 
@@ -60,9 +66,9 @@ def _less(values: NDArray[np.float64], covered: Covered, a: float, b: float, c: 
     return np.asarray(values - (a * (np.arange(nx) - crpix1) + (b * (np.arange(ny) - crpix2) + c)[:, None]))
 
 
-def _write(path: str, values: NDArray[np.float64], like: Any) -> None:
-    """With the cards of an image."""
-    write_image(path, values, like.grid, other_cards(like))
+def _like(image: ImageRef, path: str, values: NDArray[np.float64]) -> tuple[str, NDArray[np.float64], Grid, Any]:
+    """A file to write with the cards of an image."""
+    return path, values, image.grid, other_cards(image)
 
 
 def mBgExec(
@@ -90,6 +96,11 @@ def mBgExec(
     dict
         "count" of the images, "nocorrection" of those that have none, "failed" of those not written (the log names
         them).
+
+    Raises
+    ------
+    InputError
+        Where a table or the folder cannot be used, or two images would have one name.
     """
     images = read_images(tblfile, path)
     corrections = {
@@ -97,15 +108,12 @@ def mBgExec(
         for row in read_rows(fitfile, {"id": int} | dict.fromkeys("abc", float), "Invalid corrections file: {}")
     }
     check_folder(corrdir)
+    none = (0.0, 0.0, 0.0)
     jobs = [
-        (
-            absolute(image.path),
-            absolute(corrdir, Path(image.name).name),
-            *corrections.get(image.cntr, (0.0, 0.0, 0.0)),
-            noAreas,
-        )
+        (absolute(image.path), absolute(corrdir, Path(image.name).name), *corrections.get(image.cntr, none), noAreas)
         for image in images
     ]
+    check_apart(jobs)
     results = each(mBackground, jobs)
     return {
         "count": len(images),
@@ -135,7 +143,7 @@ def mFlatten(
     dict
         "a", "b", "c" of the plane, as mFitplane has them.
     """
-    image = open_image(infile)
+    image = plane_in(infile)
     fit = fitted(np.asarray(read(image), np.float64), image.grid, infile, level_only=levelOnly, border=border)
     a, b, c = (fit[name] for name in ("a", "b", "c"))
     mBackground(infile, outfile, a, b, c, noAreas=not Path(area_name(infile)).is_file())

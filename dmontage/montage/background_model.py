@@ -17,7 +17,7 @@ from dmontage.errors import InputError
 from dmontage.log import say
 from dmontage.model import OverlapPair
 from dmontage.montage.fitplane import FIT_COLUMNS
-from dmontage.montage.tables import read_rows, write_rows
+from dmontage.montage.tables import INVALID_IMAGES, read_rows, write_rows
 from dmontage.pipeline.overlap_geometry import overlap_geometry
 from dmontage.window import Window
 
@@ -96,7 +96,7 @@ def mBgModel(
 
 def _images(path: str) -> list[dict[str, Any]]:
     """The rows of an image table, sides named naxis1 and naxis2."""
-    rows = read_rows(path, _IMAGES, "Invalid image metadata file: {}")
+    rows = read_rows(path, _IMAGES, INVALID_IMAGES)
     for row in rows:
         for name, other in (("naxis1", "ns"), ("naxis2", "nl")):
             row.setdefault(name, row.get(other))
@@ -105,7 +105,7 @@ def _images(path: str) -> list[dict[str, Any]]:
                     f"Need columns: cntr fname naxis1 naxis2 crpix1 crpix2 in image info file; {path} has no {name}"
                 )
     if not rows:
-        raise InputError(f"Invalid image metadata file: {path} has no images")
+        raise InputError(f"{INVALID_IMAGES.format(path)}: it has no images")
     return rows
 
 
@@ -161,6 +161,6 @@ def _shares(first: Floats, sides: Floats, ends: Ints) -> Floats:
     low = np.rint(first - first.min(axis=0)).astype(int)
     high = low + sides.astype(int)
     windows = [Window(y0, y1, x0, x1) for (x0, y0), (x1, y1) in zip(low.tolist(), high.tolist(), strict=True)]
-    outlines = [np.array([(w.x0, w.y0), (w.x1, w.y0), (w.x1, w.y1), (w.x0, w.y1)]) - 0.5 for w in windows]
+    outlines = [np.column_stack(w.edge()) for w in windows]
     pairs = [OverlapPair(i, j, windows[i] & windows[j]) for i, j in ends.tolist()]
     return overlap_geometry(windows, outlines, pairs).share

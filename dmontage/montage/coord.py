@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import math
 import re
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from dmontage.errors import InputError
 from dmontage.montage.image_row import equatorial, j2000
-from dmontage.montage.inputs import image_in, template_grid
+from dmontage.montage.inputs import check_file, image_in, template_grid
 from dmontage.sphere import lonlat, rotate_frame, unit_vectors
 
 if TYPE_CHECKING:
@@ -82,8 +81,7 @@ def mPix2Coord(infile: str, ixpix: float, jypix: float, hdu: int = 0, debug: int
     """
     if not (math.isfinite(ixpix) and math.isfinite(jypix)):
         raise InputError(f"({ixpix!r}, {jypix!r}) is no pixel")
-    if not Path(infile).is_file():
-        raise InputError(f"File {infile} not found.")
+    check_file(infile)
     is_template = re.search(r"\.(hdr|txt)$", infile, re.IGNORECASE)
     grid = template_grid(infile) if is_template else image_in(infile, hdu).grid
     x, y = np.array(ixpix - 1.0), np.array(jypix - 1.0)

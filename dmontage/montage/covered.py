@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from dmontage.errors import InputError
-from dmontage.fits_files import one_image, read
+from dmontage.fits_files import read
 from dmontage.kernels.plane_fit import Sums
+from dmontage.montage.inputs import image_in, plane_in
 from dmontage.window import Window
 
 if TYPE_CHECKING:
@@ -20,7 +22,7 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float64]
 
-__all__ = ["Covered", "area_name", "open_image", "reference_pixel"]
+__all__ = ["Covered", "area_beside", "area_name", "pair_of", "reference_pixel"]
 
 _WELL = 0.9
 """Of what a pixel of the image covers: less are rims."""
@@ -40,17 +42,8 @@ class Covered(NamedTuple):
     @classmethod
     def of(cls, path: str, no_areas: bool = False) -> Covered:
         """By the image's name; InputError, in Montage's words, where either is missing or no image."""
-        image = open_image(path)
-        if no_areas:
-            return cls(image, None)
-        beside = area_name(path)
-        try:
-            area = one_image(beside)
-        except InputError as error:
-            raise InputError(f"Area file {beside} missing or invalid FITS; noAreas does without ({error})") from error
-        if area.grid.shape != image.grid.shape:
-            raise InputError(f"Area file {beside} has shape {area.grid.shape}, its image {image.grid.shape}")
-        return cls(image, area)
+        image = plane_in(path)
+        return cls(image, None if no_areas else area_beside(path, image))
 
     def areas(self, window: Window | None = None) -> Floats:
         """The solid angles as the file has them; ones where there is none."""
@@ -97,20 +90,29 @@ def _pixels(image: ImageRef, window: Window) -> Floats:
 
 
 def area_name(path: str) -> str:
-    """``x_area.fits`` of ``x.fits``."""
+    """``x_area.fits`` of ``x.fits``, ``x_area.fit`` of ``x.fit``."""
     file = Path(path)
     return str(file.with_name(f"{file.stem}_area{file.suffix}"))
 
 
-def open_image(path: str) -> ImageRef:
-    """The image of a file; InputError in Montage's words."""
+def pair_of(path: str) -> tuple[str, str]:
+    """The two files that are made by a name, "x.fits", "x.fit" or "x", as in Montage: ``x.fits``, ``x_area.fits``."""
+    stem = re.sub(r"\.(fits?|FITS?)$", "", path)
+    if not Path(stem).name:
+        raise InputError(f"{path!r} names no file: give the name of an image, such as x.fits")
+    return f"{stem}.fits", area_name(f"{stem}.fits")
+
+
+def area_beside(path: str, image: ImageRef) -> ImageRef:
+    """The area file of an image's file; InputError, in Montage's words, where it is missing or of another shape."""
+    beside = area_name(path)
     try:
-        image = one_image(path)
+        area = image_in(beside, kind="Area")
     except InputError as error:
-        raise InputError(f"Image file {path} missing or invalid FITS ({error})") from error
-    if image.planes:
-        raise InputError(f"Image file {path} is a cube of planes {image.planes}: give one plane")
-    return image
+        raise InputError(f"{error} (noAreas does without, of mAdd haveAreas=False)") from error
+    if area.grid.shape != image.grid.shape:
+        raise InputError(f"Area file {beside} has shape {area.grid.shape}, its image {image.grid.shape}")
+    return area
 
 
 def reference_pixel(grid: Grid) -> tuple[float, float]:

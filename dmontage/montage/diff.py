@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from dmontage.errors import InputError
-from dmontage.fits_files import write_image
+from dmontage.fits_files import write_images
 from dmontage.kernels.plane_fit import difference
 from dmontage.montage.covered import Covered, area_name
 from dmontage.montage.inputs import template_grid
@@ -102,9 +102,8 @@ class Difference(NamedTuple):
     def write(self, path: str, grid: Grid, no_areas: bool) -> None:
         """Write it, with its area file unless that is not wanted."""
         mine = grid.subgrid(self.window)
-        if not no_areas:
-            write_image(area_name(path), self.areas, mine, [("BUNIT", "sr")])
-        write_image(path, self.values, mine)
+        areas = [] if no_areas else [(area_name(path), self.areas, mine, [("BUNIT", "sr")])]
+        write_images([*areas, (path, self.values, mine, ())])
 
 
 def difference_of(plus: Side, minus: Side, grid: Grid, factor: float = 1.0) -> Difference:

@@ -147,8 +147,8 @@ def mDiffFitExec(
     results = each(_fit_difference, [(job, grid, name, noAreas, levelOnly)
                                      for job, name in zip(jobs, keep, strict=True)])  # fmt: skip
     fits = [found.fit if isinstance(found, _Fitted) else found for found in results]
-    no_diff = tell("mDiffFitExec", _named(rows, results))
-    no_fit = tell("mDiffFitExec", _named(rows, fits)) - no_diff
+    no_diff = sum(isinstance(found, Failed) for found in results)
+    no_fit = tell("mDiffFitExec", _named(rows, fits)) - no_diff  # all that failed is among the fits, too
     _write_fits(fitfile, rows, fits)
     return {"count": len(rows), "diff_failed": no_diff, "fit_failed": no_fit, "warning": 0}
 

@@ -14,7 +14,7 @@ from dmontage.log import say
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-__all__ = ["Failed", "absolute", "check_folder", "each", "tell"]
+__all__ = ["Failed", "absolute", "check_apart", "check_folder", "each", "tell"]
 
 _TASKS = 512
 """Tasks at the most: a scheduler takes a millisecond for each."""
@@ -61,6 +61,15 @@ def check_folder(path: str) -> None:
     """InputError, in Montage's words, where a folder to write to is not there."""
     if not Path(path).is_dir():
         raise InputError(f"Cannot access {path}: there is no such folder; create it")
+
+
+def check_apart(jobs: Iterable[tuple[Any, ...]]) -> None:
+    """InputError where two jobs, (source, target, ...), would write one file; a job that is there twice may."""
+    first: dict[str, tuple[Any, ...]] = {}
+    for job in jobs:
+        other = first.setdefault(job[1], job)
+        if other != job:
+            raise InputError(f"{other[0]} and {job[0]} would both go to {job[1]}: rename one, or take it out")
 
 
 def absolute(*parts: str) -> str:

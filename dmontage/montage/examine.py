@@ -9,6 +9,7 @@ import numpy as np
 
 from dmontage.errors import InputError
 from dmontage.fits_files import read, read_header
+from dmontage.grid.tangent import offsets
 from dmontage.montage.coord import pixel_at, system_name
 from dmontage.montage.image_row import equatorial, j2000, linear
 from dmontage.montage.inputs import image_in
@@ -83,14 +84,13 @@ def mExamine(
     window = ref.grid.window if whole else box
     if not window:
         raise InputError(f"radius {radius!r} holds no pixel's middle: give a larger one")
-    values = _plane(read(ref, window), ref, told, (plane3, plane4), infile)
+    inside = np.ones(window.shape, bool)
     if not whole:
         rows, columns = np.ogrid[window.y0 : window.y1, window.x0 : window.x1]
         inside = (columns - x) ** 2 + (rows - y) ** 2 <= r * r
         if not inside.any():
             raise InputError(f"radius {radius!r} holds no pixel's middle: give a larger one")
-    else:
-        inside = np.ones(values.shape, bool)
+    values = read(ref, window, _plane(ref, told, (plane3, plane4), infile))
     middle = min(max(math.floor(x + 0.5), 0), nx - 1), min(max(math.floor(y + 0.5), 0), ny - 1)
     told |= _statistics(ref.grid, values.astype(np.float64), inside, window, middle)
     return told | {"totalflux": float(np.nansum(values[inside], dtype=np.float64)) if areaMode == 2 else 0.0}
@@ -114,12 +114,11 @@ def _circle(
     return ra - 1.0, dec - 1.0, r
 
 
-def _plane(
-    values: NDArray[Any], ref: ImageRef, told: dict[str, Any], planes: tuple[int, int], name: str
-) -> NDArray[Any]:
-    """A cube's plane (ny, nx), counted from 1 along either axis; an array has no axes of one pixel."""
+def _plane(ref: ImageRef, told: dict[str, Any], planes: tuple[int, int], name: str) -> tuple[int, ...]:
+    """A cube's plane, as `read` has it, of one that is counted from 1 along either axis."""
     if len(ref.planes) > 2:
         raise InputError(f"{name} has {len(ref.planes) + 2} axes: at most 4 are looked at")
+    found = []
     for axis, plane in ((4, planes[1]), (3, planes[0])):
         side = max(told[f"naxis{axis}"], 1)
         if side == 1 and axis > told["naxis"]:
@@ -127,8 +126,8 @@ def _plane(
         if not 1 <= plane <= side:
             raise InputError(f"plane{axis} is {plane!r}: {name} has {side}")
         if side > 1:
-            values = values[plane - 1]
-    return values
+            found.append(plane - 1)
+    return tuple(found)
 
 
 def _geometry(ref: ImageRef) -> dict[str, Any]:
@@ -138,8 +137,7 @@ def _geometry(ref: ImageRef) -> dict[str, Any]:
     told |= {"naxis": int(header["NAXIS"]), "naxis1": nx, "naxis2": ny}
     told |= {f"naxis{i}": int(header.get(f"NAXIS{i}", 0)) for i in (3, 4)}
     told |= {key: float(row[key]) for key in ("crval1", "crval2", "crpix1", "crpix2", "cdelt1", "cdelt2", "crota2")}
-    x = np.array([(nx - 1) / 2, -0.5, nx - 0.5, nx - 0.5, -0.5])
-    y = np.array([(ny - 1) / 2, -0.5, -0.5, ny - 0.5, ny - 0.5])
+    x, y = (np.array([at, *corners]) for at, corners in zip(grid.window.middle, grid.window.edge(), strict=True))
     lon, lat = lonlat(grid.sky(x[:1], y[:1]))
     ra, dec = j2000(grid, x, y)
     told |= {"lonc": float(lon[0]), "latc": float(lat[0])}
@@ -154,9 +152,8 @@ def _rotation(grid: Grid) -> float:
     """Degrees by which y is turned from equatorial north towards west, in the middle of the image."""
     x, y = grid.window.middle
     here, up = rotate_frame(grid.sky(np.array([x, x]), np.array([y, y + 1.0])), grid.frame, equatorial(grid))
-    north = np.array([0.0, 0.0, 1.0]) - here[2] * here
-    east = np.cross([0.0, 0.0, 1.0], here)
-    return float(np.degrees(np.arctan2(-(up - here) @ east, (up - here) @ north)))
+    east, north = offsets(up, here)
+    return math.degrees(math.atan2(-east, north))
 
 
 def _statistics(

@@ -14,7 +14,9 @@ import numpy as np
 from dmontage.errors import InputError
 from dmontage.fits_files import read
 from dmontage.kernels.plane_fit import fit_plane
-from dmontage.montage.covered import open_image, reference_pixel
+from dmontage.montage.covered import reference_pixel
+from dmontage.montage.inputs import plane_in
+from dmontage.montage.least_box import boxes_around, hull_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -63,7 +65,7 @@ def mFitplane(
         "boxwidth", "boxheight", "boxang", the smallest rectangle about the pixels: its middle, its sides, and the
         direction of the first from x to y in degrees.
     """
-    image = open_image(input_file)
+    image = plane_in(input_file)
     return fitted(np.asarray(read(image), np.float64), image.grid, input_file, nofit, levelOnly, border)
 
 
@@ -132,30 +134,19 @@ class _Box(NamedTuple):
 
 def _box(good: NDArray[np.bool_]) -> _Box:
     """The smallest rectangle about the middles of pixels: one side of it lies on a side of their convex hull."""
-    hull = _hull(good)
-    sides = np.roll(hull, -1, axis=0) - hull
-    angles = np.unique(np.arctan2(sides[:, 1], sides[:, 0]) % (math.pi / 2)) if len(hull) > 1 else np.zeros(1)
-    angles = np.where(angles == 0.0, math.pi / 2, angles)
-    u = np.stack([np.cos(angles), np.sin(angles)])
-    along, across = hull @ u, hull @ np.stack([-u[1], u[0]])
-    best = int(np.argmin(np.ptp(along, axis=0) * np.ptp(across, axis=0) + 1e-9 * np.ptp(along, axis=0)))
-    middle = [(some[:, best].min() + some[:, best].max()) / 2 for some in (along, across)]
-    (cos, sin) = u[:, best]
-    x, y = middle[0] * cos - middle[1] * sin, middle[0] * sin + middle[1] * cos
-    sizes = np.ptp(along[:, best]), np.ptp(across[:, best])
-    return _Box(*(round(float(number), 9) for number in (x, y, *sizes, math.degrees(angles[best]))))
+    ends = _ends_of_rows(good)
+    boxes = boxes_around(ends[hull_of(ends)])
+    sizes = boxes.high - boxes.low
+    best = int(np.argmin(sizes.prod(axis=1) + 1e-9 * sizes[:, 0]))  # of two that are alike that with the shorter first
+    along, across = (boxes.low[best] + boxes.high[best]) / 2
+    cos, sin = np.cos(boxes.angles[best]), np.sin(boxes.angles[best])
+    x, y = along * cos - across * sin, along * sin + across * cos
+    return _Box(*(round(float(number), 9) for number in (x, y, *sizes[best], math.degrees(boxes.angles[best]))))
 
 
-def _hull(good: NDArray[np.bool_]) -> Floats:
-    """(n, 2) x, y of the corners of the convex hull of pixels, in order; both ends where they lie in one line."""
-    from scipy.spatial import ConvexHull, QhullError
-
+def _ends_of_rows(good: NDArray[np.bool_]) -> Floats:
+    """(n, 2) x, y of the first and the last pixel of each row: the convex hull of all has its corners among them."""
     rows = np.flatnonzero(good.any(axis=1))
     some = good[rows]
     first, last = some.argmax(axis=1), good.shape[1] - 1 - some[:, ::-1].argmax(axis=1)
-    ends = np.concatenate([np.column_stack([first, rows]), np.column_stack([last, rows])]).astype(np.float64)
-    try:
-        return np.asarray(ends[ConvexHull(ends).vertices])
-    except QhullError:  # in one line
-        order = np.lexsort((ends[:, 1], ends[:, 0]))
-        return ends[order[[0, -1]]]
+    return np.concatenate([np.column_stack([first, rows]), np.column_stack([last, rows])]).astype(np.float64)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 
 from dmontage.errors import InputError
-from dmontage.grid import Grid
 from dmontage.headers import card_text
 from dmontage.montage.systems import place_of, system_of
 from dmontage.montage.templates import write_template
@@ -67,10 +66,7 @@ def mHdr(
     system = system_of(csys, equinox)
     scale = resolution / 3600.0
     nx, ny = (max(round(side / scale), 1) for side in (width, height))
-    cards = system.tangent(*place_of(locstr, system.frame), scale, float(rotation))
-    cards |= {"CRPIX1": (nx + 1) / 2, "CRPIX2": (ny + 1) / 2}
-    grid = Grid.from_header(cards, shape=(ny, nx))
-    text = grid.to_template()
+    text = system.grid(place_of(locstr, system.frame), scale, (ny, nx), float(rotation)).to_template()
     if band2MASS:
         text = text.replace("\nEND\n", f"\n{card_text('MAGZP', _MAGZP[band2MASS.lower()])}\nEND\n")
     return {"count": write_template(outfile, text)}

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from dmontage.view.histogram import Histogram
     from dmontage.view.rows import Rows
 
-__all__ = ["mHistogram"]
+__all__ = ["End", "mHistogram"]
 
 _TYPES = {"linear": 0, "log": 0, "power": 0, "gaussian": 1, "gaussian-log": 2, "gaussianlog": 2, "asinh": 3, "sinh": 3}
 """Montage's words for stretches, and its numbers."""
@@ -83,7 +83,7 @@ def mHistogram(
     span = Range(minString, maxString)
     shades = norm(counted, name, minString, maxString, a=None if beta is None else 1.0 / beta)
     low, high = span.limits(counted)
-    ends = [_End.of(counted, value) for value in (low, high)]
+    ends = [End.of(counted, value) for value in (low, high)]
     lookup = np.asarray(shades.inverse(np.linspace(0.0, 1.0, _N_SHADES)), float)
     head = f"Type {number}" + (f" {power}" if number == 0 else f" {beta:g}" if beta is not None else "")
     with aside(Path(histFile)) as part, part.open("w", encoding="ascii") as out:
@@ -135,15 +135,18 @@ def _pixels(path: str, box: tuple[int, int, int, int]) -> NDArray[Any] | Rows:
     return read(image, window)
 
 
-class _End(NamedTuple):
-    """One end of the range."""
+class End(NamedTuple):
+    """One end of the range that is shown."""
 
     value: float
     percent: float
+    """Of the pixels, that are below it."""
     sigma: float
+    """From the median."""
 
     @classmethod
-    def of(cls, counted: Histogram, value: float) -> _End:
+    def of(cls, counted: Histogram, value: float) -> End:
+        """By the value."""
         sigma = (value - counted.median) / counted.sigma if counted.sigma > 0 else 0.0
         return cls(float(value), 100.0 * float(counted.rank(value)), float(sigma))
 
@@ -159,7 +162,7 @@ _HEAD = """# Histogram of an image, and how its values are stretched to 256 shad
 # normal distribution."""
 
 
-def _lines(head: str, ends: list[_End], counted: Histogram, lookup: NDArray[np.float64]) -> Iterator[str]:
+def _lines(head: str, ends: list[End], counted: Histogram, lookup: NDArray[np.float64]) -> Iterator[str]:
     from scipy.special import ndtri
 
     low, high = counted.minimum, counted.maximum

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +12,7 @@ import numpy as np
 from dmontage.errors import InputError
 from dmontage.fits_files import one_image, read_stored
 from dmontage.grid import Grid
+from dmontage.montage.templates import check_template
 from dmontage.planner import human
 from dmontage.planner.memory import default_limit
 from dmontage.quality import Quality
@@ -23,25 +23,25 @@ if TYPE_CHECKING:
 
     from dmontage.model import ImageRef
 
-__all__ = ["border_of", "check_room", "image_in", "named_image", "pair_of", "plane_cards", "template_grid"]
+__all__ = [
+    "border_of",
+    "check_file",
+    "check_room",
+    "image_in",
+    "named_image",
+    "plane_cards",
+    "plane_in",
+    "template_grid",
+]
 
 
 def template_grid(path: str) -> Grid:
     """The grid of a template file (``.hdr``), in Montage's words where it is none."""
-    if not Path(path).is_file():
-        raise InputError(f"Template file not found. File {path} not found.")
+    check_template(path)
     try:
         return Grid.from_header(path)
     except InputError as error:
         raise InputError(f"Output wcsinit() failed. {path}: {error}") from error
-
-
-def pair_of(path: str) -> tuple[str, str]:
-    """The two files of a pair, as Montage names them: ``x.fits`` and ``x_area.fits``, of "x.fits", "x.fit" or "x"."""
-    stem = re.sub(r"\.(fits?|FITS?)$", "", path)
-    if not Path(stem).name:
-        raise InputError(f"{path!r} names no file: give the name of an image, such as x.fits")
-    return f"{stem}.fits", f"{stem}_area.fits"
 
 
 def border_of(text: str | float) -> Quality:
@@ -66,28 +66,41 @@ def border_of(text: str | float) -> Quality:
 
 
 @contextmanager
-def named_image(path: str) -> Iterator[None]:
-    """What is wrong with an image file inside, in Montage's words."""
+def named_image(path: str, kind: str = "Image") -> Iterator[None]:
+    """What is wrong with an image file inside, in Montage's words; "Area", "Weight image" are other kinds."""
     try:
         yield
     except InputError as error:
-        raise InputError(f"Image file {path} missing or invalid FITS: {error}") from error
+        raise InputError(f"{kind} file {path} missing or invalid FITS: {error}") from error
 
 
-def image_in(path: str, hdu: int) -> ImageRef:
-    """The image of a file, in Montage's words where there is none.
+def check_file(path: str) -> None:
+    """InputError, in Montage's words, where there is no such file."""
+    if not Path(path).is_file():
+        raise InputError(f"File {path} not found.")
+
+
+def image_in(path: str, hdu: int = 0, kind: str = "Image") -> ImageRef:
+    """The image of a file, or a cube, in Montage's words where there is none.
 
     HDU 0 stands for the only image of a file that has none there.
     """
-    with named_image(path):
-        if not Path(path).is_file():
-            raise InputError(f"File {path} not found.")
+    with named_image(path, kind):
+        check_file(path)
         try:
             return one_image(path, hdu)
         except InputError:
             if hdu != 0:
                 raise
             return one_image(path)
+
+
+def plane_in(path: str, hdu: int = 0) -> ImageRef:
+    """`image_in`, of functions that take no cubes."""
+    image = image_in(path, hdu)
+    if image.planes:
+        raise InputError(f"Image file {path} is a cube of planes {image.planes}: give one plane")
+    return image
 
 
 def check_room(n_bytes: int, way_out: str) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from dmontage.aside import aside
+from dmontage.aside import aside, make_folder
 from dmontage.errors import InputError
 from dmontage.montage import raising
 from dmontage.montage.programs import PROGRAMS
@@ -42,10 +42,7 @@ def install(folder: Path, *, python: str = sys.executable, force: bool = False) 
         If a file of such a name is there that is not ours, before any is written; if the folder cannot be written.
     """
     names = sorted(set(PROGRAMS) & set(raising.__all__))
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"cannot make the folder {folder}: {error.strerror}; choose another") from error
+    make_folder(folder)
     others = [name for name in names if (folder / name).exists() and not _is_ours(folder / name)]
     if others and not force:
         raise InputError(

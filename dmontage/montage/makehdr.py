@@ -146,8 +146,7 @@ def _tangent(system: System, outline: Outline, ask: _Asked) -> tuple[Grid, float
         half = np.maximum(np.abs(low), np.abs(high))
         centre = Grid(cards_text(cards), (1, 1)).sky(*((low + high) / 2.0))
     scale, nx, ny = ask.sides(*(2.0 * half))
-    cards = system.tangent(lon, lat, scale, rotation) | {"CRPIX1": (nx + 1) / 2, "CRPIX2": (ny + 1) / 2}
-    return Grid.from_header(cards, (ny, nx)), rotation
+    return system.grid((lon, lat), scale, (ny, nx), rotation), rotation
 
 
 def _pixels(cards: dict[str, Any], vectors: Floats) -> Floats:
@@ -157,15 +156,13 @@ def _pixels(cards: dict[str, Any], vectors: Floats) -> Floats:
 def _whole_sky(system: System, ask: _Asked) -> tuple[Grid, float]:
     wide = math.degrees(4.0 * math.sqrt(2.0)) / ask.scale
     scale, nx, ny = ask.sides(wide, wide / 2.0)
-    cards = system.tangent(0.0, 0.0, scale, 0.0, "AIT") | {"CRPIX1": (nx + 1) / 2, "CRPIX2": (ny + 1) / 2}
-    return Grid.from_header(cards, (ny, nx)), 0.0
+    return system.grid((0.0, 0.0), scale, (ny, nx), code="AIT"), 0.0
 
 
 def _told(grid: Grid, rotation: float) -> dict[str, Any]:
     ny, nx = grid.shape
     header = grid.to_header()
-    x, y = np.array([-0.5, nx - 0.5, nx - 0.5, -0.5]), np.array([-0.5, -0.5, ny - 0.5, ny - 0.5])
-    lon, lat = (np.nan_to_num(a) for a in lonlat(grid.sky(x, y)))  # 0 off the sky, as Montage has it
+    lon, lat = (np.nan_to_num(a) for a in lonlat(grid.sky(*grid.window.edge())))  # 0 off the sky, as Montage has it
     told: dict[str, Any] = {"naxis1": nx, "naxis2": ny, "clon": header["CRVAL1"], "clat": header["CRVAL2"]}
     told |= {"lonsize": nx * header["CDELT2"], "latsize": ny * header["CDELT2"], "posang": rotation}
     for i in range(4):

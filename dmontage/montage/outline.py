@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from dmontage.errors import InputError
+from dmontage.montage.least_box import boxes_around, hull_of
 from dmontage.montage.tables import grid_of_row
 from dmontage.sphere import lengths, rotate_frame, unit_vectors
 
@@ -95,31 +96,21 @@ def _j2000(row: dict[str, Any]) -> BaseCoordinateFrame:
 
 def _hull(vectors: Floats, centre: Floats) -> Floats:
     """Those of vectors that are on their hull, which great circles bound; all where they reach beyond a hemisphere."""
-    from scipy.spatial import ConvexHull, QhullError
-
     depth = vectors @ centre
     if depth.min() < 0.01 or len(vectors) < 4:
         return vectors
     across = np.linalg.svd(centre[None, :])[2][1:]
-    try:
-        return np.asarray(vectors[ConvexHull(vectors @ across.T / depth[:, None]).vertices])
-    except QhullError:  # all on a line, or in a point
-        return vectors
+    return np.asarray(vectors[hull_of(vectors @ across.T / depth[:, None])])
 
 
 def least_turn(points: Floats) -> float:
     """CROTA2 in degrees, from -45 to 45, of the box of least area around points (n, 2) of an upright grid's pixels."""
-    from scipy.spatial import ConvexHull, QhullError
-
-    try:
-        hull = points[ConvexHull(points).vertices]
-    except QhullError:  # all on a line, or in a point
+    hull = points[hull_of(points)]
+    if len(hull) < 3:  # all on a line, or in a point
         return 0.0
-    steps = np.roll(hull, -1, axis=0) - hull
-    angles = (np.arctan2(steps[:, 1], steps[:, 0]) + math.pi / 4) % (math.pi / 2) - math.pi / 4
-    along = np.stack([np.cos(angles), np.sin(angles)], axis=-1)
-    x, y = hull @ along.T, hull @ np.stack([-along[:, 1], along[:, 0]])
-    areas = np.ptp(x, axis=0) * np.ptp(y, axis=0)
+    boxes = boxes_around(hull)
+    angles = (boxes.angles + math.pi / 4) % (math.pi / 2) - math.pi / 4
+    areas = (boxes.high - boxes.low).prod(axis=1)
     # Of edges that tell the same box to rounding the least turned.
     best = min(range(len(areas)), key=lambda k: (areas[k] > areas.min() * (1.0 + 1e-9), abs(angles[k])))
     return -math.degrees(float(angles[best])) + 0.0

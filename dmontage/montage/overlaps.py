@@ -30,7 +30,7 @@ _LEAST = 1e-6
 """Of the smaller image: what images that abut share by the rounding of their tables is less."""
 _WHOLE = 1e-3
 """Of a pixel: what images on one grid may be off it by the rounding of their tables."""
-_ALONG = 33
+_ALONG = 32
 """Points on each side of an outline, which is curved in another image's pixels."""
 
 
@@ -97,7 +97,11 @@ def _windows(images: Sequence[ImageRow], table: str) -> list[Window] | None:
 
 
 class _Outline(NamedTuple):
-    """An image's edge on the sky."""
+    """An image's edge on the sky.
+
+    Not a `regions.Region`, which overlaps all that touches it: here it is asked how much is shared, since images that
+    abut are no pair.
+    """
 
     grid: Grid
     frame: BaseCoordinateFrame
@@ -111,10 +115,7 @@ class _Outline(NamedTuple):
     def of(cls, grid: Grid) -> _Outline:
         from astropy.coordinates import ICRS
 
-        ny, nx = grid.shape
-        t = np.linspace(0.0, 1.0, _ALONG)[:-1]
-        x = np.concatenate([t, np.ones_like(t), 1 - t, np.zeros_like(t), [0.5]]) * nx - 0.5
-        y = np.concatenate([np.zeros_like(t), t, np.ones_like(t), 1 - t, [0.5]]) * ny - 0.5
+        x, y = (np.append(edge, at) for edge, at in zip(grid.window.edge(_ALONG), grid.window.middle, strict=True))
         frame = grid.frame
         sky = rotate_frame(grid.sky(x, y), frame, ICRS())
         edge, middle = sky[:-1], sky[-1]

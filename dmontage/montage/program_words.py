@@ -18,14 +18,13 @@ __all__ = [
 Arguments = dict[str, Any]
 
 
-_COADDS = ("mean", "median", "count", "sum")
-
-
 def coadd_of(word: str) -> int:
     """The number of a way to combine images."""
-    if word not in _COADDS:
-        raise InputError(f"Invalid argument for -a flag: {word!r}; give {', '.join(_COADDS)}")
-    return _COADDS.index(word)
+    from dmontage.montage.add import COADDS
+
+    if word not in COADDS:
+        raise InputError(f"Invalid argument for -a flag: {word!r}; give {', '.join(COADDS)}")
+    return COADDS.index(word)
 
 
 def subimage(found: Arguments, words: list[str]) -> Arguments:

@@ -87,7 +87,7 @@ def mProject(
         expand,
         fullRegion,
     )
-    return dict(project_file(input_file, output_file, template_grid(template_file), asked))
+    return project_file(input_file, output_file, template_grid(template_file), asked)
 
 
 def mProjectPP(
@@ -174,7 +174,7 @@ def mProjectQL(
         raise InputError(f"interp is {interp!r}; give 0 or 1")
     asked = Asked(hdu, weight_file, fixedWeight, threshold, border_of(borderstr), 1.0, fluxScale, False, expand,
                   fullRegion, areas=not noAreas)  # fmt: skip
-    return dict(project_file(input_file, output_file, template_grid(template_file), asked))
+    return project_file(input_file, output_file, template_grid(template_file), asked)
 
 
 def mProjectCube(

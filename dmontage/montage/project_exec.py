@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import logging
 import time
-from collections import defaultdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from dmontage.errors import InputError
 from dmontage.log import say
-from dmontage.montage.each import absolute, each
-from dmontage.montage.inputs import border_of, pair_of, template_grid
+from dmontage.montage.covered import pair_of
+from dmontage.montage.each import absolute, check_apart, each
+from dmontage.montage.inputs import border_of, template_grid
 from dmontage.montage.reprojecting import NO_OVERLAP, Asked, project_file
 from dmontage.montage.tables import read_images, write_rows
 
@@ -85,11 +85,7 @@ def mProjExec(
     if not (isinstance(restart, int) and 0 <= restart <= len(rows)):
         raise InputError(f"restart is {restart!r}: it counts the rows of {tblfile}, 0 to {len(rows)}")
     asked = Asked(border=border_of(border), drizzle=drizzle or 1.0, energy=energyMode, expand=wholeImages).checked()
-    scales, weights = (_column(rows, name, tblfile) for name in (scaleCol, weightCol))
-    tasks = [
-        _Task(absolute(row.path), output, asked._replace(hdu=row.hdu, flux_scale=scale, fixed_weight=weight))
-        for row, output, scale, weight in zip(rows, _outputs(rows, projdir), scales, weights, strict=True)
-    ][restart:]
+    tasks = _tasks(rows, projdir, asked, (scaleCol, weightCol), tblfile)[restart:]
     done = each(_project, [(task, grid) for task in tasks])
     if stats:
         columns = {"fname": str, "time": float, "message": str}
@@ -118,6 +114,19 @@ class _Done(NamedTuple):
     """Why it failed; empty where it did not."""
 
 
+def _tasks(rows: Sequence[ImageRow], folder: str, asked: Asked, columns: tuple[str, str], table: str) -> list[_Task]:
+    """A task for each row, with the scale and the weight of two columns; InputError where two would write one file."""
+    scales, weights = (_column(rows, name, table) for name in columns)
+    tasks = [
+        _Task(
+            absolute(row.path), _output(row, folder), asked._replace(hdu=row.hdu, flux_scale=scale, fixed_weight=weight)
+        )
+        for row, scale, weight in zip(rows, scales, weights, strict=True)
+    ]
+    check_apart(tasks)
+    return tasks
+
+
 def _project(task: _Task, grid: Grid) -> _Done:
     """Task: project one image."""
     start = time.perf_counter()
@@ -140,15 +149,7 @@ def _column(rows: Sequence[ImageRow], name: str, table: str) -> list[float]:
         raise InputError(f"{table}: column {name} must hold numbers in all rows: {error}") from error
 
 
-def _outputs(rows: Sequence[ImageRow], folder: str) -> list[str]:
-    """Where each image goes, absolute; InputError where two would go to one file."""
-    sources: dict[str, set[tuple[str, int]]] = defaultdict(set)
-    outputs = []
-    for row in rows:
-        name = f"hdu{row.hdu}_{Path(row.name).name}" if row.row.get("hdu") is not None else Path(row.name).name
-        outputs.append(pair_of(absolute(folder, name))[0])
-        sources[outputs[-1]].add((row.path, row.hdu))
-    for output, who in sources.items():
-        if len(who) > 1:
-            raise InputError(f"{' and '.join(path for path, _ in sorted(who))} would both go to {output}: rename one")
-    return outputs
+def _output(row: ImageRow, folder: str) -> str:
+    """Where an image goes, absolute."""
+    name = Path(row.name).name
+    return pair_of(absolute(folder, name if row.row.get("hdu") is None else f"hdu{row.hdu}_{name}"))[0]

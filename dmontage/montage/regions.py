@@ -57,7 +57,10 @@ def grid_region(grid: Grid) -> Region:
         x, y = grid.pixel(rotate_frame(vectors, sky, frame))
         return np.asarray((np.abs(x - (nx - 1) / 2) <= nx / 2) & (np.abs(y - (ny - 1) / 2) <= ny / 2))
 
-    return _region(points, points[:n] if whole else np.zeros((0, 3)), holds)
+    if not whole:
+        return _region(points, np.zeros((0, 3)), holds)
+    first, last, opposite, back = points[:n].reshape(4, -1, 3)  # sides, all told upwards
+    return _region(points, np.concatenate([first, last, opposite[::-1], back[::-1]]), holds)
 
 
 def polygon_region(corners: Floats) -> Region:

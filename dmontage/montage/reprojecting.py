@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from dmontage.errors import InputError
-from dmontage.fits_files import map_for, read, read_map, write_image
+from dmontage.fits_files import map_for, read, read_map, write_images
 from dmontage.graph.drive import Call, in_process, run
 from dmontage.graph.project import Job, project, reached, sources
 from dmontage.graph.units import flux_of, parts, prepared
 from dmontage.mapping import TOL, Chain, Chart, apart, fit_mapping
 from dmontage.model import Drop
-from dmontage.montage.inputs import check_room, image_in, pair_of, plane_cards
+from dmontage.montage.covered import pair_of
+from dmontage.montage.inputs import check_file, check_room, image_in, named_image, plane_cards
 from dmontage.planner import kernel_for
 from dmontage.quality import Quality
 from dmontage.window import Window
@@ -73,7 +74,7 @@ class Asked(NamedTuple):
 
 def project_file(
     input_file: str, output_file: str, grid: Grid, asked: Asked, *, threads: bool = True
-) -> dict[str, float]:
+) -> dict[str, Any]:
     """Project an image, or a cube plane by plane, into a pair of files.
 
     Parameters
@@ -95,13 +96,8 @@ def project_file(
         mean, area, window = mean[(..., *some.slices)], area[some.slices], some.shift(window.y0, window.x0)
     where = grid.subgrid(window)
     cards = ([("BUNIT", ref.bunit)] if ref.bunit else []) + plane_cards(ref, where)
-    try:
-        if asked.areas:
-            write_image(area_path, area, where, [("BUNIT", "sr")])
-        write_image(path, mean, where, cards)
-    except InputError:
-        Path(area_path).unlink(missing_ok=True)
-        raise
+    areas = [(area_path, area, where, [("BUNIT", "sr")])] if asked.areas else []
+    write_images([*areas, (path, mean, where, cards)])
     return {"time": round(time.perf_counter() - start, 3)}
 
 
@@ -148,8 +144,8 @@ def _layers(ref: ImageRef, asked: Asked) -> tuple[Any, NDArray[Any] | None]:
     """Values, or where they are read from, and weights."""
     weights = None
     if asked.weight_file:
-        if not Path(asked.weight_file).is_file():
-            raise InputError(f"Weight image file {asked.weight_file} missing or invalid FITS: it is not there")
+        with named_image(asked.weight_file, "Weight image"):
+            check_file(asked.weight_file)
         weights = read_map(map_for(ref, "weight map", Path(asked.weight_file)))
         weights = np.asarray(weights, np.float64).reshape(weights.shape[-2:])
     small = ref.grid.window.size * math.prod(ref.planes) <= _IN_MEMORY

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dmontage.errors import InputError
 from dmontage.fits_files import read_stored
+from dmontage.montage.inputs import check_file, named_image
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,9 +29,7 @@ _NOT_SHRUNK = re.compile(r"CPDIS\d|D2IMDIS\d|D2IMEXT|CQDIS\d")
 
 
 def open_stored(path: str, hdu: int, choose: Choose | None = None) -> Stored:
-    """An image as it is stored; InputError in Montage's words where there is none."""
-    if not Path(path).is_file():
-        raise InputError(f"Image file {path} missing or invalid FITS: File {path} not found.")
+    """An image as it is stored; InputError in Montage's words where there is none, and as it is by ``choose``."""
     if isinstance(hdu, bool) or not isinstance(hdu, int) or hdu < 0:
         raise InputError(f"hdu {hdu!r} must be a whole number from 0")
     refusals: list[InputError] = []
@@ -45,11 +43,13 @@ def open_stored(path: str, hdu: int, choose: Choose | None = None) -> Stored:
             raise
 
     try:
-        return read_stored(path, hdu, chosen if choose else None)
-    except InputError as error:
-        if error in refusals:
-            raise
-        raise InputError(f"Image file {path} missing or invalid FITS: {error}") from error
+        with named_image(path):
+            check_file(path)
+            return read_stored(path, hdu, chosen if choose else None)
+    except InputError:
+        if refusals:  # which is no fault of the file
+            raise refusals[0] from None
+        raise
 
 
 def moved(header: Header, x0: int, y0: int) -> dict[str, float]:

@@ -58,11 +58,7 @@ def mSubimage(
     dict
         "content": "blank", "flat" or "normal".
     """
-    numbers = (ra, dec, xsize, ysize)
-    if mode not in range(5):
-        raise InputError(f"mode is {mode!r}; give 0 (sky), 1 (pixels), 2 (HDU), 3 (shrink) or 4 (from the reference)")
-    if mode in (_SKY, _PIXELS, _REFERENCE) and not all(math.isfinite(number) for number in numbers):
-        raise InputError(f"mSubimage: {numbers} must be finite")
+    _check_box(mode, ra, dec, xsize, ysize)
 
     def choose(shape: tuple[int, int], grid: Grid | None, why: str) -> Window:
         if mode in (_HDU, _SHRINK):
@@ -88,6 +84,25 @@ def mSubimage(
     write_stored(outfile, image, changed, None if image.grid is None else image.grid.subgrid(image.window))
     some = values[np.isfinite(values)]
     return {"content": "blank" if not some.size else "flat" if some.min() == some.max() else "normal"}
+
+
+def _check_box(mode: int, x: float, y: float, width: float, height: float) -> None:
+    """InputError for a mode that there is not, and a box that is none."""
+    if mode not in range(5):
+        raise InputError(f"mode is {mode!r}; give 0 (sky), 1 (pixels), 2 (HDU), 3 (shrink) or 4 (from the reference)")
+    if mode in (_HDU, _SHRINK):
+        return
+    if not all(math.isfinite(number) for number in (x, y, width, height)):
+        raise InputError(f"mSubimage: {(x, y, width, height)} must be finite")
+    for name, first, size in (("x", x, width), ("y", y, height)):
+        if mode == _REFERENCE and size < first:
+            raise InputError(
+                f"Invalid '{name}' size: mode 4 goes from pixel {first:g} to {size:g}: give the lower first"
+            )
+        if mode != _REFERENCE and size < 0.0:
+            raise InputError(
+                f"Invalid '{name}' size {size:g}: give 0 or more {'degrees' if mode == _SKY else 'pixels'}"
+            )
 
 
 def _box(x: float, y: float, width: float, height: float) -> Window:

@@ -19,7 +19,7 @@ from dmontage.montage.inputs import template_grid
 from dmontage.montage.outline import corners_of_row
 from dmontage.montage.regions import Region, cap_region, grid_region, overlap, polygon_region
 from dmontage.montage.systems import system_of
-from dmontage.montage.tables import grid_of_row, read_rows
+from dmontage.montage.tables import INVALID_IMAGES, grid_of_row, read_rows
 from dmontage.sphere import rotate_frame, unit_vectors
 
 if TYPE_CHECKING:
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 
 __all__ = ["mCoverageCheck", "mSubset"]
 
-_INVALID = "Invalid image metadata file: {}"
 _MODES = ("POINTS", "BOX", "CIRCLE", "POINT", "HEADER", "CUTOUT")
 
 
@@ -54,7 +53,7 @@ def mSubset(tblfile: str, template: str, subtbl: str, fastMode: bool = False, de
     dict
         "count" of rows, and "nmatches" of those written.
     """
-    rows = read_rows(tblfile, (), _INVALID)
+    rows = read_rows(tblfile, (), INVALID_IMAGES)
     region = grid_region(template_grid(template))
     keep = [overlap(_region_of(row, tblfile), region) for row in rows]
     _copy_rows(tblfile, subtbl, keep)
@@ -91,7 +90,8 @@ def mCoverageCheck(
     path
         The folder of the images, to take their WCS from their headers and not from the table.
     xoff, yoff, debug
-        Not used: a map's seam is no edge on the sphere.
+        Not used: a map's seam is no edge on the sphere. (MontagePy 2.3 takes xoff and yoff, too, and does nothing by
+        them; its program has no flags for them.)
     hdrfile
         Template of mode 4.
 
@@ -102,7 +102,7 @@ def mCoverageCheck(
     """
     if mode not in range(len(_MODES)):
         raise InputError(f"mode is {mode!r}; give {', '.join(f'{k} ({name})' for k, name in enumerate(_MODES))}")
-    rows = read_rows(infile, (), _INVALID)
+    rows = read_rows(infile, (), INVALID_IMAGES)
     try:
         numbers = [float(value) for value in np.ravel(array)][: narray or None]
     except (TypeError, ValueError) as error:
@@ -169,7 +169,7 @@ def _copy_rows(source: str, target: str, keep: Sequence[bool]) -> None:
     lines = Path(source).read_text(encoding="utf-8").splitlines(keepends=True)
     is_row = [bool(line.strip()) and line[0] not in "\\|" for line in lines]
     if sum(is_row) != len(keep):
-        raise InputError(f"{_INVALID.format(source)}: it has {sum(is_row)} lines and {len(keep)} rows")
+        raise InputError(f"{INVALID_IMAGES.format(source)}: it has {sum(is_row)} lines and {len(keep)} rows")
     chosen = iter(keep)
     with aside(Path(target)) as part:
         part.write_text("".join(line for line, row in zip(lines, is_row, strict=True) if not row or next(chosen)))

@@ -7,6 +7,7 @@ import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from dmontage.errors import InputError
+from dmontage.grid import Grid
 from dmontage.grid.recipes import place
 from dmontage.headers import build_wcs, frame_of
 
@@ -46,6 +47,14 @@ class System(NamedTuple):
             "CDELT2": scale,
             "CROTA2": rotation,
         } | self.cards
+
+    def grid(
+        self, place: tuple[float, float], scale: float, shape: tuple[int, int], rotation: float = 0.0, code: str = "TAN"
+    ) -> Grid:
+        """A grid (ny, nx) about a place (lon, lat), which is in its middle; as `tangent`."""
+        ny, nx = shape
+        cards = self.tangent(*place, scale, rotation, code) | {"CRPIX1": (nx + 1) / 2, "CRPIX2": (ny + 1) / 2}
+        return Grid.from_header(cards, shape)
 
 
 _SYSTEMS = (

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from dmontage.aside import aside
 from dmontage.errors import InputError
-from dmontage.fits_files import one_image
 from dmontage.grid import Grid
 
 if TYPE_CHECKING:
@@ -19,9 +18,11 @@ if TYPE_CHECKING:
 
     from astropy.table import Table
 
-    from dmontage.model import ImageRef
+__all__ = ["INVALID_IMAGES", "ImageRow", "grid_of_row", "read_images", "read_rows", "write_rows"]
 
-__all__ = ["ImageRow", "grid_of_row", "read_images", "read_rows", "write_rows"]
+
+INVALID_IMAGES = "Invalid image metadata file: {}"
+"""What Montage says of an image table that is none."""
 
 
 def read_rows(
@@ -116,17 +117,10 @@ class ImageRow(NamedTuple):
     row: dict[str, Any]
     """All of it."""
 
-    def image(self) -> ImageRef:
-        """The image itself, by its file's header, which is exact; InputError where it is no image."""
-        return one_image(self.path, self.hdu)
-
-
-_INVALID = "Invalid image metadata file: {}"
-
 
 def read_images(path: str, folder: str = "") -> list[ImageRow]:
     """The rows of an image table (of mImgtbl); files lie in a folder, or where their names say."""
-    rows = read_rows(path, {"cntr": int, "fname": str}, _INVALID)
+    rows = read_rows(path, {"cntr": int, "fname": str}, INVALID_IMAGES)
     return [
         ImageRow(row["cntr"], row["fname"], str(Path(folder, row["fname"])), int(row.get("hdu") or 0), row)
         for row in rows
@@ -140,6 +134,6 @@ _CARDS = ("naxis1", "naxis2", "ctype1", "ctype2", "crpix1", "crpix2", "crval1", 
 def grid_of_row(row: dict[str, Any], path: str = "") -> Grid:
     """The grid that a row of an image table tells: to the digits that the table has, and without distortions."""
     if missing := [name for name in _CARDS[:10] if row.get(name) is None]:
-        raise InputError(f"{_INVALID.format(path)}: it has no {', '.join(missing)}")
+        raise InputError(f"{INVALID_IMAGES.format(path)}: it has no {', '.join(missing)}")
     cards = {name.upper(): row[name] for name in _CARDS if row.get(name) is not None}
     return Grid.from_header({"NAXIS": 2} | cards)

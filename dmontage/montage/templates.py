@@ -10,7 +10,13 @@ from dmontage.aside import aside
 from dmontage.errors import InputError
 from dmontage.headers import header_text
 
-__all__ = ["template_header", "template_text", "write_template"]
+__all__ = ["check_template", "template_header", "template_text", "write_template"]
+
+
+def check_template(path: str) -> None:
+    """InputError, in Montage's words, where there is no such file."""
+    if not Path(path).is_file():
+        raise InputError(f"Template file not found. File {path} not found.")
 
 
 def template_text(path: str) -> str:
@@ -21,8 +27,7 @@ def template_text(path: str) -> str:
     InputError
         In Montage's words: "Template file not found.", where there is none.
     """
-    if not Path(path).is_file():
-        raise InputError(f"Template file not found. File {path} not found.")
+    check_template(path)
     return header_text(path)
 
 

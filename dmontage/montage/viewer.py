@@ -6,6 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from dmontage.errors import InputError
+from dmontage.montage.histogram import End
 from dmontage.montage.viewer_scene import scene_of, table_of
 from dmontage.montage.viewer_words import as_json
 
@@ -119,9 +120,7 @@ def _numbers(name: str, band: Band, image: Rows) -> dict[str, float]:
     counted = histogram(image)
     found = dict(zip(_data_keys(name), (counted.minimum, counted.maximum), strict=True))
     for end, value in zip(("min", "max"), Range(band.low or "-2s", band.high or "max").limits(counted), strict=True):
-        sigma = (value - counted.median) / counted.sigma if counted.sigma > 0 else 0.0
-        told = value, 100.0 * float(counted.rank(value)), sigma
-        found |= {f"{name}{end}{kind}": float(number) for kind, number in zip(_KINDS, told, strict=True)}
+        found |= {f"{name}{end}{kind}": told for kind, told in zip(_KINDS, End.of(counted, value), strict=True)}
     return found
 
 

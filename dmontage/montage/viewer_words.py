@@ -10,6 +10,7 @@ import shlex
 from typing import TYPE_CHECKING, Any
 
 from dmontage.errors import InputError
+from dmontage.montage.program_words import is_number
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -123,14 +124,6 @@ def _number(text: str, flag: str) -> float:
         raise InputError(f"mViewer: -{flag} needs a number, not {text!r}") from None
 
 
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True
-
-
 def _band(words: _Words, flag: str) -> dict[str, Any]:
     band: dict[str, Any] = {"fits_file": words.take(flag)}
     for key in ("stretch_min", "stretch_max"):
@@ -138,14 +131,14 @@ def _band(words: _Words, flag: str) -> dict[str, Any]:
             band[key] = value
     if mode := words.take_if(lambda word: word.lower() in STRETCHES or word.isdigit()):
         band["stretch_mode"] = mode
-    if mode.lower() == "asinh" and (beta := words.take_if(_is_number)):
+    if mode.lower() == "asinh" and (beta := words.take_if(is_number)):
         band["stretch_beta"] = float(beta)
     return band
 
 
 def _symbol(words: _Words) -> dict[str, Any]:
     size, shape = words.number("symbol"), words.take("symbol")
-    rest = [words.take_if(_is_number) for _ in range(2)]  # vertices, and the angle of the first
+    rest = [words.take_if(is_number) for _ in range(2)]  # vertices, and the angle of the first
     return {"sym_size": size, "symbol": " ".join(filter(None, (shape, *rest)))}
 
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from dmontage.errors import InputError
-from dmontage.headers import angle
+from dmontage.headers import angle, in_unit
 from dmontage.sphere import lengths
 from dmontage.view.figure import grid_wcs, outlined
 from dmontage.view.grid_wcs import sky_frame
@@ -75,7 +74,10 @@ def compass(
     # The arrows reach out to any side, and their letters beyond them.
     x, y = _sky_near(axes, corner, 1.9 * reach, 1.9 * reach)
     for name, (east, north) in (("N", (0.0, 1.0)), ("E", (1.0, 0.0))):
-        dx, dy = _direction(axes, x, y, east, north, sky_frame(frame))
+        way = grid_wcs(axes).direction(x, y, east, north, sky_frame(frame))
+        if way is None:
+            raise InputError(f"pixel ({x:.1f}, {y:.1f}) is a pole: there is no north; choose another corner")
+        dx, dy = way
         arrow = {"arrowstyle": "-|>", "color": color, "linewidth": 1.3, "shrinkA": 0, "shrinkB": 0}
         arrow["path_effects"] = outlined(color)
         axes.annotate("", (x + reach * dx, y + reach * dy), (x, y), clip_on=True, arrowprops=arrow)
@@ -153,23 +155,6 @@ def _sky_near(axes: WCSAxes, corner: str, dx: float, dy: float) -> tuple[float, 
     return float(x[good[0]]), float(y[good[0]])
 
 
-def _direction(
-    axes: WCSAxes, x: float, y: float, east: float, north: float, frame: BaseCoordinateFrame
-) -> tuple[float, float]:
-    """Unit step in pixels towards a direction of the tangent plane at a pixel."""
-    wcs = grid_wcs(axes)
-    place = wcs.sky(x, y, frame)
-    pole = math.hypot(place[0], place[1])
-    if pole < 1e-9:
-        raise InputError(f"pixel ({x:.1f}, {y:.1f}) is a pole: there is no north; choose another corner")
-    to_east = np.array([-place[1], place[0], 0.0]) / pole
-    step = east * to_east + north * np.cross(place, to_east)
-    reach = min(0.1 * wcs.grid.scale, 0.1 * pole)
-    ends = [np.array(wcs.pixel(place + sign * reach * step, frame)) for sign in (-1.0, 1.0)]
-    dx, dy = ends[1] - ends[0]
-    return float(dx / math.hypot(dx, dy)), float(dy / math.hypot(dx, dy))
-
-
 def _separation(axes: WCSAxes, x0: float, x1: Any, y: float) -> Any:
     """Degrees between pixels of one row, along the great circle; NaN off the sky."""
     wcs = grid_wcs(axes)
@@ -196,7 +181,5 @@ def _end_of_bar(axes: WCSAxes, at: float, y: float, way: float, degrees: float) 
 
 def _told(degrees: float) -> str:
     """An angle in the largest of degrees, minutes and seconds that has one of it."""
-    for size, sign in ((1.0, "°"), (60.0, "′"), (3600.0, "″")):
-        if degrees * size >= 1.0 - 1e-9 or sign == "″":
-            break
-    return f"{degrees * size:.3g}{sign}"
+    number, unit = in_unit(degrees)
+    return f"{number:.3g}{ {'deg': '°', 'arcmin': '′', 'arcsec': '″'}[unit] }"

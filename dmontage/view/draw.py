@@ -8,7 +8,9 @@ import numpy as np
 
 from dmontage.errors import InputError
 from dmontage.fits_files import check_writable, layer, one_image
+from dmontage.grid.lattice import pixel_offsets
 from dmontage.places import made_at
+from dmontage.sphere import lengths
 from dmontage.view.checked import check_words, checked
 from dmontage.view.norm import usual
 from dmontage.view.rows import Rows
@@ -84,11 +86,7 @@ def _same_sky(a: Grid, b: Grid) -> bool:
     """Whether two grids put the same sky into the same pixels, to a tenth of one; their cards may say it otherwise."""
     if a == b:
         return True
-    if not a.frame.is_equivalent_frame(b.frame):
-        return False
-    ny, nx = a.shape
-    x, y = (each.ravel() for each in np.meshgrid(np.linspace(0, nx - 1, 5), np.linspace(0, ny - 1, 5)))
-    off = np.hypot(*(there - mine for there, mine in zip(b.pixel(a.sky(x, y)), (x, y), strict=True)))
+    off = lengths(pixel_offsets(b, a))
     return bool(np.isfinite(off).any()) and float(np.nanmax(off)) < 0.1
 
 

@@ -7,6 +7,7 @@ drawn by the grid's own ways.
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -108,6 +109,21 @@ class GridWCS(BaseLowLevelWCS):  # type: ignore[misc]
             with np.errstate(invalid="ignore"):
                 x[good], y[good] = self.grid.pixel(vectors[good], self._wcs)
         return x.reshape(shape), y.reshape(shape)
+
+    def direction(
+        self, x: float, y: float, east: float, north: float, frame: BaseCoordinateFrame | None = None
+    ) -> tuple[float, float] | None:
+        """Unit step (x, y) in pixels towards a direction of the tangent plane at a pixel; None at a pole, or no sky."""
+        here = self.sky(x, y, frame)
+        from_pole = math.hypot(here[0], here[1])
+        if not from_pole >= 1e-9:  # NaN, too
+            return None
+        to_east = np.array([-here[1], here[0], 0.0]) / from_pole
+        step = min(0.1 * self.grid.scale, 0.1 * from_pole) * (east * to_east + north * np.cross(here, to_east))
+        ends = [np.array(self.pixel(here + sign * step, frame)) for sign in (-1.0, 1.0)]
+        dx, dy = ends[1] - ends[0]
+        length = math.hypot(dx, dy)
+        return (float(dx) / length, float(dy) / length) if length > 0.0 else None
 
     def pixel_to_world_values(self, *pixel_arrays: Any) -> tuple[Any, Any]:
         """Longitudes and latitudes in degrees of pixels x, y."""

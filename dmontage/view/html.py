@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from dmontage.headers import in_unit
 from dmontage.planner.text import human
 from dmontage.sphere import lonlat
 from dmontage.view.sketch import MOST, Sketch, grid_sketch, plan_sketch, sky_sketch
@@ -173,11 +174,8 @@ def _middle(grid: Grid) -> str:
 
 
 def _angle(degrees: float) -> str:
-    """An angle in the unit that suits it."""
-    for size, unit, factor in ((1.0, "deg", 1.0), (1 / 60, "arcmin", 60.0)):
-        if degrees > size * (1 - 1e-9):
-            return f"{degrees * factor:.4g} {unit}"
-    return f"{degrees * 3600:.4g} arcsec"
+    number, unit = in_unit(degrees)
+    return f"{number:.4g} {unit}"
 
 
 def _table(lines: Sequence[str]) -> str:

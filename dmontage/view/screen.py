@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from dmontage.errors import InputError
-from dmontage.pipeline import Cutout, Pixels
+from dmontage.pipeline import Cutout
 from dmontage.view.shrink import shrink
 
 if TYPE_CHECKING:
@@ -21,9 +21,7 @@ if TYPE_CHECKING:
     from dmontage.pipeline import Mosaic
     from dmontage.window import Window
 
-__all__ = ["LAYERS", "check_layer", "parts", "screen_pixels"]
-
-LAYERS = tuple(name for name in Pixels._fields if name != "grid")
+__all__ = ["check_layer", "parts", "screen_pixels"]
 
 _AT_ONCE = 1 << 22
 """Pixels that are computed at once: all that is held beside the picture."""
@@ -32,7 +30,7 @@ _AT_ONCE = 1 << 22
 def check_layer(mosaic: Mosaic, layer: str) -> None:
     """InputError for a layer that a mosaic does not have."""
     there = ["data", *mosaic.plan.layers[1:]]
-    if layer not in LAYERS or layer not in there:
+    if layer not in there:
         raise InputError(f"layer {layer!r} is not one of this mosaic's: {', '.join(there)}")
 
 

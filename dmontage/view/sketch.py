@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from dmontage.sphere import rotate_frame
+from dmontage.view.grid_wcs import GridWCS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -79,11 +80,7 @@ def _edge_on_sky(grid: Grid) -> NDArray[np.float64]:
     """Unit vectors (n, 3), ICRS, around a grid; NaN where that has no sky."""
     from astropy.coordinates import ICRS
 
-    ny, nx = grid.shape
-    t = np.linspace(0.0, 1.0, 5)[:-1]
-    zero, one = np.zeros(4), np.ones(4)
-    x, y = np.concatenate([t, one, 1 - t, zero]), np.concatenate([zero, t, one, 1 - t])
-    return rotate_frame(grid.sky(x * nx - 0.5, y * ny - 0.5), grid.frame, ICRS())
+    return rotate_frame(grid.sky(*grid.window.edge(4)), grid.frame, ICRS())
 
 
 def _equal_area(vectors: NDArray[np.float64], middle: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -99,22 +96,9 @@ def _equal_area(vectors: NDArray[np.float64], middle: NDArray[np.float64]) -> ND
 
 def _arrows(grid: Grid) -> list[tuple[str, float, float]]:
     """Directions (x, y) of unit length, of north and east in the middle of a grid; none where that has no sky."""
-    ny, nx = grid.shape
-    x, y = (nx - 1) / 2, (ny - 1) / 2
-    here = grid.sky(np.array(x), np.array(y))
-    flat = float(np.hypot(here[0], here[1]))
-    if not flat > 1e-9:  # a pole, or no sky
-        return []
-    east = np.array([-here[1], here[0], 0.0]) / flat
-    found = []
-    for name, way in (("N", np.cross(here, east)), ("E", east)):
-        there = here + way * grid.scale * 0.5
-        px, py = grid.pixel(there / np.linalg.norm(there))
-        dx, dy = float(px) - x, float(py) - y
-        length = np.hypot(dx, dy)
-        if np.isfinite(length) and length > 0:
-            found.append((name, dx / length, dy / length))
-    return found
+    wcs, middle = GridWCS(grid), grid.window.middle
+    ways = {"N": wcs.direction(*middle, 0.0, 1.0), "E": wcs.direction(*middle, 1.0, 0.0)}
+    return [(name, *way) for name, way in ways.items() if way is not None]
 
 
 def _svg(
@@ -123,10 +107,7 @@ def _svg(
     grid: Grid | None = None,
     arrows: Sequence[tuple[str, float, float]] = (),
 ) -> str:
-    frame = None
-    if grid is not None:
-        ny, nx = grid.shape
-        frame = np.array([(0, 0), (nx, 0), (nx, ny), (0, ny)]) - 0.5
+    frame = None if grid is None else np.column_stack(grid.window.edge())
     points = np.concatenate([*outlines, *([] if frame is None else [frame])])
     low, high = points.min(axis=0), points.max(axis=0)
     scale = _SIDE / max(float((high - low).max()), 1e-300)

@@ -326,6 +326,19 @@ def test_a_spoilt_pixel_changes_only_what_it_touches(bad: float, tile: int, angl
         np.testing.assert_allclose(area, clean_area, rtol=0, atol=1e-12)
 
 
+@pytest.mark.parametrize("bad", [1e20, -1e30, 3.4e38])
+@pytest.mark.parametrize(("level", "n"), [(0.0, 1), (0.0, 60), (100.0, 1), (100.0, 60), (100.0, 300), (-3e-5, 300)])
+def test_spoilt_pixels_of_a_constant_image(level: float, n: int, bad: float) -> None:
+    """No noise tells there what is far from the median; before, the running sums kept 1e-16 of what was spoilt."""
+    mesh = make_mesh((40, 40), 0.8, 17.0)
+    hit = np.zeros(mesh.shape, bool)
+    hit.ravel()[np.random.default_rng(4).choice(1600, n, replace=False)] = True
+    flux, area = project(np.where(hit, bad, level), mesh)
+    apart = ~touched(mesh, hit)
+    assert apart.sum() > 50
+    np.testing.assert_allclose(flux[apart], level * area[apart], rtol=1e-9, atol=0)
+
+
 @pytest.mark.parametrize("side", [64, 63, 48, 40])
 @pytest.mark.parametrize("kind", ["columns", "rows", "block"])
 def test_garbage_of_every_size_leaves_the_rest_alone(kind: str, side: int) -> None:

@@ -187,6 +187,27 @@ def test_images_without_a_correction_are_copied(tmp_path: Path) -> None:
     assert mBgExec(scene.proj, scene.table, scene.path("corr.tbl"), scene.path("corr"), noAreas=True)["failed"] == 0
 
 
+def test_two_images_of_one_name_are_refused(tmp_path: Path) -> None:
+    """Of two folders; before anything is written."""
+    scene = make(tmp_path)
+    (tmp_path / "more").mkdir()
+    (tmp_path / "more/im0.fits").write_bytes(Path(scene.proj, "im0.fits").read_bytes())
+    write_rows(scene.path("two.tbl"), {"cntr": int, "fname": str}, [(0, "proj/im0.fits"), (1, "more/im0.fits")])
+    write_rows(scene.path("corr.tbl"), {"id": int, "a": float, "b": float, "c": float}, [[1, 0.0, 0.0, 7.0]])
+    told = mBgExec(str(tmp_path), scene.path("two.tbl"), scene.path("corr.tbl"), scene.path("corr"), noAreas=True)
+    assert told["status"] == "1" and "more/im0.fits would both go to" in told["msg"]
+    assert not list(Path(scene.path("corr")).iterdir())
+
+
+def test_an_older_pair_stays_where_the_image_cannot_be_written(tmp_path: Path) -> None:
+    scene = make(tmp_path)
+    (tmp_path / "out.fits").mkdir()
+    (tmp_path / "out_area.fits").write_text("an older one")
+    told = mBackground(f"{scene.proj}/im0.fits", scene.path("out.fits"), 1, 1, 1)
+    assert told["status"] == "1" and "cannot write" in told["msg"]
+    assert (tmp_path / "out_area.fits").read_text() == "an older one" and not list(tmp_path.glob(".*"))
+
+
 def test_flattened(tmp_path: Path) -> None:
     grid = Grid.around("10 20", shape=(40, 50), frame="fk5")
     y, x = np.indices((40, 50))

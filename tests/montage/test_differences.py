@@ -234,6 +234,7 @@ def test_pairs_that_fail_are_counted_and_named(scene: Scene, caplog: pytest.LogC
     assert told == {"status": "0", "count": 11, "diff_failed": 6, "fit_failed": 0, "warning": 0}
     assert len(read_rows(scene.path("f.tbl"), ())) == 5
     assert "im0.fits missing or invalid FITS" in caplog.text and "All pixels are blank" in caplog.text
+    assert sum("mDiffFitExec: diff." in record.message for record in caplog.records) == 6  # each once
     assert mDiffExec(scene.proj, diffs, scene.template, scene.path("diff"))["failed"] == 6
     fitted = mFitExec(diffs, scene.path("f4.tbl"), scene.path("diff"))
     assert (fitted["missing"], fitted["failed"]) == (6, 0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -71,6 +72,18 @@ def test_planes(tmp_path: Path) -> None:
     assert "plane3 is 4" in mExamine(str(tmp_path / "c.fits"), plane3=4)["msg"]
     fits.writeto(tmp_path / "d.fits", values.reshape(6, *GRID.shape), header)
     assert mExamine(str(tmp_path / "d.fits"), plane3=5)["aveflux"] == 4.0
+
+
+def test_a_plane_is_read_and_not_the_cube(tmp_path: Path) -> None:
+    """Of 400 planes; without the plane's own pixels it would be less than one."""
+    cube = np.arange(400.0)[:, None, None] + np.zeros((100, 100))
+    fits.writeto(tmp_path / "c.fits", cube, Grid.around("40 60", shape=(100, 100), scale="5 arcsec").to_header())
+    mExamine(str(tmp_path / "c.fits"))  # what is imported on the way
+    tracemalloc.start()
+    told = mExamine(str(tmp_path / "c.fits"), plane3=321)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert told["aveflux"] == 320.0 and peak < cube.nbytes / 10
 
 
 def test_pixels_and_places(image: str, tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from astropy.coordinates import FK5, SkyCoord
 from astropy.io import fits
 from astropy.table import Table
 
+from dmontage.fits_files import one_image
 from dmontage.grid import Grid
 from dmontage.montage import mImgtbl
 from dmontage.montage.tables import grid_of_row, read_images, read_rows
@@ -54,7 +55,7 @@ def test_a_table(folder: Path, tmp_path: Path) -> None:
     assert [text.split(":")[0].rpartition("/")[2] for text in told["skipped"]] == ["c.fits", "d.fits"]
     rows = read_images(str(tmp_path / "t.tbl"), "elsewhere")
     assert [(row.cntr, Path(row.name).name) for row in rows] == [(0, "a.fits"), (1, "b.fits"), (2, "e.fits.gz")]
-    assert rows[0].image().grid == grid(frame="galactic")
+    assert one_image(rows[0].path, rows[0].hdu).grid == grid(frame="galactic")
     row = rows[1].row
     assert (row["naxis1"], row["naxis2"], row["naxis"], row["naxis3"]) == (40, 30, 2, None)
     wcs = grid(1).wcs()

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import re
 import shutil
-import subprocess
 from pathlib import Path
 
 import numpy as np
 import pytest
 from astropy.io import fits
 from six_images import FIRST, GRID, SIDES, Scene, at, make, sky
+from their_programs import program
 
 from dmontage import montage
 from dmontage.montage.tables import read_rows
@@ -18,13 +17,6 @@ from dmontage.window import Window
 
 PROGRAMS = ("mOverlaps", "mDiff", "mDiffExec", "mFitExec", "mFitplane", "mBgModel", "mBgExec", "mBackground")
 pytestmark = pytest.mark.skipif(not all(map(shutil.which, PROGRAMS)), reason="Montage is not installed")
-
-
-def program(*words: object) -> dict[str, float]:
-    """What a program of Montage answers."""
-    done = subprocess.run([str(word) for word in words], capture_output=True, text=True, timeout=120, check=False)
-    assert 'stat="OK"' in done.stdout, done.stdout + done.stderr
-    return {key: float(value) for key, value in re.findall(r"(\w+)=([-+.\deE]+)", done.stdout)}
 
 
 def overlaps(theirs: bool, s: Scene) -> None:

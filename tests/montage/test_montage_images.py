@@ -190,6 +190,9 @@ def test_lookup_tables_are_cut_too(work: Path) -> None:
         ("blank.fits", (0, 0, 0, 0), {"mode": 3}, "No pixels match area."),
         ("in.fits", (0, 0, 0, 0), {"mode": 7}, "mode is 7"),
         ("in.fits", (float("nan"), 0, 0, 0), {"mode": 1}, "must be finite"),
+        ("in.fits", (10, 10, -5, 5), {"mode": 1}, "Invalid 'x' size -5: give 0 or more pixels"),
+        ("in.fits", (83.8, -5.4, 0.01, -0.01), {}, "Invalid 'y' size -0.01: give 0 or more degrees"),
+        ("in.fits", (0, 0, 5, -1), {"mode": 4}, "Invalid 'y' size: mode 4 goes from pixel 0 to -1"),
     ],
 )
 def test_bad_cuts(work: Path, image: str, box: Box, options: dict[str, Any], words: str) -> None:

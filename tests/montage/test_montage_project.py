@@ -261,6 +261,9 @@ def test_no_half_of_a_pair_is_left(work: Path) -> None:
     answer = mProject(*named(work, "in.fits", "out.fits", "whole.hdr"))
     assert answer["status"] == "1" and "cannot write" in answer["msg"] and not (work / "out_area.fits").exists()
     assert "cannot write" in mProject(*named(work, "in.fits", "none/out.fits", "whole.hdr"))["msg"]
+    (work / "out_area.fits").write_text("an older one")
+    assert mProject(*named(work, "in.fits", "out.fits", "whole.hdr"))["status"] == "1"
+    assert (work / "out_area.fits").read_text() == "an older one" and not list(work.glob(".*"))
 
 
 def test_alternate_headers_are_read_and_change_nothing(work: Path) -> None:

@@ -108,6 +108,13 @@ def test_a_region_by_a_template(table: str, tmp_path: Path) -> None:
     assert mCoverageCheck(table, str(tmp_path / "s.tbl"), 4, hdrfile=header)["count"] == 2
 
 
+def test_offsets_of_maps_have_no_meaning(table: str, tmp_path: Path) -> None:
+    header = template(tmp_path / "region.hdr", square(359.95, 0.0))
+    for name, more in (("s.tbl", {}), ("o.tbl", {"xoff": 500.0, "yoff": -70.0})):
+        mCoverageCheck(table, str(tmp_path / name), 4, hdrfile=header, **more)
+    assert (tmp_path / "s.tbl").read_text() == (tmp_path / "o.tbl").read_text()
+
+
 def test_cutouts(table: str, tmp_path: Path) -> None:
     """Rows tell the pixels within the box: the same sky at them, and no more of them than reach into it."""
     box = [0.03, 0.01, 0.02, 0.03]
@@ -146,6 +153,14 @@ def test_shapes_that_cross() -> None:
     whole = grid_region(Grid.around("0 0", shape=(180, 360), scale="1 deg", projection="CAR"))
     assert overlap(whole, wide) and overlap(wide, whole)
     assert overlap(whole, cap_region(vector(77.7, -33.3), 0.0))
+
+
+def test_a_side_along_a_parallel_is_no_great_circle() -> None:
+    """Of a map of 60 degrees: the circle through two corners passes 3.4 degrees north of the side between them."""
+    wide = grid_region(Grid.around("0 50", shape=(40, 120), scale="0.5 deg", projection="CAR"))
+    north = np.degrees(np.arctan(np.tan(np.radians(60.0)) / np.cos(np.radians(30.0))))
+    for dec, told in ((59.99, True), (60.2, False), (north, False)):
+        assert overlap(wide, grid_region(square(0.0, float(dec)))) == told
 
 
 def test_polygons_that_are_none() -> None:
