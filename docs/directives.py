@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from importlib import import_module
 from inspect import isclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -94,7 +96,9 @@ def _all_commands(
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
-    """Sphinx calls it."""
+    """Sphinx calls it, before it looks for pages: of those, too, that lie beside its own folder."""
+    with suppress(FileExistsError):
+        (Path(app.srcdir) / "notebooks").symlink_to("../notebooks")
     app.add_directive("public", Public)
     app.add_directive("commands", Commands)
     app.add_directive("present", Present)
