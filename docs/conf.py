@@ -70,4 +70,4 @@ html_theme_options = {
     "footer_end": [],
     "secondary_sidebar_items": ["page-toc"],
 }
-html_sidebars: dict[str, list[str]] = {"index": [], "start": [], "comparison": [], "changelog": []}
+html_sidebars: dict[str, list[str]] = {"index": [], "start": [], "changelog": []}

@@ -104,8 +104,8 @@ def mosaics(
     store
         One for each band beside this name: ``run_J.zarr`` for ``run.zarr``; temporary ones if not given.
     group_by
-        Tells the band of each image: a header keyword ("FILTER"), words by file name, or "FILE:COLUMN" of a table, as
-        for ``image_weight`` of `dmontage.plan`. An image without is skipped.
+        Tells the band of each image: a header keyword ("FILTER"), words by file name, or ``"FILE:COLUMN"`` of a table,
+        as for ``image_weight`` of `dmontage.plan`. An image without is skipped.
 
     Returns
     -------

@@ -93,8 +93,9 @@ def plan(
         Variances are σ²; they give the mosaic one, in which the errors of the background's correction have no part.
     image_weight
         Weight of each image as a whole: a header keyword ("EXPTIME"), in the image's HDU or else the primary one;
-        numbers by file name ("x.fits", "x.fits[1]" for one HDU of it) or path; or "FILE:COLUMN", a column of a table
-        that astropy reads (ECSV, CSV, IPAC's .tbl, ...) beside one of such names (fname, file, filename or name).
+        numbers by file name ("x.fits", "x.fits[1]" for one HDU of it) or path; or ``"FILE:COLUMN"``, a column
+        of a table that astropy reads (ECSV, CSV, IPAC's .tbl, ...) beside one of such names (fname, file,
+        filename or name).
     zero_point
         Magnitude zero point of each image, zp in m = zp - 2.5 log10(value), named likewise ("MAGZP"). Values are
         multiplied by 10**(-0.4 (zp - zero_point_out)), variances by its square, before backgrounds are matched.
