@@ -54,8 +54,8 @@ def _documented(name: str) -> list[str]:
     module, _, attribute = name.rpartition(".")
     if isclass(getattr(import_module(module), attribute)):
         if name in public.MEMBERS:
-            return [f".. autoclass:: {name}", f"   :members: {public.MEMBERS[name]}"]
-        return [f".. autoclass:: {name}", "   :members:", f"   :inherited-members: {_NOT_TOLD}"]
+            return [f".. autoclass:: {name}", f"   :members: {public.MEMBERS[name]}", "   :undoc-members:"]
+        return [f".. autoclass:: {name}", "   :members:", f"   :inherited-members: {_NOT_TOLD}", "   :undoc-members:"]
     return [f".. autofunction:: {name}"]
 
 

@@ -76,7 +76,7 @@ def picture(
     """
     step = step_for(data.shape, max_side)
     table = colours_of(cmap, Adjustment(brightness, contrast)).view(np.uint32)[:, 0]
-    check_norm(stretch, low, high, **options)
+    check_norm(stretch, low, high, options)
     values = shrink(data, step)
     normal = norm(values, stretch, low, high, **options)
     shown = np.empty((*values.shape, 4), np.uint8)
