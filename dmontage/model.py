@@ -186,6 +186,10 @@ class Drop:
         """True for the pixel itself: neighbours share their edges."""
         return self.kernel == "square" and self.pixfrac == 1.0
 
+    def nominal(self, ratio: float) -> float:
+        """Part of an output pixel that drops cover at best; ``ratio`` is its side in pixels of the image."""
+        return min(1.0, self.pixfrac**2 * max(1.0, ratio**-2)) if self.pixfrac < 1.0 else 1.0
+
     def reach(self, side: float) -> int:
         """Cells that the drop of a pixel of ``side`` cells may reach beyond those of its middle: a Gaussian's 3σ."""
         return math.ceil(3.0 * self.pixfrac * side / FWHM) if self.kernel == "gaussian" else 0

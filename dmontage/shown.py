@@ -54,8 +54,8 @@ class Pictured(Shown):
         Parameters
         ----------
         ax
-            Axes to draw on; new ones if None. Axes that another `plot` of the same mosaic gave, or plain ones, which
-            then count pixels.
+            Axes to draw on; new ones if None. Axes that another `plot` of the same mosaic gave, or of matplotlib with
+            ``projection=grid.wcs()``; or plain ones, which then count pixels.
         layer
             "data", "area", "variance", "depth" or "rejected": what `dmontage.pipeline.Pixels` has.
         stretch, low, high

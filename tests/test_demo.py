@@ -276,6 +276,15 @@ def test_constants_planes_and_blank_pixels_are_no_faults(
     assert verdict.ok, str(verdict)
 
 
+def test_a_steep_plane_is_no_seam_at_a_rim_that_cuts_blocks(
+    field: Truth, perfect: tuple[Image, WCS], tmp_path: Path
+) -> None:
+    """The last 42 columns are most of a block: their median is that of their own middle, 11 pixels off the block's."""
+    image, wcs = perfect[0][:, :1770] + 0.03 * np.arange(1770), perfect[1]
+    verdict = judge(write(tmp_path / "mosaic.fits", image, wcs), field)
+    assert verdict.ok, str(verdict)
+
+
 def _seam(image: Image, field: Truth, wcs: WCS) -> None:
     image[:, 930:] += 1.0
 

@@ -51,7 +51,7 @@ class Blocks(NamedTuple):
     """Figures of each block (rows, columns), the first at the mosaic's pixel (0, 0)."""
 
     residual: Array
-    """Median of mosaic minus emission, NaN where less than half of a block can be used."""
+    """Median of mosaic minus emission, brought to the block's middle; NaN where less than half of it can be used."""
     emission: Array
     """Mean of the true emission over the pixels used."""
     covered: Array
@@ -82,6 +82,7 @@ def measure_blocks(data: Pixels, wcs: WCS, truth: Truth, sigma_pix: float, scale
     radius = sigma_pix * np.sqrt(2 * np.log(np.maximum(peak / (0.02 * truth.noise), 1))) + 1
     ny, nx = data.shape
     figures = np.full((3, -(-ny // side), -(-nx // side)), np.nan)
+    beside = np.zeros((2, *figures.shape[1:]))
     for i, y0 in enumerate(range(0, ny, side)):
         values = np.array(data[y0 : y0 + side], dtype=np.float64)
         emission = emission_at(np.arange(y0, y0 + len(values)), np.arange(nx))
@@ -96,6 +97,8 @@ def measure_blocks(data: Pixels, wcs: WCS, truth: Truth, sigma_pix: float, scale
             figures[2, i, j] = valid[part].mean()
             if 2 * np.count_nonzero(use) >= side**2:
                 figures[:2, i, j] = np.median(values[part][use]), emission[part][use].mean()
+                beside[:, i, j] = [at.mean() / side - (side - 1) / (2 * side) for at in np.nonzero(use)]
+    figures[0] -= np.tensordot(_plane(figures[0], *beside)[1:], beside, axes=1)
     return Blocks(*figures)
 
 
@@ -155,11 +158,21 @@ def emission_kept(blocks: Blocks) -> tuple[float, float]:
 
 def without_plane(values: Array) -> Array:
     """``values`` (rows, columns) minus their least-squares plane; NaN stays NaN."""
+    level, by_row, by_column = _plane(values)
     rows, columns = np.indices(values.shape)
-    terms = np.stack([np.ones(values.shape), columns, rows], axis=-1)
+    return np.asarray(values - level - by_row * rows - by_column * columns)
+
+
+def _plane(values: Array, down: Array | float = 0.0, right: Array | float = 0.0) -> Array:
+    """Level, and change by row and by column, of the least-squares plane of ``values`` (rows, columns).
+
+    ``down`` and ``right`` are where in its block each was measured, in blocks from the middle: a median over part of a
+    block, at the mosaic's rim or beside a star, is that of the part's own middle.
+    """
+    rows, columns = np.indices(values.shape)
+    terms = np.stack([np.ones(values.shape), rows + down, columns + right], axis=-1)
     known = np.isfinite(values)
-    solution = np.linalg.lstsq(terms[known], values[known])[0]
-    return np.asarray(values - terms @ solution)
+    return np.asarray(np.linalg.lstsq(terms[known], values[known])[0])
 
 
 def _largest_step(flat: Array) -> float:

@@ -48,6 +48,8 @@ class Pair(NamedTuple):
     """Its covered solid angles; None where its pixels count as covered wholly."""
     window: Window
     """Where it lies on the grid; it may reach beyond."""
+    nominal: float = 1.0
+    """What a pixel that it covers as well as it can has, in parts of its solid angle: less than 1 for drops."""
 
 
 class Target(NamedTuple):
@@ -142,4 +144,4 @@ def _parts(window: Window, pairs: Sequence[Pair], target: Target) -> Iterator[Pa
             told = read(pair.area, mine)
             areas = np.where(covered & (told > 0.0) & np.isfinite(told), told, 0.0)
         flux = np.where(areas > 0.0, values, 0.0) * areas
-        yield Part(common, flux, areas, np.zeros(5), nominal=target.nominal or 1.0)
+        yield Part(common, flux, areas, np.zeros(5), nominal=pair.nominal * target.nominal or 1.0)

@@ -13,7 +13,7 @@ from dmontage.errors import InputError
 from dmontage.fits_files import FitsWriter, check_writable
 from dmontage.graph.drive import Call, name_of, run
 from dmontage.graph.pairs import Made, Pair, Target, chunks_of, coadd_pairs
-from dmontage.montage.covered import area_beside, area_name
+from dmontage.montage.covered import area_beside, area_name, nominal_of
 from dmontage.montage.inputs import plane_in, template_grid
 from dmontage.montage.same_pixels import pixel_shift
 from dmontage.montage.tables import read_images
@@ -60,8 +60,9 @@ def mAdd(
         Images weigh by their area files (``x_area.fits``); one without counts as covering its pixels wholly. False: all
         values weigh the same, and the area is their number. (MontagePy's own default is False.)
     coadd
-        0: mean, weighted by area. 1: median of the values with an area above half a pixel's; an even number gives the
-        mean of the two middle ones. 2: number of values, negative ones too. 3: their sum, not weighted.
+        0: mean, weighted by area. 1: median of the values with an area above half a pixel's, or half of what a pixel
+        has that drops or a fixed weight of mProject's cover well; an even number gives the mean of the two middle ones.
+        2: number of values, negative ones too. 3: their sum, not weighted.
     debug
         Not used.
 
@@ -111,7 +112,8 @@ def pairs_on(grid: Grid, rows: Sequence[ImageRow], areas: bool) -> list[Pair]:
         window = image.grid.window.shift(*pixel_shift(grid, image.grid, row.name))
         if window & grid.window:
             has_area = areas and Path(area_name(row.path)).is_file()
-            pairs.append(Pair(image, area_beside(row.path, image) if has_area else None, window))
+            area = area_beside(row.path, image) if has_area else None
+            pairs.append(Pair(image, area, window, nominal_of(area) if area else 1.0))
     if not pairs:
         raise InputError(f"No overlap: none of {len(rows)} images reaches the template")
     return sorted(pairs, key=lambda pair: pair.image.order)

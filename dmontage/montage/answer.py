@@ -10,9 +10,13 @@ from dmontage.errors import InputError
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-__all__ = ["answering"]
+__all__ = ["NothingThereError", "answering"]
 
 _P = ParamSpec("_P")
+
+
+class NothingThereError(InputError):
+    """Images are right, but have nothing to give: a pair without a common pixel, too few for a fit."""
 
 
 def answering(function: Callable[_P, Mapping[str, Any]]) -> Callable[_P, dict[str, Any]]:

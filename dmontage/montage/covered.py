@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from dmontage.errors import InputError
-from dmontage.fits_files import read
+from dmontage.fits_files import other_cards, read
 from dmontage.kernels.plane_fit import Sums
 from dmontage.montage.inputs import image_in, plane_in
 from dmontage.window import Window
@@ -22,12 +22,13 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float64]
 
-__all__ = ["Covered", "area_beside", "area_name", "pair_of", "reference_pixel"]
+__all__ = ["Covered", "area_beside", "area_name", "nominal_card", "nominal_of", "pair_of", "reference_pixel"]
 
 _WELL = 0.9
 """Of what a pixel of the image covers: less are rims."""
 _OF_DROPS = 0.25
 """The same where drops leave gaps."""
+_NOMINAL = "NOMAREA"
 _EVEN = 0.01
 """Change of the pixels' solid angle across an image below which they are all alike."""
 
@@ -101,6 +102,17 @@ def pair_of(path: str) -> tuple[str, str]:
     if not Path(stem).name:
         raise InputError(f"{path!r} names no file: give the name of an image, such as x.fits")
     return f"{stem}.fits", area_name(f"{stem}.fits")
+
+
+def nominal_card(nominal: float) -> list[tuple[str, Any, str]]:
+    """For an area file: what a pixel that is covered as well as can be has, in parts of its solid angle; none for 1."""
+    return [] if nominal == 1.0 else [(_NOMINAL, nominal, "area of a well covered pixel, in its own")]
+
+
+def nominal_of(area: ImageRef) -> float:
+    """What `nominal_card` told; 1 where nothing did."""
+    told = {key: value for key, value, _ in other_cards(area)}.get(_NOMINAL, 1.0)
+    return float(told) if isinstance(told, int | float) and 0.0 < told < np.inf else 1.0
 
 
 def area_beside(path: str, image: ImageRef) -> ImageRef:

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from dmontage.errors import InputError
 from dmontage.fits_files import write_images
 from dmontage.kernels.plane_fit import difference
+from dmontage.montage.answer import NothingThereError
 from dmontage.montage.covered import Covered, area_name
 from dmontage.montage.inputs import template_grid
 from dmontage.montage.same_pixels import pixel_shift
@@ -107,10 +107,10 @@ class Difference(NamedTuple):
 
 
 def difference_of(plus: Side, minus: Side, grid: Grid, factor: float = 1.0) -> Difference:
-    """The difference of two images on a grid; InputError where they have no pixel in common."""
+    """The difference of two images on a grid; NothingThereError where they have no pixel in common."""
     window = plus.window & minus.window & grid.window
     if not window:
-        raise InputError(
+        raise NothingThereError(
             f"Images don't overlap: {plus.covered.image.name} covers {plus.window} of the template's "
             f"{grid.window}, {minus.covered.image.name} {minus.window}"
         )
@@ -120,7 +120,7 @@ def difference_of(plus: Side, minus: Side, grid: Grid, factor: float = 1.0) -> D
     d = np.asarray(difference(a, scaled), np.float64)
     good = np.isfinite(d)
     if not good.any():
-        raise InputError(
+        raise NothingThereError(
             f"All pixels are blank. {plus.covered.image.name} and {minus.covered.image.name} have none in common"
         )
     found = Window.around(good)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from dmontage.grid import Grid
 
-__all__ = ["mDiffExec", "mDiffFitExec", "mFitExec"]
+__all__ = ["mDiffExec", "mDiffFitExec", "mFitExec", "write_fits"]
 
 _NUMBERS: dict[str, type] = {"cntr1": int, "cntr2": int}
 _NAMES: dict[str, type] = {"plus": str, "minus": str, "diff": str}
@@ -88,7 +88,7 @@ def mFitExec(
     there = [(row, path) for row, path in there if Path(path).is_file()]
     fits = each(mFitplane, [(path, False, levelOnly) for _, path in there])
     some = [row for row, _ in there]
-    _write_fits(fitfile, some, fits)
+    write_fits(fitfile, some, fits)
     failed = tell("mFitExec", _named(some, fits))
     return {"count": len(rows), "failed": failed, "warning": 0, "missing": len(rows) - len(there)}
 
@@ -149,7 +149,7 @@ def mDiffFitExec(
     fits = [found.fit if isinstance(found, _Fitted) else found for found in results]
     no_diff = sum(isinstance(found, Failed) for found in results)
     no_fit = tell("mDiffFitExec", _named(rows, fits)) - no_diff  # all that failed is among the fits, too
-    _write_fits(fitfile, rows, fits)
+    write_fits(fitfile, rows, fits)
     return {"count": len(rows), "diff_failed": no_diff, "fit_failed": no_fit, "warning": 0}
 
 
@@ -206,7 +206,7 @@ def _named(rows: Sequence[dict[str, Any]], results: Sequence[Any]) -> list[tuple
     return [(row["diff"], result) for row, result in zip(rows, results, strict=True)]
 
 
-def _write_fits(path: str, rows: Sequence[dict[str, Any]], fits: Sequence[dict[str, Any] | Failed]) -> None:
+def write_fits(path: str, rows: Sequence[dict[str, Any]], fits: Sequence[dict[str, Any] | Failed]) -> None:
     """The table of fits, of those that there are."""
     lines = [
         (row["cntr1"], row["cntr2"], *(fit[name] for name in FIT_COLUMNS))

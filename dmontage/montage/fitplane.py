@@ -14,6 +14,7 @@ import numpy as np
 from dmontage.errors import InputError
 from dmontage.fits_files import read
 from dmontage.kernels.plane_fit import fit_plane
+from dmontage.montage.answer import NothingThereError
 from dmontage.montage.covered import reference_pixel
 from dmontage.montage.inputs import plane_in
 from dmontage.montage.least_box import boxes_around, hull_of
@@ -80,7 +81,7 @@ def fitted(
     good = np.isfinite(inner)
     if min(inner.shape, default=0) < 2 or int(good.sum()) < _FEWEST:
         blank = " (all pixels are blank)" if inner.size and not good.any() else ""
-        raise InputError(
+        raise NothingThereError(
             f"Too few pixels to fit: {name} has {int(good.sum())}{blank}, {_FEWEST} are needed, in 2 rows and columns"
         )
     crpix = np.array(reference_pixel(grid))

@@ -7,7 +7,6 @@ from pathlib import Path
 
 from dmontage.aside import aside, make_folder
 from dmontage.errors import InputError
-from dmontage.montage import raising
 from dmontage.montage.programs import PROGRAMS
 
 __all__ = ["MARK", "install"]
@@ -41,7 +40,7 @@ def install(folder: Path, *, python: str = sys.executable, force: bool = False) 
     InputError
         If a file of such a name is there that is not ours, before any is written; if the folder cannot be written.
     """
-    names = sorted(set(PROGRAMS) & set(raising.__all__))
+    names = sorted(PROGRAMS)
     make_folder(folder)
     others = [name for name in names if (folder / name).exists() and not _is_ours(folder / name)]
     if others and not force:

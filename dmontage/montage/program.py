@@ -1,10 +1,5 @@
 """Program: one of Montage's executables; its flags in, its line out.
 
-::
-
-    [struct stat="OK", module="mAdd", time=1.25]
-    [struct stat="ERROR", msg="Image file x.fits missing or invalid FITS: ..."]
-
 The line goes to the standard output, or to the file of ``-s``; the exit code is 0 or 1.
 """
 
@@ -16,57 +11,46 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dmontage.errors import InputError
+from dmontage.montage.answer import NothingThereError
+from dmontage.montage.answer_line import answer_line
 from dmontage.montage.program_words import is_number, number
 from dmontage.montage.programs import PROGRAMS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Sequence
 
     from dmontage.montage.programs import Program
 
-__all__ = ["arguments_of", "line", "main"]
+__all__ = ["arguments_of", "main"]
 
 
 def main(name: str, words: Sequence[str] | None = None) -> int:
     """Run a program on words (those of the command line if None); its exit code."""
     words = list(sys.argv[1:] if words is None else words)
     program = PROGRAMS[name]
-    status, words = _status_file(words, program)
+    status, words = _status_file(words)
     try:
         arguments = arguments_of(name, words)
-        found = getattr(import_module("dmontage.montage.raising"), name)(**arguments)
-        answer, code = line("OK", {"module": name, **program.answer(found)}), 0
+        found = getattr(import_module(f"dmontage.montage.{program.home}"), program.function or name)(**arguments)
+        answer, code = answer_line("OK", {"module": name, **program.answer(found)}), 0
     except InputError as error:
-        answer, code = line("ERROR", {"msg": str(error)}), 1
+        answer, code = answer_line("ERROR", {"msg": str(error)}), 1
+        if isinstance(error, NothingThereError) and program.may_be_empty:
+            code = 0
     if status is None:
         print(answer)
     else:
         try:
             Path(status).write_text(f"{answer}\n", encoding="utf-8")
         except OSError as error:
-            print(line("ERROR", {"msg": f"Cannot open status file: {status}: {error.strerror}"}))
+            print(answer_line("ERROR", {"msg": f"Cannot open status file: {status}: {error.strerror}"}))
             return 1
     return code
 
 
-def line(stat: str, told: Mapping[str, Any]) -> str:
-    """The line that scripts read; lists, such as mImgtbl's reasons, are none of its values."""
-    values = {"stat": stat} | {key: value for key, value in told.items() if not isinstance(value, list)}
-    return f"[struct {', '.join(f'{key}={_text(value)}' for key, value in values.items())}]"
-
-
-def _text(value: Any) -> str:
-    """A value: text in quotes, with none inside, nor line breaks; all digits of a number."""
-    if isinstance(value, (bool, int)):
-        return str(int(value))
-    if isinstance(value, float):
-        return repr(float(value))
-    return '"' + " ".join(str(value).replace('"', "'").split()) + '"'
-
-
-def _status_file(words: list[str], program: Program) -> tuple[str | None, list[str]]:
-    """The file of ``-s``, and the other words; viewers have no such flag."""
-    if program.raw or "-s" not in words[:-1]:
+def _status_file(words: list[str]) -> tuple[str | None, list[str]]:
+    """The file of ``-s``, and the other words."""
+    if "-s" not in words[:-1]:
         return None, words
     at = words.index("-s")
     return words[at + 1], words[:at] + words[at + 2 :]

@@ -5,10 +5,12 @@ from dmontage.montage.add_exec import mAddExec
 from dmontage.montage.background import mBackground, mBgExec, mFlatten
 from dmontage.montage.background_model import mBgModel
 from dmontage.montage.coord import mCoord, mPix2Coord
+from dmontage.montage.dag_tables import mDAGTbls
 from dmontage.montage.diff import mDiff
 from dmontage.montage.diff_fit import mDiffExec, mDiffFitExec, mFitExec
 from dmontage.montage.edit_header import mGetHdr, mPutHdr, mTileHdr
 from dmontage.montage.examine import mExamine
+from dmontage.montage.fit_files import mConcatFit, mDiffFit
 from dmontage.montage.fitplane import mFitplane
 from dmontage.montage.fix_nan import mFixNaN
 from dmontage.montage.hdr import mHdr
@@ -30,10 +32,13 @@ __all__ = [
     "mBackground",
     "mBgExec",
     "mBgModel",
+    "mConcatFit",
     "mCoord",
     "mCoverageCheck",
+    "mDAGTbls",
     "mDiff",
     "mDiffExec",
+    "mDiffFit",
     "mDiffFitExec",
     "mExamine",
     "mFitExec",

@@ -19,7 +19,7 @@ from dmontage.graph.project import Job, project, reached, sources
 from dmontage.graph.units import flux_of, parts, prepared
 from dmontage.mapping import TOL, Chain, Chart, apart, fit_mapping
 from dmontage.model import Drop
-from dmontage.montage.covered import pair_of
+from dmontage.montage.covered import nominal_card, pair_of
 from dmontage.montage.inputs import check_file, check_room, image_in, named_image, plane_cards
 from dmontage.planner import kernel_for
 from dmontage.quality import Quality
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from dmontage.grid import Grid
     from dmontage.model import ImageRef
 
-__all__ = ["NO_OVERLAP", "Asked", "project_file"]
+__all__ = ["NO_OVERLAP", "Asked", "project_file", "reach"]
 
 NO_OVERLAP = "No overlap"
 _BLANK = "All pixels are blank. Check for overlap of output template with image file."
@@ -96,7 +96,8 @@ def project_file(
         mean, area, window = mean[(..., *some.slices)], area[some.slices], some.shift(window.y0, window.x0)
     where = grid.subgrid(window)
     cards = ([("BUNIT", ref.bunit)] if ref.bunit else []) + plane_cards(ref, where)
-    areas = [(area_path, area, where, [("BUNIT", "sr")])] if asked.areas else []
+    nominal = Drop(asked.drizzle).nominal(grid.scale / ref.grid.scale) * asked.fixed_weight
+    areas = [(area_path, area, where, [("BUNIT", "sr", ""), *nominal_card(nominal)])] if asked.areas else []
     write_images([*areas, (path, mean, where, cards)])
     return {"time": round(time.perf_counter() - start, 3)}
 
@@ -107,15 +108,11 @@ def _projected(
     """Window of the pixels that are made, they (*planes, ny, nx), their areas in steradian, and the grid of it all."""
     if asked.expand:
         grid = _expanded(grid, ref.grid)
-    chain = Chain(ref.grid, Chart(grid))
-    if apart(chain):
+    way = reach(ref.grid, grid, ref.name, Drop(asked.drizzle))
+    if way is None:
         raise InputError(f"{NO_OVERLAP}: {ref.name} does not reach the template")
-    mapping = fit_mapping(chain.start, chain.end, TOL)
-    job = Job(ref.grid, grid, mapping, kernel_for(mapping, "auto", TOL, ref.name), Drop(asked.drizzle))
-    windows = reached(job)
-    if not any(windows):
-        raise InputError(f"{NO_OVERLAP}: {ref.name} does not reach the template")
-    whole = grid.window if asked.whole_template else reduce(or_, filter(None, windows))
+    job, windows = way
+    whole = grid.window if asked.whole_template else reduce(or_, windows)
     planes = math.prod(ref.planes)
     check_room(8 * whole.size * (planes + 1), "use a smaller template, or dmontage mosaic")
     mean = np.full((*ref.planes, *whole.shape), np.nan)
@@ -133,6 +130,17 @@ def _projected(
     if not area.any():
         raise InputError(_BLANK)
     return whole, mean, area, grid
+
+
+def reach(grid_in: Grid, grid: Grid, name: str, drop: Drop) -> tuple[Job, list[Window]] | None:
+    """How an image gets onto a grid, and the windows outside of which nothing of it falls; None where all does."""
+    chain = Chain(grid_in, Chart(grid))
+    if apart(chain):
+        return None
+    mapping = fit_mapping(chain.start, chain.end, TOL)
+    job = Job(grid_in, grid, mapping, kernel_for(mapping, "auto", TOL, name), drop)
+    windows = [window for window in reached(job) if window]
+    return (job, windows) if windows else None
 
 
 def _expanded(grid: Grid, other: Grid) -> Grid:

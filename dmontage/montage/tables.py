@@ -51,6 +51,8 @@ def read_rows(
     except Exception as error:  # astropy's reader raises of lines, values and units
         raise InputError(f"{invalid.format(path)}: it is no IPAC table ({error})") from error
     names = {name.lower(): name for name in table.colnames}
+    if "file" in names:  # as archives, and planners of workflows, call it
+        names.setdefault("fname", names["file"])
     if missing := [name for name in columns if name not in names]:
         raise InputError(f"Need columns: {' '.join(columns)}; {path} has no {', '.join(missing)}")
     rows = [{name: _plain(row[column]) for name, column in names.items()} for row in table]

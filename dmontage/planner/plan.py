@@ -187,7 +187,7 @@ class MosaicPlan(Shown):
         """Area of an output pixel that each row covers as well as its drops can: less than 1 where they leave gaps."""
         if self.drop.pixfrac == 1.0:
             return (1.0,) * len(self.rows)
-        return tuple(min(1.0, self.drop.pixfrac**2 * max(1.0, ratio**-2)) for ratio in self.ratios)
+        return tuple(map(self.drop.nominal, self.ratios))
 
     @cached_property
     def factors(self) -> tuple[float, ...]:

@@ -5,17 +5,24 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from astropy.coordinates import SkyCoord
 
 from dmontage.errors import InputError
 from dmontage.pipeline import Cutout, Mosaic
+from dmontage.sphere import lonlat
 from dmontage.view.bar import add_color_bar
 from dmontage.view.screen import check_layer, screen_pixels
 
 if TYPE_CHECKING:
+    from astropy.wcs import WCS
+
     from dmontage.grid import Grid
     from dmontage.window import Window
 
 __all__ = ["new_axes", "place_on", "plot", "unit_of"]
+
+_SAME_PIXELS = 1e-3
+"""Of a pixel, to which two ways through a WCS and back agree."""
 
 
 def plot(
@@ -91,11 +98,35 @@ def _extent(first: tuple[int, int], shape: tuple[int, ...], step: int) -> tuple[
 def place_on(ax: Any, value: Mosaic | Cutout, window: Window) -> tuple[int, int]:
     """The pixel (x, y) of given axes where the first of the value lies.
 
-    A cutout may be drawn on the axes of its mosaic. Axes without coordinates of the sky count the value's own pixels.
+    A cutout may be drawn on the axes of its mosaic, and both on those of an astropy WCS with the same pixels. Axes
+    without coordinates of the sky count the value's own pixels.
     """
-    grid = getattr(getattr(ax, "wcs", None), "grid", None)
-    if getattr(ax, "wcs", None) is None or grid == value.grid:
+    wcs = getattr(ax, "wcs", None)
+    grid = getattr(wcs, "grid", None)
+    if wcs is None or grid == value.grid:
         return 0, 0
     if isinstance(value, Cutout) and grid == value.mosaic.grid:
         return window.x0, window.y0
-    raise InputError("the axes are those of another grid: give axes that plot() of the same mosaic made, or none")
+    first = _first_pixel(wcs, value.grid) if grid is None and getattr(wcs, "has_celestial", False) else None
+    if first is None:
+        raise InputError(
+            "the axes are those of another grid: give axes that plot() of the same mosaic made, or whose projection is "
+            "its grid.wcs(), or none"
+        )
+    return first
+
+
+def _first_pixel(wcs: WCS, grid: Grid) -> tuple[int, int] | None:
+    """The pixel (x, y) of an astropy WCS that is the first of a grid; None where the two have other pixels."""
+    ny, nx = grid.shape
+    x, y = np.meshgrid(np.linspace(0, nx - 1, 5), np.linspace(0, ny - 1, 5))
+    lon, lat = lonlat(grid.sky(x, y))
+    seen = np.isfinite(lon)
+    if not seen.any():
+        return None
+    places = SkyCoord(lon[seen], lat[seen], unit="deg", frame=grid.frame)
+    there = np.stack(wcs.world_to_pixel(places)) - np.stack([x[seen], y[seen]])
+    first = np.rint(there[:, 0])
+    if not np.allclose(there, first[:, None], rtol=0.0, atol=_SAME_PIXELS):
+        return None
+    return int(first[0]), int(first[1])

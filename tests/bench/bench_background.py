@@ -1,6 +1,7 @@
 """Global solves side by side: direct, the papers' relaxation, and Montage's mBgModel where it is installed.
 
     python tests/bench/bench_background.py [--sides 16,32,100] [--large 316] [--steps 10000]
+                                           [--relaxation 10000] [--json FILE]
 
 Each lattice has k × k images with planes of their own and a wave of 100 units over the mosaic, noise-free and
 consistent, as in the statement C17: what is left is the rms of the corrections' error at the images' middles, once one
@@ -23,11 +24,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
+from figures import Figure, absent, json_option, write
 from test_background import H, Lattice
 
 from dmontage.background import PairTable, solve
 
 Floats = NDArray[np.float64]
+FIGURES: list[Figure] = []
+"""All that was measured."""
+SECONDS, LEFT = "Global solve, seconds", "What is left of a wave of 100 over the mosaic, rms"
 
 
 def rms_left(lattice: Lattice, level: Floats, truth: Floats) -> float:
@@ -82,27 +87,32 @@ def mbgmodel(folder: Path, lattice: Lattice, table: PairTable) -> Floats:
 
 
 def line(name: str, n: int, seconds: float, left: float, note: str = "") -> None:
+    FIGURES.append(Figure(SECONDS, f"{n:,} images", name, seconds, "s"))
+    FIGURES.append(Figure(LEFT, f"{n:,} images", name, left))
     print(f"{n:7d} images  {name:42s} {seconds:9.2f} s   rms left {left:9.2e}  {note}")
 
 
-def compare(k: int, steps: int) -> None:
+def compare(k: int, steps: int, relaxation: int) -> None:
     lattice = Lattice(k)
     truth = lattice.planes(np.random.default_rng(1))
     table = lattice.table(truth)
     n = k * k
     seconds, level = timed(lambda: solve(table, lattice.frames, slope_prior=None).level)
-    line("direct", n, seconds, rms_left(lattice, level, truth))
+    line("dmontage", n, seconds, rms_left(lattice, level, truth))
     seconds, _ = timed(lambda: solve(table, lattice.frames, slope_prior=None).standard_errors)
-    line("direct, with all covariances", n, seconds, rms_left(lattice, level, truth))
-    start = time.perf_counter()
-    found = solve(table, lattice.frames, solver="relaxation", max_steps=steps)
-    seconds = time.perf_counter() - start
-    note = f"{found.steps} steps" + ("" if found.converged else ", not converged")
-    line("relaxation", n, seconds, rms_left(lattice, found.level, truth), note)
+    line("dmontage, with all covariances", n, seconds, rms_left(lattice, level, truth))
+    if n <= relaxation:
+        start = time.perf_counter()
+        found = solve(table, lattice.frames, solver="relaxation", max_steps=steps)
+        seconds = time.perf_counter() - start
+        note = f"{found.steps} steps" + ("" if found.converged else ", not converged")
+        line("dmontage, relaxation as in the papers", n, seconds, rms_left(lattice, found.level, truth), note)
     if shutil.which("mBgModel"):
         with tempfile.TemporaryDirectory() as folder:
             seconds, level = timed(lambda: mbgmodel(Path(folder), lattice, table))
         line("mBgModel", n, seconds, rms_left(lattice, level, truth))
+    else:
+        FIGURES.extend(absent(table, f"{n:,} images", "mBgModel") for table in (SECONDS, LEFT))
 
 
 def large(k: int) -> None:
@@ -116,7 +126,9 @@ def large(k: int) -> None:
     errors = found.standard_errors
     end = time.perf_counter()
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
-    line("direct, prior from the data", k * k, middle - start, rms_left(lattice, found.level, truth))
+    line("dmontage, noise and prior", k * k, middle - start, rms_left(lattice, found.level, truth))
+    FIGURES.append(Figure(SECONDS, f"{k * k:,} images", "dmontage, covariances beside", end - middle, "s"))
+    FIGURES.append(Figure("Memory of the last solve and its covariances", f"{k * k:,} images", "dmontage", peak, "GB"))
     print(
         f"{'':15s} covariances of all images {end - middle:27.2f} s   peak memory {peak:.2f} GB, errors {errors.shape}"
     )
@@ -127,11 +139,14 @@ def main() -> None:
     parser.add_argument("--sides", default="16,32,100", help="images along a side of each lattice")
     parser.add_argument("--large", type=int, default=316, help="of a last one, direct only; 0 for none")
     parser.add_argument("--steps", type=int, default=10_000, help="of the relaxation at most")
+    parser.add_argument("--relaxation", type=int, default=10_000, help="at most of so many images; mBgModel is not")
+    json_option(parser)
     options = parser.parse_args()
     for side in map(int, options.sides.split(",")):
-        compare(side, options.steps)
+        compare(side, options.steps, options.relaxation)
     if options.large:
         large(options.large)
+    write(FIGURES, options.json)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
     python tests/bench/bench_mosaic.py [--size 1|3] [--survey FOLDER] [--runs 3] [--cores 2] [--cold]
                                        [--peers montage,swarp,reproject] [--swarp LANCZOS3] [--reproject interp]
+                                       [--json FILE]
 
 The survey is `dmontage.demo`'s: SIN images of 1024 x 512 pixels, turned by up to 0.5°, on a TAN grid north up. Each
 run of each tool is a process of its own on the same cores; peers that are not installed are left out, and named.
@@ -24,28 +25,31 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
-import shutil
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
 from collections import defaultdict
-from importlib.metadata import version
-from importlib.util import find_spec
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))  # this tree's dmontage, whichever is installed
 
+import machine  # noqa: E402
 import numpy as np  # noqa: E402
 from astropy.io import fits  # noqa: E402
-from chains import Clock, swarp_program  # noqa: E402
+from chains import Clock  # noqa: E402
+from figures import Figure, absent, json_option, write  # noqa: E402
 
 import dmontage as dm  # noqa: E402
 from dmontage.demo.simulate import simulate  # noqa: E402
+
+FIGURES: list[Figure] = []
+"""All that was measured."""
+MISSING: list[Tool] = []
 
 
 class Tool(NamedTuple):
@@ -55,6 +59,8 @@ class Tool(NamedTuple):
     name: str
     cores: int
     option: str = ""
+    memory: int = 0
+    """MB, of tools that can be told."""
 
 
 class Field(NamedTuple):
@@ -65,6 +71,12 @@ class Field(NamedTuple):
     template: Path
     n_images: int
     n_pixels: int
+
+    def about(self) -> str:
+        """Numbers of images and pixels, size of the mosaic."""
+        ny, nx = self.grid.shape
+        area = np.degrees(np.degrees(self.grid.scale**2)) * ny * nx
+        return f"{self.n_images} images, {self.n_pixels / 1e6:.1f} Mpix, on {nx} x {ny} pixels ({area:.2f} deg²)"
 
 
 class Outcome(NamedTuple):
@@ -88,19 +100,21 @@ def field(raw: Path, folder: Path) -> Field:
     return Field(raw, grid, template, len(images), sum(image.grid.window.size for image in images))
 
 
-def tools(options: argparse.Namespace) -> list[Tool]:
-    """What will run; says what cannot."""
-    cores: int = options.cores
-    found = [Tool(f"dmontage, {n} {'core' if n == 1 else 'cores'}", "dmontage", n) for n in dict.fromkeys((cores, 1))]
+def tools(cores: int, names: str, swarp: str = "LANCZOS3", reproject: str = "interp") -> list[Tool]:
+    """dmontage, on one core too, and the peers of these names that are installed; the others go to `MISSING`."""
+    found = [Tool("dmontage", "dmontage", cores)]
+    if cores > 1:
+        found.append(Tool("dmontage, 1 core", "dmontage", 1))
+    versions = machine.tools()
     peers = {
-        "montage": (shutil.which("mProjExec"), Tool("Montage", "montage", cores)),
-        "swarp": (swarp_program(), Tool(f"SWarp, {options.swarp}", "swarp", cores, options.swarp)),
+        "montage": (versions["Montage"], Tool("Montage", "montage", cores)),
+        "swarp": (versions["SWarp"], Tool(f"SWarp, {swarp}", "swarp", cores, swarp)),
         "reproject": (
-            find_spec("reproject"),
-            Tool(f"reproject_and_coadd, {options.reproject}", "reproject", cores, options.reproject),
+            versions["reproject"],
+            Tool(f"reproject_and_coadd, {reproject}", "reproject", cores, reproject),
         ),
     }
-    for name in filter(None, options.peers.split(",")):
+    for name in filter(None, names.split(",")):
         if name not in peers:
             raise SystemExit(f"peer {name!r} is none of {', '.join(peers)}")
         installed, tool = peers[name]
@@ -108,11 +122,12 @@ def tools(options: argparse.Namespace) -> list[Tool]:
             found.append(tool)
         else:
             print(f"{tool.label}: not installed, left out")
+            MISSING.append(tool)
     return found
 
 
-def measure(tool: Tool, survey: Field, **environment: str) -> Outcome:
-    """One run in a process and a folder of its own."""
+def measure(tool: Tool, survey: Field, look: Callable[[Path], object] | None = None, **environment: str) -> Outcome:
+    """One run in a process and a folder of its own; ``look`` is given the mosaic before that goes."""
     threads = {f"{library}_NUM_THREADS": str(tool.cores) for library in ("OMP", "OPENBLAS", "NUMBA")}
     environ = {**os.environ, **threads, "PYTHONPATH": str(ROOT), **environment}
     script = Path(__file__).with_name("chains.py")
@@ -120,13 +135,20 @@ def measure(tool: Tool, survey: Field, **environment: str) -> Outcome:
         command = [sys.executable, str(script), tool.name, str(survey.raw), folder, str(survey.template)]
         start = time.perf_counter()
         done = subprocess.run(
-            [*command, str(tool.cores), tool.option], cwd=ROOT, env=environ, capture_output=True, text=True, check=False
+            [*command, str(tool.cores), tool.option, str(tool.memory)],
+            cwd=ROOT,
+            env=environ,
+            capture_output=True,
+            text=True,
+            check=False,
         )
         whole = time.perf_counter() - start
         if done.returncode:
             raise RuntimeError(f"{tool.label}: {done.stderr[-3000:]}")
         said = json.loads(done.stdout.splitlines()[-1])
         shape = fits.getdata(said["mosaic"]).shape
+        if look is not None:
+            look(Path(said["mosaic"]))
     if shape != survey.grid.shape:
         raise RuntimeError(f"{tool.label} made a mosaic of shape {shape}, asked for {survey.grid.shape}")
     print(f"  {tool.label}: {said['seconds']:.2f} s, CPU {said['cpu']:.2f} s", file=sys.stderr, flush=True)
@@ -157,7 +179,7 @@ def warm(survey: Field, chosen: list[Tool], runs: int) -> None:
         for tool in chosen:
             taken[tool].append(measure(tool, survey))
     medians = {tool: median_of(taken[tool]) for tool in chosen}
-    table("warm (dmontage: second run in one process)", {tool: run.seconds for tool, run in medians.items()}, medians)
+    table(f"{survey.about()}, warm", {tool: run.seconds for tool, run in medians.items()}, medians)
     for tool, run in medians.items():
         if run.stages:
             stages_table(tool, run, survey)
@@ -170,7 +192,11 @@ def table(title: str, seconds: dict[Tool, float], runs: dict[Tool, Outcome]) -> 
     """Wall time and that of all cores together, with ratios to the first line; peak memory."""
     print(f"\n{title}\n  {'':<40} {'s':>8} {'x dmontage':>11} {'CPU s':>8} {'x dmontage':>11} {'peak MB':>9}")
     first, first_cpu = next(iter(seconds.values())), next(iter(runs.values())).cpu
+    FIGURES.extend(absent(title, "the clock", tool.label) for tool in MISSING)
     for tool, taken in seconds.items():
+        FIGURES.extend(Figure(title, work, tool.label, value, unit) for work, value, unit in (
+            ("the clock", taken, "s"), ("processor, all cores", runs[tool].cpu, "s"),
+            ("peak memory", runs[tool].peak_mb, "MB")))  # fmt: skip
         cpu, peak = runs[tool].cpu, runs[tool].peak_mb
         print(f"  {tool.label:<40} {taken:8.2f} {taken / first:11.2f} {cpu:8.2f} {cpu / first_cpu:11.2f} {peak:9.0f}")
     sys.stdout.flush()
@@ -204,20 +230,23 @@ def cold(survey: Field, chosen: list[Tool], runs: int) -> None:
                 forget(survey)
                 taken[tool].append(measure(tool, survey, NUMBA_CACHE_DIR=cache))
     medians = {tool: median_of(outcomes) for tool, outcomes in taken.items()}
-    table("cold (images not in the page cache; first line: no kernel compiled; whole processes)",
+    table(f"{survey.about()}, cold (images not in the page cache, whole processes)",
           {tool: run.seconds if tool.name == "command" else run.whole for tool, run in medians.items()},
           medians)  # fmt: skip
 
 
 def start_up(survey: Field, cores: int, runs: int) -> None:
     """What the command line takes beside the work: its help, its imports, and the whole command, all caches hot."""
-    print(f"\ncommand-line start-up, caches hot\n  {'':<40} {'s':>8} {'CPU s':>8}")
+    title = "Command line, caches hot"
+    print(f"\n{title}\n  {'':<40} {'s':>8} {'CPU s':>8}")
     help_text = "from dmontage.cli import main; main(['--help'])"
     for name, code in (("dmontage --help", help_text), ("import dmontage.pipeline", "import dmontage.pipeline")):
         seconds, cpu = np.median([python(code) for _ in range(max(runs, 3))], axis=0)
         print(f"  {name:<40} {seconds:8.2f} {cpu:8.2f}")
+        FIGURES.append(Figure(title, name, "dmontage", float(seconds), "s"))
     whole = median_of([measure(Tool("dmontage mosaic", "command", cores), survey) for _ in range(runs)])
     print(f"  {'dmontage mosaic RAW -o OUT, as a whole':<40} {whole.seconds:8.2f} {whole.cpu:8.2f}")
+    FIGURES.append(Figure(title, "dmontage mosaic RAW -o OUT, as a whole", "dmontage", whole.seconds, "s"))
 
 
 def python(code: str) -> tuple[float, float]:
@@ -227,29 +256,12 @@ def python(code: str) -> tuple[float, float]:
     return clock.taken()
 
 
-def about(survey: Field, chosen: list[Tool], cores: int) -> None:
+def about(survey: Field) -> None:
     """Machine, versions, sizes."""
-    cpu = [
-        line.split(":")[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line
-    ]
-    print(f"{cpu[0] if cpu else platform.processor()}, {cores} of {os.cpu_count()} cores, {platform.platform()}")
-    libraries = [name for name in ("numpy", "numba", "dask", "zarr", "astropy", "reproject") if find_spec(name)]
-    said = [f"Python {platform.python_version()}", f"dmontage {dm.__version__}"]
-    said += [f"{name} {version(name)}" for name in libraries]
-    names = [tool.name for tool in chosen if tool.name in ("montage", "swarp")]
-    said += [f"{name} {debian_version(name)}" for name in names]
-    print(", ".join(said))
-    ny, nx = survey.grid.shape
-    mpix, area = survey.n_pixels / 1e6, np.degrees(np.degrees(survey.grid.scale**2)) * ny * nx
-    print(f"{survey.n_images} images, {mpix:.1f} Mpix, on {nx} x {ny} pixels ({area:.2f} deg²)", flush=True)
-
-
-def debian_version(package: str) -> str:
-    """Of a Debian package; "?" elsewhere."""
-    if shutil.which("dpkg-query") is None:
-        return "?"
-    query = ["dpkg-query", "-W", "-f", "${Version}", package]
-    return subprocess.run(query, capture_output=True, text=True, check=False).stdout or "?"
+    print(", ".join(machine.about().values()))
+    versions = {**machine.tools(), **machine.libraries()}
+    print(", ".join(f"{name} {version}" for name, version in versions.items() if version))
+    print(survey.about(), flush=True)
 
 
 def main() -> None:
@@ -262,17 +274,20 @@ def main() -> None:
     parser.add_argument("--swarp", default="LANCZOS3", help="its RESAMPLING_TYPE")
     parser.add_argument("--reproject", default="interp", choices=["interp", "exact", "adaptive"])
     parser.add_argument("--cold", action="store_true", help="a table of cold runs too")
+    json_option(parser)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         raw = options.survey or Path(folder) / "raw"
         if options.survey is None:
             simulate(raw, options.size)
-        survey, chosen = field(raw.resolve(), Path(folder)), tools(options)
-        about(survey, chosen, options.cores)
+        survey = field(raw.resolve(), Path(folder))
+        chosen = tools(options.cores, options.peers, options.swarp, options.reproject)
+        about(survey)
         warm(survey, chosen, options.runs)
         if options.cold:
             cold(survey, chosen, options.runs)
         start_up(survey, options.cores, options.runs)
+    write(FIGURES, options.json)
 
 
 if __name__ == "__main__":

@@ -1,19 +1,18 @@
-"""Projection beside its peers, in one run: Mpix of input per second and core, ratios, memory, start-up.
+"""Projection beside its peers, in one run: Mpix of input per second and core, ratios.
 
-``python tests/bench/bench_project.py [--rounds N] [--side N] [--skip-start]``. Peers that are not installed are left
-out: reproject, drizzle, Montage's programs (mProjectPP, mProject), SWarp. TAN to TAN, turned by 17°, 1 arcsec. Times
-are the best of N interleaved rounds; nothing is asserted: machines are noisy, ratios less so. Slow peers get a smaller
-image, on a grid that just holds it.
+``python tests/bench/bench_project.py [--rounds N] [--side N] [--json FILE]``. Peers that are not
+installed are named: reproject, drizzle, Montage's programs (mProjectPP, mProject), SWarp. TAN to TAN, turned by 17°, 1
+arcsec. Times are medians of N interleaved rounds; nothing is asserted: machines are noisy, ratios less so. Slow peers
+get a smaller image, on a grid that just holds it.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
-import resource
 import shutil
+import statistics
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -25,6 +24,8 @@ for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS"):
     os.environ.setdefault(name, "1")
 
 import numpy as np  # noqa: E402
+from figures import Figure, absent, json_option, write  # noqa: E402
+from machine import swarp_program  # noqa: E402
 
 from dmontage.fits_files import FitsWriter, read, scan  # noqa: E402
 from dmontage.graph.project import Job, project  # noqa: E402
@@ -34,12 +35,18 @@ from dmontage.kernels.sky import project_sky  # noqa: E402
 from dmontage.mapping import fit_mapping  # noqa: E402
 from dmontage.model import Drop  # noqa: E402
 
+MEMORY, GIVEN, FILES = "arrays, mapping included", "arrays, corners given", "from file to file"
+FIGURES: list[Figure] = []
+"""All that was measured."""
+
 
 class Run(NamedTuple):
-    """Something to be timed: what it does with how many input pixels."""
+    """Something to be timed: what a tool does with how many input pixels."""
 
-    name: str
-    call: Callable[[], object]
+    work: str
+    tool: str
+    call: Callable[[], object] | None
+    """None where the tool is not installed."""
     n_pixels: int
 
 
@@ -65,51 +72,44 @@ def seconds(call: Callable[[], object]) -> float:
     return time.perf_counter() - start
 
 
-def table(title: str, runs: list[Run], rounds: int, reference: str) -> None:
-    """Time all runs, interleaved, and print them beside one of them."""
-    first = {run.name: seconds(run.call) for run in runs}
-    best = dict(first)
+def table(title: str, runs: list[Run], rounds: int) -> None:
+    """Time all runs, interleaved, and print the medians beside dmontage's of the same work."""
+    taken: dict[Run, list[float]] = {run: [seconds(run.call)] for run in runs if run.call}
     for _ in range(rounds):
-        for run in runs:
-            if best[run.name] < 20:
-                best[run.name] = min(best[run.name], seconds(run.call))
-    rates = {run.name: run.n_pixels / best[run.name] / 1e6 for run in runs}
+        for run, times in taken.items():
+            if run.call:
+                times.append(seconds(run.call))
+    rates = {run: run.n_pixels / statistics.median(times[1:]) / 1e6 for run, times in taken.items()}
+    ours = {run.work: rate for run, rate in rates.items() if run.tool == "dmontage"}
     print(f"\n{title}")
-    for name, rate in rates.items():
-        beside = f"{rate / rates[reference]:9.2f} x {reference}" if reference in rates else ""
-        print(f"  {name:<44} {rate:9.3f} Mpix/s {beside}")
+    for run in runs:
+        if run not in rates:
+            print(f"  {run.work:<32} {run.tool:<20} not installed")
+            FIGURES.append(absent(title, run.work, run.tool))
+            continue
+        print(f"  {run.work:<32} {run.tool:<20} {rates[run]:9.3f} Mpix/s {rates[run] / ours[run.work]:9.3f} x dmontage")
+        FIGURES.append(Figure(title, run.work, run.tool, rates[run], "Mpix/s"))
 
 
 def exact_on_plane(side: int, ratio: float, rounds: int, folder: Path) -> None:
     """First row: exact projection, TAN to TAN turned."""
     big, small = field(side, ratio), field(128, ratio)
-    job = Job(big.grid_in, big.grid_out, fit_mapping(big.grid_in, big.grid_out), "plane")
+    x_out, y_out = fit_mapping(big.grid_in, big.grid_out).patches[0].corners(big.grid_in.window)
     window = big.grid_out.window
-    x_out, y_out = job.mapping.patches[0].corners(big.grid_in.window)
     flux, area = np.zeros(window.shape), np.zeros(window.shape)
-    path = write(big, folder / "in.fits")
     n = big.values.size
-
-    def with_files() -> None:
-        image = scan(path)[0]
-        mine = Job(image.grid, big.grid_out, fit_mapping(image.grid, big.grid_out), "plane")
-        done = project(read(image), mine, window)
-        with FitsWriter(folder / "out.fits", big.grid_out) as out:
-            out.write(window, np.divide(done.flux, done.area, where=done.area > 0, out=np.full(window.shape, np.nan)))
-        with FitsWriter(folder / "out_area.fits", big.grid_out) as out:
-            out.write(window, done.area * big.grid_out.solid_angle(window))
-
+    kernel = Run(GIVEN, "dmontage", lambda: project_plane(big.values, x_out, y_out, flux, area, 0, 0, TILE), n)
     runs = [
-        Run("plane kernel, corners given", lambda: project_plane(big.values, x_out, y_out, flux, area, 0, 0, TILE), n),
-        Run("plane kernel, mapping included", lambda: project(big.values, fresh(big), window), n),
-        Run("plane kernel, mapping and files included", with_files, n),
-        *reproject_runs(small, "exact"),
-        *reproject_runs(big, "adaptive"),
-        *reproject_runs(big, "interp"),
-        *program_runs(big, folder, "mProjectPP"),
-        *swarp_runs(big, folder),
+        kernel,
+        Run(MEMORY, "dmontage", lambda: project(big.values, fresh(big), window), n),
+        Run(FILES, "dmontage", with_files(big, folder, "plane"), n),
+        reproject_run(small, "exact"),
+        reproject_run(big, "adaptive"),
+        reproject_run(big, "interp"),
+        program_run(big, folder, "mProjectPP"),
+        swarp_run(big, folder),
     ]
-    table(f"exact projection on the plane, {side}x{side}, output/input pixel {ratio}", runs, rounds, "reproject_exact")
+    table(f"On the plane, {side}x{side}, output pixels {ratio} times as large", runs, rounds)
 
 
 def exact_on_sphere(side: int, ratio: float, rounds: int, folder: Path) -> None:
@@ -120,12 +120,13 @@ def exact_on_sphere(side: int, ratio: float, rounds: int, folder: Path) -> None:
     job = Job(big.grid_in, big.grid_out, fit_mapping(big.grid_in, big.grid_out), "sky")
     n = big.values.size
     runs = [
-        Run("sky kernel, corners given", lambda: project_sky(big.values, corners_in, corners_out, flux, area), n),
-        Run("sky kernel, corners included", lambda: project(big.values, job, big.grid_out.window), n),
-        *reproject_runs(small, "exact"),
-        *program_runs(small, folder, "mProject"),
-    ]  # fmt: skip
-    table(f"exact projection on the sphere, {side}x{side}, output/input pixel {ratio}", runs, rounds, "reproject_exact")
+        Run(GIVEN, "dmontage", lambda: project_sky(big.values, corners_in, corners_out, flux, area), n),
+        Run(MEMORY, "dmontage", lambda: project(big.values, job, big.grid_out.window), n),
+        Run(FILES, "dmontage", with_files(big, folder, "sky"), n),
+        reproject_run(small, "exact"),
+        program_run(small, folder, "mProject"),
+    ]
+    table(f"On the sphere, {side}x{side}, output pixels {ratio} times as large", runs, rounds)
 
 
 def drizzle(side: int, rounds: int) -> None:
@@ -137,12 +138,29 @@ def drizzle(side: int, rounds: int) -> None:
     n, window = big.values.size, big.grid_out.window
     cube = np.broadcast_to(big.values, (8, *big.values.shape))
     runs = [
-        Run("drops, mapping included", lambda: project(big.values, fresh(big, Drop(0.8)), window), n),
-        Run("drops and weights", lambda: project(big.values, given, window, weights=weights), n),
-        Run("drops of a cube of 8 planes", lambda: project(cube, given, window), 8 * n),
+        Run("mapping given", "dmontage", lambda: project(big.values, given, window), n),
+        Run("mapping included", "dmontage", lambda: project(big.values, fresh(big, Drop(0.8)), window), n),
+        Run("mapping given, weights", "dmontage", lambda: project(big.values, given, window, weights=weights), n),
+        Run("mapping given, each of 8 planes", "dmontage", lambda: project(cube, given, window), 8 * n),
         *drizzle_runs(big),
-    ]  # fmt: skip
-    table(f"drizzle, pixfrac 0.8, {side}x{side}", runs, rounds, "drizzle with its pixmap")
+    ]
+    table(f"Drizzle, pixfrac 0.8, {side}x{side}", runs, rounds)
+
+
+def with_files(f: Field, folder: Path, method: str) -> Callable[[], None]:
+    """Projection from file to files, mean and area."""
+    path = write_field(f, folder / "in.fits")
+    window = f.grid_out.window
+
+    def call() -> None:
+        image = scan(path)[0]
+        done = project(read(image), Job(image.grid, f.grid_out, fit_mapping(image.grid, f.grid_out), method), window)
+        with FitsWriter(folder / "out.fits", f.grid_out) as out:
+            out.write(window, np.divide(done.flux, done.area, where=done.area > 0, out=np.full(window.shape, np.nan)))
+        with FitsWriter(folder / "out_area.fits", f.grid_out) as out:
+            out.write(window, done.area * f.grid_out.solid_angle(window))
+
+    return call
 
 
 def fresh(f: Field, drop: Drop | None = None) -> Job:
@@ -150,34 +168,33 @@ def fresh(f: Field, drop: Drop | None = None) -> Job:
     return Job(f.grid_in, f.grid_out, fit_mapping(f.grid_in, f.grid_out), "plane", drop or Drop())
 
 
-def write(f: Field, path: Path) -> Path:
+def write_field(f: Field, path: Path) -> Path:
     """The field as a FITS file."""
     with FitsWriter(path, f.grid_in) as out:
         out.write(f.grid_in.window, f.values)
     return path
 
 
-def reproject_runs(f: Field, kind: str) -> list[Run]:
+def reproject_run(f: Field, kind: str) -> Run:
     """reproject's exact, adaptive or interp on this field."""
-    if find_spec("reproject") is None:
-        return []
-    import reproject
+    call: Callable[[], object] | None = None
+    if find_spec("reproject") is not None:
+        import reproject
 
-    function = getattr(reproject, f"reproject_{kind}")
-    options = {"parallel": False} if kind == "exact" else {"conserve_flux": True} if kind == "adaptive" else {}
-    return [
-        Run(
-            f"reproject_{kind}",
-            lambda: function((f.values, f.grid_in.wcs()), f.grid_out.wcs(), shape_out=f.grid_out.shape, **options),
-            f.values.size,
-        )
-    ]
+        function = getattr(reproject, f"reproject_{kind}")
+        options = {"parallel": False} if kind == "exact" else {"conserve_flux": True} if kind == "adaptive" else {}
+
+        def call() -> object:
+            return function((f.values, f.grid_in.wcs()), f.grid_out.wcs(), shape_out=f.grid_out.shape, **options)
+
+    return Run(MEMORY, f"reproject_{kind}", call, f.values.size)
 
 
 def drizzle_runs(f: Field) -> list[Run]:
     """STScI drizzle on this field, with its pixmap and with one given."""
+    n = f.values.size
     if find_spec("drizzle") is None:
-        return []
+        return [Run(f"mapping {how}", "drizzle", None, n) for how in ("given", "included")]
     from drizzle.resample import Drizzle
     from drizzle.utils import calc_pixmap
 
@@ -188,93 +205,37 @@ def drizzle_runs(f: Field) -> list[Run]:
 
     given = calc_pixmap(f.grid_in.wcs(), f.grid_out.wcs())
     return [
-        Run("drizzle, pixmap given", lambda: add(given), f.values.size),
-        Run("drizzle with its pixmap", lambda: add(calc_pixmap(f.grid_in.wcs(), f.grid_out.wcs())), f.values.size),
+        Run("mapping given", "drizzle", lambda: add(given), n),
+        Run("mapping included", "drizzle", lambda: add(calc_pixmap(f.grid_in.wcs(), f.grid_out.wcs())), n),
     ]
 
 
-def program_runs(f: Field, folder: Path, program: str) -> list[Run]:
+def program_run(f: Field, folder: Path, program: str) -> Run:
     """One of Montage's programs, from file to file."""
-    if shutil.which(program) is None:
-        return []
-    path, template = write(f, folder / f"{program}.fits"), folder / f"{program}.hdr"
+    path, template = write_field(f, folder / f"{program}.fits"), folder / f"{program}.hdr"
     template.write_text(f.grid_out.to_template())
     command = [program, str(path), str(folder / f"{program}_out.fits"), str(template)]
-    return [Run(f"{program}, file to file", lambda: check(command), f.values.size)]
+    return Run(FILES, program, (lambda: check(command)) if shutil.which(program) else None, f.values.size)
 
 
-def swarp_runs(f: Field, folder: Path) -> list[Run]:
+def swarp_run(f: Field, folder: Path) -> Run:
     """SWarp's resampling (Lanczos-3, not exact), file to file, without background and coaddition."""
-    program = shutil.which("SWarp") or shutil.which("swarp")
+    program = swarp_program()
     if program is None:
-        return []
-    path = write(f, folder / "swarp.fits")
+        return Run(FILES, "SWarp", None, f.values.size)
+    path = write_field(f, folder / "swarp.fits")
     (folder / "coadd.head").write_text(f.grid_out.to_template())
     options = {"COMBINE": "N", "SUBTRACT_BACK": "N", "NTHREADS": "1", "VERBOSE_TYPE": "QUIET", "WRITE_XML": "N"}
     options |= {"IMAGEOUT_NAME": f"{folder}/coadd.fits", "RESAMPLE_DIR": f"{folder}", "DELETE_TMPFILES": "N"}
     command = [program, str(path), *(word for key, value in options.items() for word in (f"-{key}", value))]
-    return [Run("SWarp resampling, file to file", lambda: check(command), f.values.size)]
+    return Run(FILES, "SWarp", lambda: check(command), f.values.size)
 
 
 def check(command: list[str]) -> None:
     """Run a program; a failure is shown, not timed in silence."""
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
     if done.returncode or "ERROR" in done.stdout:
         raise RuntimeError(f"{command[0]}: {done.stdout}{done.stderr}")
-
-
-def project_once(side: int, method: str) -> None:
-    """Project a field of that size."""
-    f = field(side, 1.0)
-    project(f.values, Job(f.grid_in, f.grid_out, fit_mapping(f.grid_in, f.grid_out), method), f.grid_out.window)
-
-
-def peak() -> float:
-    """Greatest resident memory of this process so far, MB (ru_maxrss would be that of the process which started it)."""
-    status = Path("/proc/self/status").read_text()
-    return int(status.split("VmHWM:")[1].split()[0]) / 1024
-
-
-def python(code: str, environment: dict[str, str]) -> float:
-    """What a line of Python prints, with this file's names, in a process of its own."""
-    path = os.pathsep.join([str(Path(__file__).parent), str(Path(__file__).parents[2])])
-    command = [sys.executable, "-c", f"from bench_project import *; {code}"]
-    environment = os.environ | {"PYTHONPATH": path} | environment
-    return float(subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout)
-
-
-def memory(side: int) -> None:
-    """Peak memory above that of the imports and compiled kernels, per input Mpix."""
-    print(f"\nmemory of project, {side}x{side} float32 input and two float64 sums of the output included")
-    for method in ("plane", "sky"):
-        code = f"project_once(64, {method!r}); a = peak(); project_once({side}, {method!r}); print(peak() - a)"
-        print(f"  {method:<44} {python(code, {}) / (side**2 / 1e6):9.1f} MB per Mpix")
-
-
-def start() -> None:
-    """CPU seconds of imports, of the command line's help, and of a first projection, cold and cached."""
-    print("\nstart-up, CPU seconds")
-    cases = {"--help": ["-c", "from dmontage.cli import main; main(['--help'])"]}
-    cases["import dmontage.pipeline"] = ["-c", "import dmontage.pipeline"]
-    if find_spec("reproject"):
-        cases["import reproject"] = ["-c", "import reproject"]
-    for name, arguments in cases.items():
-        cpu(arguments)
-        print(f"  {name:<44} {min(cpu(arguments) for _ in range(5)):9.2f}")
-    code = "t = time.process_time(); project_once(16, {!r}); print(time.process_time() - t)"
-    with tempfile.TemporaryDirectory() as cache:
-        for method in ("plane", "sky"):
-            for state in ("compiled", "from the cache"):
-                taken = python(code.format(method), {"NUMBA_CACHE_DIR": cache})
-                print(f"  first projection by the {method} kernel, {state:<14} {taken:9.2f}")
-
-
-def cpu(arguments: list[str]) -> float:
-    """CPU seconds of a python process."""
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    subprocess.run([sys.executable, *arguments], capture_output=True, check=True)
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
 
 def main() -> None:
@@ -282,7 +243,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--side", type=int, default=1024)
-    parser.add_argument("--skip-start", action="store_true")
+    json_option(parser)
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         for ratio in (1.0, 1.3):
@@ -290,9 +251,7 @@ def main() -> None:
         for ratio in (1.0, 1.3):
             exact_on_sphere(arguments.side // 2, ratio, arguments.rounds, Path(folder))
         drizzle(2 * arguments.side, arguments.rounds)
-    memory(2 * arguments.side)
-    if not arguments.skip_start:
-        start()
+    write(FIGURES, arguments.json)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """Speed of pictures: the parts of a grey PNG, the whole beside Montage's mViewer where it is installed, a lazy mosaic.
 
-Run as ``PYTHONPATH=. python tests/bench/bench_view.py [--side N] [--runs N] [--gigapixel]``. The best of several runs,
+Run as ``PYTHONPATH=. python tests/bench/bench_view.py [--side N] [--runs N] [--gigapixel] [--json
+FILE]``. Medians of several runs,
 the programs taking turns, since machines are noisy: compare what is printed by one run only. Both programs start anew
 for each run, read the FITS file, and write a PNG in grey, gaussian-log from -2 σ to the maximum.
 """
@@ -10,6 +11,7 @@ from __future__ import annotations
 import argparse
 import resource
 import shutil
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -19,6 +21,7 @@ from pathlib import Path
 
 import numpy as np
 from astropy.io import fits
+from figures import Figure, absent, json_option, write
 
 from dmontage.fits_files import pixels
 from dmontage.grid import Grid
@@ -38,14 +41,18 @@ save(picture(pixels(sys.argv[1]), max_side=None), sys.argv[2], Grid.from_header(
 """
 
 
-def best(function: Callable[[], object], runs: int) -> float:
-    """Seconds of the fastest run."""
+FIGURES: list[Figure] = []
+"""All that was measured."""
+
+
+def median(function: Callable[[], object], runs: int) -> float:
+    """Seconds of a run."""
     seconds = []
     for _ in range(runs):
         start = time.perf_counter()
         function()
         seconds.append(time.perf_counter() - start)
-    return min(seconds)
+    return statistics.median(seconds)
 
 
 def write_sky(path: Path, side: int) -> None:
@@ -74,7 +81,9 @@ def parts(path: Path, runs: int) -> None:
         "save JPEG": lambda: save(shown, path.with_suffix(".jpg")),
     }
     for name, step in steps.items():
-        print(f"{name:24s} {best(step, runs):6.2f} s")
+        taken = median(step, runs)
+        print(f"{name:24s} {taken:6.2f} s")
+        FIGURES.append(Figure(f"Steps, {len(data)} pixels a side", name, "dmontage", taken, "s"))
 
 
 def whole(path: Path, runs: int) -> None:
@@ -94,7 +103,11 @@ def whole(path: Path, runs: int) -> None:
             after = resource.getrusage(resource.RUSAGE_CHILDREN)
             cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
             print(f"{name:10s} {seconds[name][-1]:6.2f} s, processor {cpu:5.2f} s, {out.stat().st_size / 1e6:.1f} MB")
-    print("best:", ", ".join(f"{name} {min(each):.2f} s" for name, each in seconds.items()))
+    print("median:", ", ".join(f"{name} {statistics.median(each):.2f} s" for name, each in seconds.items()))
+    title, work = "A grey PNG of a FITS file, whole processes", f"{fits.getval(path, 'NAXIS1')} pixels a side"
+    FIGURES.extend(Figure(title, work, name, statistics.median(each), "s") for name, each in seconds.items())
+    if "mViewer" not in seconds:
+        FIGURES.append(absent(title, work, "mViewer"))
 
 
 def gigapixel() -> None:
@@ -115,6 +128,7 @@ def main() -> None:
     parser.add_argument("--side", type=int, default=4096, help="pixels")
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--gigapixel", action="store_true", help="a lazy mosaic of 1 Gpix instead (a minute)")
+    json_option(parser)
     options = parser.parse_args()
     if options.gigapixel:
         gigapixel()
@@ -124,6 +138,7 @@ def main() -> None:
         write_sky(path, options.side)
         parts(path, options.runs)
         whole(path, options.runs)
+    write(FIGURES, options.json)
 
 
 if __name__ == "__main__":

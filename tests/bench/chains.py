@@ -1,8 +1,8 @@
 """One tool's whole job, in a process of its own: raw images on a given grid, backgrounds matched, one mosaic written.
 
-``python chains.py TOOL RAW FOLDER TEMPLATE CORES [OPTION]`` prints one line of JSON: the seconds of the job, of all
-its cores, of its stages, the peak memory in MB, and the mosaic's path. Nothing heavy is imported before it is needed:
-a program that is started from here counts our own memory as its own until it runs.
+``python chains.py TOOL RAW FOLDER TEMPLATE CORES [OPTION [MEMORY]]`` prints one line of JSON: the seconds of
+the job, of all its cores, of its stages, the peak memory in MB, and the mosaic's path. Nothing heavy is imported before
+it is needed: a program that is started from here counts our own memory as its own until it runs.
 """
 
 from __future__ import annotations
@@ -19,6 +19,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from machine import swarp_program
+
 
 class Job(NamedTuple):
     """What every tool is given."""
@@ -31,6 +33,8 @@ class Job(NamedTuple):
     cores: int
     option: str
     """The interpolation of SWarp and reproject."""
+    memory: int = 0
+    """MB that must do, of tools that can be told; 0: as they are."""
 
 
 class Done(NamedTuple):
@@ -57,11 +61,6 @@ def _cpu() -> float:
     """Processor seconds of this process and of the programs that it has run."""
     programs = resource.getrusage(resource.RUSAGE_CHILDREN)
     return time.process_time() + programs.ru_utime + programs.ru_stime
-
-
-def swarp_program() -> str | None:
-    """SWarp under either of its names."""
-    return shutil.which("SWarp") or shutil.which("swarp")
 
 
 def run(command: list[str], folder: Path) -> str:
@@ -106,7 +105,8 @@ def swarp(job: Job) -> Done:
     options = {
         "IMAGEOUT_NAME": "mosaic.fits", "WEIGHTOUT_NAME": "mosaic.weight.fits", "RESAMPLE_DIR": ".", "VMEM_DIR": ".",
         "COMBINE_TYPE": "AVERAGE", "RESAMPLING_TYPE": job.option, "SUBTRACT_BACK": "Y", "NTHREADS": str(job.cores),
-        "MEM_MAX": "1024", "COMBINE_BUFSIZE": "1024", "VERBOSE_TYPE": "QUIET", "WRITE_XML": "N",
+        "MEM_MAX": str(job.memory or 1024), "COMBINE_BUFSIZE": str(job.memory // 2 or 1024),
+        "VERBOSE_TYPE": "QUIET", "WRITE_XML": "N",
     }  # fmt: skip
     images = sorted(str(path.resolve()) for path in job.raw.glob("*.fits"))
     command = [program, *images, *(word for key, value in options.items() for word in (f"-{key}", value))]
@@ -129,7 +129,7 @@ def coadd_by_reproject(job: Job) -> Done:
     paths = sorted(map(str, job.raw.glob("*.fits")))
     data, footprint = reproject_and_coadd(
         paths, WCS(header), shape_out=(header["NAXIS2"], header["NAXIS1"]), reproject_function=function,
-        match_background=True, combine_function="mean",
+        match_background=True, combine_function="mean", intermediate_memmap=job.memory > 0,
     )  # fmt: skip
     fits.writeto(out, data.astype("f4"), WCS(header).to_header())
     fits.writeto(out.with_name("mosaic_area.fits"), footprint.astype("f4"), WCS(header).to_header())
@@ -137,11 +137,15 @@ def coadd_by_reproject(job: Job) -> Done:
 
 
 def by_dmontage(job: Job) -> Done:
-    """The second run in one process: kernels loaded, page cache hot. The store is new each time."""
+    """The second run in one process: kernels loaded, page cache hot. The store is new each time.
+
+    With a limit of memory, one run, of which the peak is what is asked.
+    """
     import dask
 
     with dask.config.set(scheduler="threads", num_workers=job.cores):
-        once_by_dmontage(job, "first")
+        if not job.memory:
+            once_by_dmontage(job, "first")
         return once_by_dmontage(job, "mosaic")
 
 
@@ -153,7 +157,8 @@ def once_by_dmontage(job: Job, name: str) -> Done:
     clock = Clock()
     images = dm.scan(job.raw)
     scanned, _ = clock.taken()
-    mosaic = dm.mosaic(images, dm.Grid.from_header(job.template), store=store)
+    limit = job.memory * 10**6 or None
+    mosaic = dm.mosaic(images, dm.Grid.from_header(job.template), store=store, memory_limit=limit)
     planned, _ = clock.taken()
     mosaic.write(out)
     seconds, cpu = clock.taken()
@@ -191,8 +196,8 @@ def peak_mb(tool: str) -> float:
     return resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1e3
 
 
-def main(tool: str, raw: str, folder: str, template: str, cores: str, option: str = "") -> None:
-    job = Job(Path(raw), Path(folder), Path(template), int(cores), option)
+def main(tool: str, raw: str, folder: str, template: str, cores: str, option: str = "", memory: str = "0") -> None:
+    job = Job(Path(raw), Path(folder), Path(template), int(cores), option, int(memory))
     os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: job.cores])
     done: dict[str, Any] = TOOLS[tool](job)._asdict()
     print(json.dumps({**done, "peak_mb": peak_mb(tool)}))

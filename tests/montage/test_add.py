@@ -280,3 +280,20 @@ def test_beside_the_program(tmp_path: Path, word: str, coadd: int) -> None:
     np.testing.assert_allclose(values[same], theirs[same], rtol=1e-12)
     if word == "mean":
         np.testing.assert_allclose(area, their_area, rtol=1e-12)
+
+
+@pytest.mark.parametrize("words", [{"drizzle": 0.7}, {"drizzle": 0.5, "fixedWeight": 0.1}, {"fixedWeight": 3.0}])
+def test_a_median_of_drops_and_weights(tmp_path: Path, words: dict[str, float]) -> None:
+    """C7: areas of drops are pixfrac² of a pixel's at best, those of weighted images what the weight makes them."""
+    grid = Grid.around("83.6 22.0", shape=(60, 60), scale="1 arcsec", rotation="20 deg")
+    out = Grid.around("83.6 22.0", shape=(40, 40), scale="2 arcsec")
+    (tmp_path / "t.hdr").write_text(out.to_template())
+    for k, level in enumerate((1.0, 2.0, 9.0)):
+        write_image(tmp_path / f"{k}.fits", np.full(grid.shape, level), grid, [])
+        raising.mProject(f"{tmp_path}/{k}.fits", f"{tmp_path}/p{k}.fits", f"{tmp_path}/t.hdr", **words)  # type: ignore[arg-type]
+        raising.mBackground(f"{tmp_path}/p{k}.fits", f"{tmp_path}/c{k}.fits", 0.0, 0.0, 1.0)
+    write_table(tmp_path, [f"c{k}.fits" for k in range(3)])
+    values, area = add(tmp_path, coadd=1)
+    inside = values[12:28, 12:28]
+    np.testing.assert_allclose(inside, 1.0, rtol=1e-6)  # of 0, 1 and 8
+    assert (area[12:28, 12:28] > 0).all()

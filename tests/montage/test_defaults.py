@@ -44,6 +44,7 @@ ROWS: list[tuple[str, str]] = [
     ("mDiff: the difference", f"{M}.test_c15_mdiff_of_equal_fields "
      "test_differences.test_equal_fields_differ_by_nothing_whatever_their_areas"),
     ("mFitplane: clipped", "test_match_beside_montage.test_planes_and_boxes_are_the_same"),
+    ("mDiffFit: too few", "test_planned.test_answers_that_tell_no_fit"),
     ("mBgModel: one least-squares", f"{M}.test_c17_noise_free_fits {M}.test_c19_a_wrong_pair_bends_no_neighbour "
      "test_corrections.test_levels_only"),
     ("mBgModel: `niteration`", f"{D}.test_iterations_change_nothing test_match_refusals.test_it_says_what_is_wrong"),
@@ -52,6 +53,7 @@ ROWS: list[tuple[str, str]] = [
     ("mHdr: no network", f"{D}.test_headers_need_no_network"),
     ("mImgtbl: a column `radesys`", f"{D}.test_errors_of_a_file_are_no_images"),
     ("mImgtbl, mExamine: the middle", f"{H}.test_the_middle_and_the_corners"),
+    ("mDAGTbls: the raw", "test_planned.test_tables_that_plan"),
     ("mMakeHdr: the least box", "test_makehdr.test_it_holds_all test_makehdr.test_icrs_stays_icrs"),
     ("mTANHdr: any projection", f"{H}.test_mtanhdr_is_solved {D}.test_the_tangent_point_is_the_middle"),
     ("mSubset, mCoverageCheck", f"{H}.test_edges_are_followed_on_the_sphere"),

@@ -12,6 +12,7 @@ import pytest
 from astropy.coordinates import SkyCoord
 from astropy.visualization import LinearStretch
 from astropy.visualization.wcsaxes import WCSAxes
+from astropy.wcs import WCS
 from matplotlib import pyplot as plt
 from matplotlib.colors import Normalize
 from surveys import DEC, RA, Survey, make_survey
@@ -93,6 +94,29 @@ def test_a_cutout_is_drawn_alone_or_on_its_mosaic(mosaic: dm.Mosaic) -> None:
     assert whole.get_xlim() == (-0.5, 319.5)
     with pytest.raises(InputError, match="another grid"):
         mosaic.plot(alone)
+
+
+def test_axes_of_astropy_s_own_wcs(mosaic: dm.Mosaic) -> None:
+    """The idiom of its documentation; a cutout lies on the mosaic's where its pixels are, and on no other grid's."""
+    cutout = mosaic.cutout(f"{RA} {DEC}", "3 arcmin")
+    _, panels = plt.subplots(1, 2, subplot_kw={"projection": mosaic.grid.wcs()})
+    assert mosaic.plot(panels[0]) is panels[0]
+    assert panels[0].images[0].get_extent() == [-0.5, 319.5, -0.5, 319.5]
+    cutout.plot(panels[1])
+    w = cutout.window
+    assert panels[1].images[0].get_extent() == [w.x0 - 0.5, w.x1 - 0.5, w.y0 - 0.5, w.y1 - 0.5]
+    for shift, refused in ((0.0, False), (2.0, False), (0.01, True)):
+        other = mosaic.grid.wcs()
+        other.wcs.crpix[0] += shift
+        ax = plt.figure().add_subplot(projection=other)
+        if refused:
+            with pytest.raises(InputError, match="another grid"):
+                mosaic.plot(ax)
+        else:
+            assert mosaic.plot(ax).images[0].get_extent()[0] == shift - 0.5
+    plain = WCS(naxis=2)
+    with pytest.raises(InputError, match="another grid"):
+        mosaic.plot(plt.figure().add_subplot(projection=plain))
 
 
 def test_plain_axes_count_pixels(mosaic: dm.Mosaic) -> None:
