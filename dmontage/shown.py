@@ -57,7 +57,7 @@ class Pictured(Shown):
             Axes to draw on; new ones if None. Axes that another `plot` of the same mosaic gave, or of matplotlib with
             ``projection=grid.wcs()``; or plain ones, which then count pixels.
         layer
-            "data", "area", "variance", "depth" or "rejected": what `Pixels` has.
+            "data", "area", "variance", "depth" or "rejected": what `dmontage.pipeline.Pixels` has.
         stretch, low, high
             From values to shades; see `dmontage.view.norm.norm`. A matplotlib ``norm`` may be given instead. Unless
             told, data and variance are gaussian-log, and areas and counts linear from their minimum to their maximum.

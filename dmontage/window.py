@@ -34,7 +34,13 @@ class Window:
 
     @classmethod
     def of_shape(cls, shape: tuple[int, int]) -> Window:
-        """The window of a whole array of ``shape`` (ny, nx)."""
+        """The window of a whole array of ``shape`` (ny, nx).
+
+        Parameters
+        ----------
+        shape
+            (ny, nx).
+        """
         return cls(0, shape[0], 0, shape[1])
 
     @classmethod
@@ -72,15 +78,48 @@ class Window:
         return f"[{self.y0}:{self.y1}, {self.x0}:{self.x1}]"
 
     def shift(self, dy: int, dx: int) -> Window:
-        """The same box moved by whole pixels."""
+        """The same box moved by whole pixels.
+
+        Parameters
+        ----------
+        dy, dx
+            Whole pixels.
+
+        Returns
+        -------
+        Window
+            The moved box.
+        """
         return Window(self.y0 + dy, self.y1 + dy, self.x0 + dx, self.x1 + dx)
 
     def pad(self, n: int) -> Window:
-        """The box grown by ``n`` pixels on all four sides."""
+        """The box grown by ``n`` pixels on all four sides.
+
+        Parameters
+        ----------
+        n
+            Pixels; negative ones shrink it.
+
+        Returns
+        -------
+        Window
+            The grown box.
+        """
         return Window(self.y0 - n, self.y1 + n, self.x0 - n, self.x1 + n)
 
     def relative_to(self, origin: Window) -> Window:
-        """The same pixels, counted from the first pixel of ``origin``."""
+        """The same pixels, counted from the first pixel of ``origin``.
+
+        Parameters
+        ----------
+        origin
+            The box that its pixels are counted from.
+
+        Returns
+        -------
+        Window
+            The same box in other numbers.
+        """
         return self.shift(-origin.y0, -origin.x0)
 
     @property

@@ -294,6 +294,15 @@ def test_the_error_over_a_window_is_that_of_its_pixels(made: Mosaic, window: Win
     assert made.background_error(window, relative_to=window) < 1e-6
 
 
+def test_errors_do_not_follow_the_order_in_which_a_store_met_its_images(
+    made: Mosaic, survey: Survey, tmp_path: Path
+) -> None:
+    dm.mosaic(survey.paths[4:], survey.grid, tmp_path / "run.zarr").fit()
+    again = dm.mosaic(survey.folder, survey.grid, tmp_path / "run.zarr")
+    for window in WINDOWS:
+        assert again.background_error(window) == pytest.approx(made.background_error(window), rel=1e-9)
+
+
 def test_the_map_has_the_errors_of_its_cells(made: Mosaic) -> None:
     errors = made.background_error_map(side=100)
     assert errors.error.shape == (4, 4) and errors.cells.ys.tolist() == [0, 100, 200, 300, 320]

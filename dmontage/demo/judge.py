@@ -47,6 +47,7 @@ def judge(mosaic_path: Path, truth: Truth) -> Verdict:
     Returns
     -------
     Verdict
+        What was measured, beside its limits; print it.
 
     Raises
     ------

@@ -86,7 +86,18 @@ class Truth:
         return FWHM_TO_SIGMA * float(np.mean([image.fwhm for image in self.images]))
 
     def sky_background(self, ra: ArrayLike, dec: ArrayLike) -> NDArray[np.float64]:
-        """Extended emission at ``ra``, ``dec`` (degrees, broadcast), in counts per raw pixel; no stars, no planes."""
+        """Extended emission at ``ra``, ``dec`` (degrees, broadcast), in counts per raw pixel; no stars, no planes.
+
+        Parameters
+        ----------
+        ra, dec
+            Degrees, ICRS; they broadcast.
+
+        Returns
+        -------
+        float64
+            Of the shape that they broadcast to.
+        """
         sky = unit_vectors(ra, dec)
         total = np.zeros(sky.shape[:-1])
         for cloud in self.clouds:
@@ -99,7 +110,18 @@ class Truth:
         return total
 
     def save(self, folder: Path) -> Path:
-        """Write ``truth.json`` into ``folder``, aside first and then renamed; its path is returned."""
+        """Write ``truth.json`` into ``folder``, aside first and then renamed; its path is returned.
+
+        Parameters
+        ----------
+        folder
+            Where the images are.
+
+        Returns
+        -------
+        Path
+            Of the file.
+        """
         path = folder / TRUTH_NAME
         tables = {name: [row._asdict() for row in getattr(self, name)] for name in ("stars", "clouds", "images")}
         with aside(path) as part:
@@ -108,7 +130,18 @@ class Truth:
 
     @classmethod
     def load(cls, folder: Path) -> Truth:
-        """Read ``truth.json`` from ``folder``; InputError when it is absent or is not one."""
+        """Read ``truth.json`` from ``folder``; InputError when it is absent or is not one.
+
+        Parameters
+        ----------
+        folder
+            Where the images are.
+
+        Returns
+        -------
+        Truth
+            What was saved.
+        """
         path = folder / TRUTH_NAME
         try:
             table: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))

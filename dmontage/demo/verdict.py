@@ -56,6 +56,12 @@ class Verdict:
         return "\n".join([*lines, summary])
 
     def to_json(self) -> str:
-        """The verdict as a JSON object; a figure that could not be measured is null."""
+        """The verdict as a JSON object; a figure that could not be measured is null.
+
+        Returns
+        -------
+        str
+            One JSON object.
+        """
         checks = as_json([asdict(check) | {"ok": check.ok} for check in self.checks])
         return json.dumps(asdict(self) | {"ok": self.ok, "checks": checks}, indent=1)

@@ -167,7 +167,13 @@ class Grid(Shown):
         return cls(cards_text(cards), (1, 1)).pixel(vectors)
 
     def wcs(self) -> WCS:
-        """A new astropy WCS (0.1 ms), or a `SkyObject` around a WCS object; it belongs to the caller's thread."""
+        """A new astropy WCS (0.1 ms), or a ``SkyObject`` around a WCS object; it belongs to the caller's thread.
+
+        Returns
+        -------
+        astropy WCS, or SkyObject
+            With its shape (``array_shape``).
+        """
         if is_object(self.tables):
             return unpack_object(self.tables)
         wcs = build_wcs(self.header, self.tables)
@@ -177,7 +183,17 @@ class Grid(Shown):
     def to_header(self, *, naxis: bool = True) -> Header:
         """The cards as a FITS Header, with NAXIS1 and NAXIS2 unless told otherwise.
 
-        Where the grid has tables, the cards ask for the HDUs that `table_hdus` makes.
+        Where the grid has tables, the cards ask for the HDUs that ``dmontage.headers.table_hdus`` makes.
+
+        Parameters
+        ----------
+        naxis
+            Whether NAXIS, NAXIS1 and NAXIS2 are among the cards.
+
+        Returns
+        -------
+        astropy Header
+            The cards.
 
         Raises
         ------
@@ -195,7 +211,13 @@ class Grid(Shown):
         return header
 
     def to_template(self) -> str:
-        """The grid as a Montage template: one card a line, END last."""
+        """The grid as a Montage template: one card a line, END last.
+
+        Returns
+        -------
+        str
+            Lines, as a file ``.hdr`` has them.
+        """
         if self.tables:
             raise InputError("this grid has tables, which a template cannot carry; write a FITS file")
         ny, nx = self.shape
@@ -258,6 +280,18 @@ class Grid(Shown):
         """Unit vectors, shape (..., 3), at pixel coordinates ``x``, ``y``; NaN where the projection has no sky.
 
         ``wcs`` saves building one where the caller has its own.
+
+        Parameters
+        ----------
+        x, y
+            Pixels, counted from 0, of any shapes that broadcast.
+        wcs
+            One that the caller has, which saves building one.
+
+        Returns
+        -------
+        (..., 3) float64
+            In this grid's frame.
         """
         x, y = np.broadcast_arrays(x, y)
         return sky_of(self, x.ravel(), y.ravel(), wcs or self.wcs()).reshape(*x.shape, 3)
@@ -268,13 +302,38 @@ class Grid(Shown):
         """Pixel coordinates (x, y) of unit vectors of this grid's frame, shape (..., 3); NaN where there are none.
 
         Good to 1e-9 px or the rounding of the WCS's degrees, whichever is more, for every kind of WCS.
+
+        Parameters
+        ----------
+        vectors
+            (..., 3), in this grid's frame.
+        wcs
+            One that the caller has, which saves building one.
+
+        Returns
+        -------
+        x, y
+            (...) float64, counted from 0.
         """
         # In one piece: numpy's arc tangent has other last bits on an array with other strides.
         x, y = pixel_of(self, np.ascontiguousarray(vectors.reshape(-1, 3)), wcs or self.wcs())
         return x.reshape(vectors.shape[:-1]), y.reshape(vectors.shape[:-1])
 
     def corners(self, window: Window, sub: int = 1) -> NDArray[np.float64]:
-        """Unit vectors of the pixel corners in a window, shape (ny·sub + 1, nx·sub + 1, 3), in this grid's frame."""
+        """Unit vectors of the pixel corners in a window, shape (ny·sub + 1, nx·sub + 1, 3), in this grid's frame.
+
+        Parameters
+        ----------
+        window
+            Of this grid's pixels.
+        sub
+            Parts of an edge, for the points between corners.
+
+        Returns
+        -------
+        (ny·sub + 1, nx·sub + 1, 3) float64
+            NaN where there is no sky.
+        """
         ny, nx = window.shape
         # Counted in parts from the grid's first pixel: the same bits in whatever window.
         x = (window.x0 * sub + np.arange(nx * sub + 1)) / sub - 0.5
@@ -317,8 +376,15 @@ class Grid(Shown):
 
         Parameters
         ----------
+        window
+            Of this grid's pixels.
         sub
             Parts of an edge: a pixel is the polygon of great circles between the ends of these parts.
+
+        Returns
+        -------
+        (ny, nx) float64
+            Steradian.
         """
         return solid_angles(self, window, sub)
 
@@ -329,6 +395,11 @@ class Grid(Shown):
         ----------
         center, size
             As for `around`; the box is laid along the grid's axes.
+
+        Returns
+        -------
+        Window
+            Of this grid's pixels.
         """
         lon, lat = place(center, self.frame)
         x, y = self.pixel(unit_vectors(np.radians(lon), np.radians(lat)))
@@ -343,7 +414,18 @@ class Grid(Shown):
         return window
 
     def subgrid(self, window: Window) -> Grid:
-        """The part of the grid in a window; the same pixels at the same places."""
+        """The part of the grid in a window; the same pixels at the same places.
+
+        Parameters
+        ----------
+        window
+            Of this grid's pixels.
+
+        Returns
+        -------
+        Grid
+            With CRPIX moved by whole pixels.
+        """
         shape = checked_shape(Header(), window.shape)
         return Grid(
             moved_cards(self.header, window.x0, window.y0), shape, moved_tables(self.tables, window.x0, window.y0)

@@ -38,6 +38,8 @@ def mBackground(
         The plane ``A x + B y + C``, x and y in pixels counted from zero, less CRPIX1 and CRPIX2.
     noAreas
         Neither read nor write area files.
+    debug
+        Not used.
 
     Returns
     -------
@@ -86,6 +88,8 @@ def mBgExec(
         Folder for the corrected images.
     noAreas
         Neither read nor write area files.
+    debug
+        Not used.
 
     Returns
     -------
@@ -131,6 +135,8 @@ def mFlatten(
         Only a level.
     border
         Pixels on each side that do not count.
+    debug
+        Not used.
 
     Returns
     -------

@@ -68,6 +68,8 @@ def mBgModel(
         Use overlaps of less than a thousandth of an image, too.
     niteration
         Not used: nothing is iterated.
+    debug
+        Not used.
 
     Returns
     -------

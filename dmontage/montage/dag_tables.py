@@ -43,6 +43,8 @@ def mDAGTbls(
     projtbl, corrtbl
         The same projected, ``px.fits``, and corrected, ``cx.fits``: their window of the template, by its WCS. Blank
         pixels may leave less of it, which ``mImgtbl`` tells when they are there.
+    debug
+        Not used.
 
     Returns
     -------

@@ -48,6 +48,8 @@ def mDiff(
         Neither read nor write area files: all pixels with a value count.
     factor
         Multiplies the second image.
+    debug
+        Not used.
 
     Returns
     -------

@@ -42,6 +42,8 @@ def mDiffExec(
         Folder for the differences.
     noAreas
         Neither read nor write area files.
+    debug
+        Not used.
 
     Returns
     -------
@@ -72,6 +74,8 @@ def mFitExec(
         Folder of the differences.
     levelOnly
         Levels, no slopes.
+    debug
+        Not used.
 
     Returns
     -------
@@ -123,6 +127,8 @@ def mDiffFitExec(
         Neither read nor write area files.
     archive
         Not supported: images are read where they are.
+    debug
+        Not used.
 
     Returns
     -------

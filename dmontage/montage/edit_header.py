@@ -68,6 +68,11 @@ def mPutHdr(input_file: str, output_file: str, template_file: str, hdu: int = 0,
         The new header's cards; those of how pixels are stored stay the image's own.
     debug
         Not used.
+
+    Returns
+    -------
+    dict
+        Empty.
     """
     cards = template_header(template_file)
     image = open_stored(input_file, hdu)
@@ -99,6 +104,8 @@ def mTileHdr(
         Pixels more on each side, beyond the template's own too.
     debug
         Not used.
+    nx, ny
+        Tiles along x, and along y.
 
     Returns
     -------

@@ -56,6 +56,8 @@ def mExamine(
         Degrees; or with ``radinpix`` pixels.
     debug
         Not used.
+    locinpix, radinpix
+        Whether middle and radius are told in pixels.
 
     Returns
     -------

@@ -41,6 +41,8 @@ def mDiffFit(
         Neither read nor write area files.
     border
         Pixels on each side of the difference that do not count.
+    debug
+        Not used.
 
     Returns
     -------
@@ -71,6 +73,8 @@ def mConcatFit(tblfile: str, fitfile: str, statdir: str, debug: int = 0) -> dict
         The table of fits that is written.
     statdir
         Folder of the answers.
+    debug
+        Not used.
 
     Returns
     -------

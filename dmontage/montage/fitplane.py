@@ -54,6 +54,8 @@ def mFitplane(
         A clipped mean; slopes are zero.
     border
         Pixels on each side that do not count.
+    debug
+        Not used.
 
     Returns
     -------

@@ -40,6 +40,8 @@ def mFixNaN(
 
     Parameters
     ----------
+    input_file
+        The image.
     output_file
         float64 for it all; "-" for no file.
     haveVal, NaNvalue

@@ -63,6 +63,8 @@ def mMakeHdr(
         Pixels of a side at most: larger ones if need be. 0 is no limit.
     debug
         Not used.
+    isPercentage
+        Whether ``pad`` is told in percent.
 
     Returns
     -------

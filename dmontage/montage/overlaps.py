@@ -45,6 +45,8 @@ def mOverlaps(tblfile: str, difftbl: str, quickmode: bool = False, debug: int = 
         The table of pairs that is written, with the names of their differences.
     quickmode
         Not used: outlines are always compared exactly.
+    debug
+        Not used.
 
     Returns
     -------

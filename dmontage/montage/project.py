@@ -108,13 +108,22 @@ def mProjectPP(
     fullRegion: bool = False,
     debug: int = 0,
 ) -> dict[str, Any]:
-    """`mProject`, of any pair of projections and frames.
+    """`dmontage.montage.raising.mProject`, of any pair of projections and frames.
 
     Parameters
     ----------
+    input_file, output_file, template_file, hdu, weight_file, fixedWeight, threshold
+        As for `mProject`.
+    borderstr, drizzle, fluxScale, energyMode, expand, fullRegion, debug
+        As for `mProject`.
     altin, altout
         Headers that stand for the image's and the template's (of mTANHdr): they are read, and must be right, but the
         image's and the template's own are used, which are exact.
+
+    Returns
+    -------
+    dict
+        As for `mProject`.
     """
     for path in (altin, altout):
         if path:
@@ -141,12 +150,25 @@ def mProjectQL(
     noAreas: bool = True,
     debug: int = 0,
 ) -> dict[str, Any]:
-    """`mProject` without an area file, unless one is asked for, which holds steradian as those of the others do.
+    """`dmontage.montage.raising.mProject` without an area file, unless one is asked for.
+
+    It holds steradian as those of the others do.
 
     Parameters
     ----------
+    input_file, output_file, template_file, hdu, weight_file, fixedWeight, threshold
+        As for `mProject`.
+    borderstr, fluxScale, expand, fullRegion, debug
+        As for `mProject`.
+    noAreas
+        Write no area file.
     interp
         0 (nearest) or 1 (Lanczos) in Montage; here it is exact overlap for both, which is no slower.
+
+    Returns
+    -------
+    dict
+        As for `mProject`.
     """
     if interp not in (0, 1):
         raise InputError(f"interp is {interp!r}; give 0 or 1")
@@ -170,9 +192,21 @@ def mProjectCube(
     fullRegion: bool = False,
     debug: int = 0,
 ) -> dict[str, Any]:
-    """`mProject` of a cube, plane by plane; blanks of one plane are no part of another.
+    """`dmontage.montage.raising.mProject` of a cube, plane by plane; blanks of one plane are no part of another.
 
     There is one area file of two axes: the largest area of any plane.
+
+    Parameters
+    ----------
+    input_file, output_file, template_file, hdu, weight_file, fixedWeight, threshold
+        As for `mProject`.
+    drizzle, fluxScale, energyMode, expand, fullRegion, debug
+        As for `mProject`.
+
+    Returns
+    -------
+    dict
+        As for `mProject`.
     """
     return mProject(
         input_file, output_file, template_file, hdu, weight_file, fixedWeight, threshold, "", drizzle, fluxScale,

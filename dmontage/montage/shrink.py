@@ -33,6 +33,8 @@ def mShrink(
 
     Parameters
     ----------
+    infile, output_file
+        The image, and the new one.
     shrinkFactor
         Side of a square in pixels, any positive number; below 1 it makes the image larger. Squares are counted from
         the first pixel's corner, and those that are not wholly in the image are left out.

@@ -38,6 +38,8 @@ def mSubimage(
 
     Parameters
     ----------
+    infile, outfile
+        The image, and its part.
     ra, dec, xsize, ysize
         By ``mode``; a box begins with the pixel that holds its corner, and is cropped to the image.
     mode

@@ -92,6 +92,8 @@ def mCoverageCheck(
     xoff, yoff, debug
         Not used: a map's seam is no edge on the sphere. (MontagePy 2.3 takes xoff and yoff, too, and does nothing by
         them; its program has no flags for them.)
+    hdrfile
+        Template of mode 4.
 
     Returns
     -------

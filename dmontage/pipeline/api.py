@@ -92,7 +92,7 @@ def mosaics(
     progress: Progress | bool | None = None,
     **options: Any,
 ) -> Bands:
-    """A mosaic for each band of images, on one grid; each is what `mosaic` makes of the band's images alone.
+    """A mosaic for each band of images, on one grid; each is what `dmontage.mosaic` makes of its images alone.
 
     Parameters
     ----------
@@ -104,8 +104,13 @@ def mosaics(
     store
         One for each band beside this name: ``run_J.zarr`` for ``run.zarr``; temporary ones if not given.
     group_by
-        Tells the band of each image: a header keyword ("FILTER"), words by file name, or "FILE:COLUMN" of a table, as
-        for ``image_weight`` of `dmontage.plan`. An image without is skipped.
+        Tells the band of each image: a header keyword ("FILTER"), words by file name, or ``"FILE:COLUMN"`` of a table,
+        as for ``image_weight`` of `dmontage.plan`. An image without is skipped.
+
+    Returns
+    -------
+    Bands
+        The mosaics by the names of their bands.
 
     Raises
     ------
@@ -148,6 +153,11 @@ def coadd(
         By default the smallest part of the images' common lattice that holds them all.
     store, background, combine, strict, progress, **options
         As for `mosaic`.
+
+    Returns
+    -------
+    Mosaic
+        As of `mosaic`.
 
     Raises
     ------

@@ -62,6 +62,11 @@ class Bands(Mapping[str, Mosaic], Shown):
             ``x.fits``; no file has that very name.
         tiles, overlap
             As for `Mosaic.write`.
+
+        Returns
+        -------
+        Bands
+            Itself.
         """
         there, parts = place(path), tiles_of(self.grid.shape, tiles, overlap)
         each = [product_paths(band_path(there, name), plan, parts) for name, plan in self.plan.items()]
@@ -71,7 +76,18 @@ class Bands(Mapping[str, Mosaic], Shown):
         return self
 
     def write_cube(self, path: str | Place) -> Self:
-        """Write all bands as one cube (band, y, x), with a table BANDS of their names; it needs no other file."""
+        """Write all bands as one cube (band, y, x), with a table BANDS of their names; it needs no other file.
+
+        Parameters
+        ----------
+        path
+            FITS file, or its URL.
+
+        Returns
+        -------
+        Bands
+            Itself.
+        """
         check_writable(path)
         check_apart([place(path)], self.plan.values())
         with made_at(path) as here, cube_writer(here, self.plan) as cube:

@@ -38,11 +38,7 @@ COLUMNS = ("file", "ra", "dec", "level", "slope_east", "slope_north")
 def correction_table(match: Match, solution: Solution) -> Table:
     """The corrections of a plan's images, to be subtracted, with their errors.
 
-    Columns: file, ra, dec (ICRS, degrees), level, slope_east, slope_north (per degree), their standard errors
-    (``_error``; NaN from a relaxation, and without overlap), group, and status: "fitted", "level only", "locked",
-    "no overlap", or "no origin on the sky", whose numbers are NaN; and scale, which the image's values were multiplied
-    by before. An image whose name another one has too is told by its path; a digest then tells images whose path is
-    another elsewhere. What values are told in stands in the table's meta.
+    Its columns are told by `dmontage.Mosaic.corrections`.
     """
     plan = match.plan
     told = told_in(plan.unit, plan.grid.scale, plan.zero_point)

@@ -35,11 +35,28 @@ class Cutout(Pictured):
         return self.mosaic.grid.subgrid(self.window)
 
     def compute(self) -> Pixels:
-        """Its pixels, in memory. Only its own images are projected where no background is matched, or it was before."""
+        """Its pixels, in memory. Only its own images are projected where no background is matched, or it was before.
+
+        Returns
+        -------
+        Pixels
+            Numpy arrays (ny, nx), float32, and their grid.
+        """
         return self.mosaic._pixels(self.window)
 
     def write(self, path: str | Place) -> Self:
-        """Write its pixels as `Mosaic.write` does those of all, but the sources; they are held in memory."""
+        """Write its pixels as `dmontage.Mosaic.write` does those of all, but the sources; they are held in memory.
+
+        Parameters
+        ----------
+        path
+            FITS file, or its URL.
+
+        Returns
+        -------
+        Cutout
+            Itself.
+        """
         self.mosaic._write_part(self.window, path)
         return self
 

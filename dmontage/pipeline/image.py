@@ -66,13 +66,19 @@ def project(
         Arrays (ny, nx), or of the image's shape. Weights multiply a pixel's part in the mean, never in the area; those
         that are 0, below ``min_weight`` or not finite take the pixel out.
         A mask is non-zero where a pixel is bad, or has bits other than ``good_bits``.
+    good_bits
+        Sum of the bits of a mask that do no harm; by default any value but 0 is bad.
     border, polygons
         Pixels left out on all four sides, or on the (left, right, bottom, top); polygons of (x, y) pixel coordinates
         whose inside is left out.
     unit
         "surface_brightness", or "flux_per_pixel" for energy per pixel, whose total is kept.
+    min_weight
+        Weights below it count as 0.
     tol
         Tolerance of the projection in output pixels.
+    shape
+        (ny, nx) of the output, where ``grid`` has none.
 
     Returns
     -------

@@ -72,6 +72,16 @@ class Status:
 def status(path: str | Place) -> Status:
     """How far a run is, from its store alone.
 
+    Parameters
+    ----------
+    path
+        Store of the run.
+
+    Returns
+    -------
+    Status
+        Print it.
+
     Raises
     ------
     InputError
@@ -125,6 +135,13 @@ def verify(
         Chunks of a run to look at; 0 for all.
     seed
         Another number, another sample.
+    progress
+        Called with (done, total) of the chunks.
+
+    Returns
+    -------
+    Verified
+        What was looked at, and what is wrong of it.
 
     Raises
     ------

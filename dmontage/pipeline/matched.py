@@ -47,7 +47,13 @@ class Matched(Stages):
         return {}
 
     def fit(self) -> Self:
-        """Project the images and fit their overlaps, and no more: for `dmontage.solve_runs`, with other runs."""
+        """Project the images and fit their overlaps, and no more: for `dmontage.solve_runs`, with other runs.
+
+        Returns
+        -------
+        Mosaic
+            Itself.
+        """
         self._check_matched()
         with self._locked():
             self._project(range(len(self.plan.rows)))
@@ -57,13 +63,37 @@ class Matched(Stages):
     def corrections(self) -> Any:
         """The corrections of all images, to be subtracted, as an astropy table: planes on the sky, with errors.
 
-        See `dmontage.pipeline.corrections.correction_table` for its columns; ``write_corrections`` makes a file of it,
-        which ``corrections=`` of another mosaic applies without fitting.
+        ``write_corrections`` makes a file of it, which ``corrections=`` of another mosaic applies without fitting.
+
+        Returns
+        -------
+        astropy Table
+            Columns: file, ra, dec (ICRS, degrees), level, slope_east, slope_north (per degree), their standard errors
+            (``_error``; NaN from a relaxation, and without overlap), group, and status: "fitted", "level only",
+            "locked", "no overlap", or "no origin on the sky", whose numbers are NaN; and scale, which the image's
+            values were multiplied by before. An image whose name another one has too is told by its path; a digest
+            then tells images whose path is another elsewhere. What values are told in stands in the table's meta.
+
+        Raises
+        ------
+        InputError
+            Of a mosaic whose backgrounds are not matched.
         """
         return correction_table(self._match, self._solved())
 
     def write_corrections(self, path: str | Place) -> Self:
-        """Write the corrections as an ECSV table."""
+        """Write the corrections as an ECSV table.
+
+        Parameters
+        ----------
+        path
+            File, or its URL; replaced by a whole new one.
+
+        Returns
+        -------
+        Mosaic
+            Itself.
+        """
         with made_at(path) as here:
             write_table(self.corrections(), here)
         return self
@@ -112,7 +142,23 @@ class Matched(Stages):
         return float(np.sqrt(max(0.0, float(solution.variance(g)[0]))))
 
     def background_error_map(self, side: Any = None) -> ErrorMap:
-        """Standard errors of the background over cells of ``side`` pixels (by default some 32 along the mosaic)."""
+        """Standard errors of the background over cells of ``side`` pixels (by default some 32 along the mosaic).
+
+        Parameters
+        ----------
+        side
+            Of the cells, in pixels.
+
+        Returns
+        -------
+        ErrorMap
+            Arrays of the cells, in the unit of the pixels.
+
+        Raises
+        ------
+        InputError
+            Where no background is matched, or its errors are not known.
+        """
         if side is not None and not (isinstance(side, (int, np.integer)) and side > 0):
             raise InputError(f"side {side!r} of a cell must be a whole number of pixels above 0")
         check_shares(self.plan.combine)
@@ -155,7 +201,11 @@ class Matched(Stages):
                  if chunk & window] for batch in plan.chunk_batches
             ]  # fmt: skip
             done = self._run("shares", share_sums, [(parts, self._how, cells) for parts in batches if parts])
-        self._over[key] = functionals(self._match, cells, np.concatenate([np.zeros((0, 6)), *done]))
+        sums = np.concatenate([np.zeros((0, 6)), *done])
+        row_of = np.zeros(max(self._numbers, default=0) + 1)
+        row_of[list(self._numbers)] = np.arange(len(self._numbers))
+        sums[:, 2] = row_of[sums[:, 2].astype(np.int64)]  # the store's numbers are not the plan's
+        self._over[key] = functionals(self._match, cells, sums)
         return self._over[key]
 
 

@@ -77,7 +77,9 @@ def plan(
     group_by: str | Mapping[str, str] | None = None,
     **options: Any,
 ) -> MosaicPlan | BandPlans:
-    """What `mosaic`, or `mosaics`, would do with the same arguments; it reads headers and computes nothing. Print it.
+    """What `dmontage.mosaic`, or `dmontage.mosaics`, would do with the same arguments. Print it.
+
+    It reads headers and computes nothing.
 
     Parameters
     ----------
@@ -91,8 +93,9 @@ def plan(
         Variances are σ²; they give the mosaic one, in which the errors of the background's correction have no part.
     image_weight
         Weight of each image as a whole: a header keyword ("EXPTIME"), in the image's HDU or else the primary one;
-        numbers by file name ("x.fits", "x.fits[1]" for one HDU of it) or path; or "FILE:COLUMN", a column of a table
-        that astropy reads (ECSV, CSV, IPAC's .tbl, ...) beside one of such names (fname, file, filename or name).
+        numbers by file name ("x.fits", "x.fits[1]" for one HDU of it) or path; or ``"FILE:COLUMN"``, a column
+        of a table that astropy reads (ECSV, CSV, IPAC's .tbl, ...) beside one of such names (fname, file,
+        filename or name).
     zero_point
         Magnitude zero point of each image, zp in m = zp - 2.5 log10(value), named likewise ("MAGZP"). Values are
         multiplied by 10**(-0.4 (zp - zero_point_out)), variances by its square, before backgrounds are matched.
@@ -140,6 +143,16 @@ def plan(
     **options
         ``background``, ``combine``, ``clip``, ``weights``, ``also``, ``method``, ``unit``, ``tol``, ``margin``,
         ``max_bytes``: see `dmontage.planner.make_plan`.
+
+    Returns
+    -------
+    MosaicPlan or BandPlans
+        What was decided; print it. A plan for each band where ``group_by`` is given.
+
+    Raises
+    ------
+    InputError
+        On an option that cannot be used, where no image reaches the grid, or the run would be too large.
     """
     wanted = Wanted(weight_map, mask, variance, image_weight, zero_point, flux_scale, aligned, group_by)
     scanned = _scanned(images, strict=strict, mosaics=aligned)

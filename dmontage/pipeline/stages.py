@@ -51,6 +51,11 @@ _LATEST = 2.0
 class Stages(Telling):
     """A plan, the store that it fills, and what is known so far."""
 
+    plan: MosaicPlan
+    """What was decided."""
+    summary: Summary
+    """What was done so far. Print it."""
+
     def __init__(
         self,
         plan: MosaicPlan,
@@ -103,7 +108,13 @@ class Stages(Telling):
             Store.remove(there)
 
     def close(self, *, remove: bool = False) -> None:
-        """Forget the temporary store; ``remove`` deletes a named one too. What other threads compute ends first."""
+        """Forget the temporary store; ``remove`` deletes a named one too. What other threads compute ends first.
+
+        Parameters
+        ----------
+        remove
+            Delete a named store too.
+        """
         with self._turn:
             if self._temporary is not None:
                 self._temporary.cleanup()

@@ -68,6 +68,11 @@ class There(Matched):
         ----------
         within
             Only chunks that reach this window; all if None.
+
+        Returns
+        -------
+        tuple of Window
+            On the mosaic's grid, in row order.
         """
         store, numbers = self._known_store()
         chunks = [chunk for chunk in self.plan.chunks if within is None or chunk[0] & within]
@@ -78,8 +83,15 @@ class There(Matched):
 
         Parameters
         ----------
+        window
+            Of the mosaic's pixels.
         layer
-            As `Pixels` calls it: "data", "area", ...
+            As `dmontage.pipeline.Pixels` calls it: "data", "area", ...
+
+        Returns
+        -------
+        (ny, nx) float32
+            As far as it is there.
 
         Raises
         ------

@@ -69,7 +69,7 @@ def functionals(match: Match, cells: Cells, sums: Floats) -> tuple[Any, Floats]:
     Parameters
     ----------
     sums
-        What `dmontage.graph.shares.share_sums` gives, of all parts of the mosaic.
+        What `dmontage.graph.shares.share_sums` gives, of all parts of the mosaic, with rows of the plan.
 
     Returns
     -------

@@ -82,11 +82,22 @@ class Mosaic(There, Explored):
         ----------
         center, size
             As for `Grid.around`.
+
+        Returns
+        -------
+        Cutout
+            Lazy: ``compute`` it, ``write`` it, ``plot`` it.
         """
         return Cutout(self, self.grid.window_around(center, size))
 
     def compute(self) -> Pixels:
-        """All pixels, in memory."""
+        """All pixels, in memory.
+
+        Returns
+        -------
+        Pixels
+            Numpy arrays (ny, nx), float32, and their grid.
+        """
         return Cutout(self, self.grid.window).compute()
 
     def write(self, path: str | Place, tiles: int | None = None, overlap: int = 0) -> Self:
@@ -97,10 +108,22 @@ class Mosaic(There, Explored):
 
         Parameters
         ----------
+        path
+            FITS file, or its URL; an existing one is replaced by a whole new one.
         tiles, overlap
             Side of tiles in pixels, and how many of them neighbours share, multiples of 64: the same pixels in files
             ``x_0_1.fits`` (row and column, from 0), ``x_0_1_area.fits``, ..., each with the WCS of its part. Blank ones
             are written too.
+
+        Returns
+        -------
+        Mosaic
+            Itself.
+
+        Raises
+        ------
+        InputError
+            Where a file cannot be written there, or would replace an input.
         """
         plan = self.plan
         parts = tiles_of(plan.grid.shape, tiles, overlap)
@@ -125,7 +148,13 @@ class Mosaic(There, Explored):
         return self
 
     def sources(self) -> Sources:
-        """Which images have a part in each pixel's value, in memory; they need not have been asked for."""
+        """Which images have a part in each pixel's value, in memory; they need not have been asked for.
+
+        Returns
+        -------
+        Sources
+            A number for each pixel, and the images that each number stands for.
+        """
         plane = np.zeros(self.grid.shape, np.int32)
         with self._locked():
             self._prepare()
@@ -137,7 +166,13 @@ class Mosaic(There, Explored):
         return Sources(plane, tuple(tuple(names[image] for image in each) for each in sets))
 
     def stream(self, take: Sink) -> None:
-        """Hand the layers of all chunks to ``take`` (window, layers), in any order and from any thread."""
+        """Hand the layers of all chunks to ``take`` (window, layers), in any order and from any thread.
+
+        Parameters
+        ----------
+        take
+            Called with a `Window` and the layers (ny, nx) float32 of it, in the order of the plan's ``layers``.
+        """
         with self._locked():
             self._prepare()
             self._coadd(take)

@@ -70,6 +70,10 @@ def make_plan(
 
     Parameters
     ----------
+    images
+        Usable images; those that miss the grid are named in the warnings, or skipped.
+    grid
+        Where the mosaic lies; without lookup tables.
     background
         "none", "level" (one number per image) or "plane" (level and two slopes).
     combine
@@ -81,8 +85,8 @@ def make_plan(
         "clip" and "sum". "ivar": 1/variance of each pixel in place of a weight map. "none".
     clip
         Limits of "clip" in σ below and above, or one for both; 3 by default. As many are rejected in error as lie
-        beyond so many σ of a Gaussian, however few the images; see `dmontage.kernels.clip`. With variances σ is
-        theirs, else what the other images scatter by: of three images that tells little.
+        beyond so many σ of a Gaussian, however few the images. With variances σ is theirs, else what the other images
+        scatter by: of three images that tells little.
     also
         Layers that are made beside: "depth", the number of images in the pixel's value; "rejected", that of those
         that were clipped; "sources", which images they are.
@@ -117,6 +121,11 @@ def make_plan(
         Tasks at once at most; by default as many as there are processors.
     cluster_threads
         Tasks at once on all of a cluster; ``memory_limit`` and ``workers`` are then those of each worker process.
+
+    Returns
+    -------
+    MosaicPlan
+        What was decided; print it.
 
     Raises
     ------

@@ -346,7 +346,10 @@ class MosaicPlan(Shown):
 
     @property
     def noise_correlation(self) -> float:
-        """`correlation` at the median of the images' pixels; 1 for images that lie on the grid already."""
+        """Factor by which the noise of a mean over many pixels exceeds what variances say, in the median of the images.
+
+        1 for images that lie on the grid already.
+        """
         of_rows = [
             1.0 if self.drop.whole and _is_shift(row) else self.correlation(ratio)
             for row, ratio in zip(self.rows, self.ratios, strict=True)

@@ -34,6 +34,11 @@ def background_report(mosaic: Mosaic, tolerance: float | None = None) -> Backgro
         A pair is named when more than three of its standard errors and this are left, in the unit of the pixels; by
         default a tenth of the noise of a difference pixel.
 
+    Returns
+    -------
+    BackgroundReport
+        Print it, or ``write`` it.
+
     Raises
     ------
     InputError

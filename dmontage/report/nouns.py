@@ -187,7 +187,13 @@ class BackgroundReport:
         return lines + ([f"... and {len(order) - _SHOWN} more, in the JSON"] if len(order) > _SHOWN else [])
 
     def to_json(self) -> str:
-        """All of it as a JSON object; what is not known is null."""
+        """All of it as a JSON object; what is not known is null.
+
+        Returns
+        -------
+        str
+            One JSON object.
+        """
         table = asdict(self) | {"grid": self.grid.header, "window": asdict(self.grid.window)}
         errors = self.error_map
         if errors is not None:
@@ -202,7 +208,18 @@ class BackgroundReport:
         return json.dumps(as_json(table | {"advice": self.advice}), indent=1)
 
     def write(self, stem: Path) -> list[Path]:
-        """Write ``stem.txt``, ``stem.json`` and the picture ``stem.png``; their paths are returned."""
+        """Write ``stem.txt``, ``stem.json`` and the picture ``stem.png``; their paths are returned.
+
+        Parameters
+        ----------
+        stem
+            Path without an ending.
+
+        Returns
+        -------
+        list of Path
+            Text, JSON, picture.
+        """
         from dmontage.report.picture import write_picture
 
         paths = report_paths(stem)
@@ -214,7 +231,23 @@ class BackgroundReport:
 
 
 def report_paths(stem: _P) -> list[_P]:
-    """The text, the JSON and the picture of a report; InputError for a stem that names no file."""
+    """Name the text, the JSON and the picture of a report.
+
+    Parameters
+    ----------
+    stem
+        Path without an ending, or such a URL.
+
+    Returns
+    -------
+    list of three paths
+        STEM.txt, STEM.json, STEM.png.
+
+    Raises
+    ------
+    InputError
+        For a stem that names no file.
+    """
     if not stem.name:
         raise InputError(f"{str(stem)!r} names no file: give a stem, as 'background'")
     return [cast("_P", stem.with_name(f"{stem.name}.{suffix}")) for suffix in ("txt", "json", "png")]

@@ -14,7 +14,7 @@ def add_color_bar(ax: Any, shown: Any, label: str = "") -> Colorbar:
     """A bar of the values beside axes of matplotlib.
 
     matplotlib's own, ``figure.colorbar``, crowds its ticks at the bright end of a stretch: its values are round, and
-    a stretch that follows the histogram has no room for them. For axes of `dmontage.view.figure` there is
+    a stretch that follows the histogram has no room for them. For axes of `dmontage.view.figure.figure` there is
     `dmontage.view.figure.color_bar`, which keeps clear of what is labelled beside them.
 
     Parameters
@@ -25,6 +25,11 @@ def add_color_bar(ax: Any, shown: Any, label: str = "") -> Colorbar:
         What ``imshow`` gave.
     label
         Of the values, as their unit.
+
+    Returns
+    -------
+    Colorbar
+        matplotlib's.
     """
     bar: Colorbar = ax.figure.colorbar(shown, ax=ax, label=label, fraction=0.046, pad=0.03)
     even_ticks(bar, shown.norm)

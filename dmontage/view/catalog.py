@@ -50,7 +50,7 @@ def catalog(
     Parameters
     ----------
     axes
-        Of `figure`.
+        Of `dmontage.view.figure.figure`.
     table
         An astropy Table, or the path of a FITS, VOTable, IPAC, ECSV or CSV table.
     lon, lat
@@ -64,10 +64,11 @@ def catalog(
         the faintest and brightest row in the picture; for "flux" the brightest has the largest, and none less than
         the smallest. Rows without a size are not drawn.
     color, color_by, cmap
-        One colour, or the column and the colour map that tell it; the bar is `color_bar` of what is returned. Rows
-        without a number are grey.
+        One colour, or the column and the colour map that tell it; the bar is `dmontage.view.figure.color_bar` of what
+        is returned. Rows without a number are grey.
     symbol, filled
-        One of `dmontage.view.signs.SYMBOLS`, or a matplotlib marker; outlined, or filled.
+        "circle", "square", "diamond", "triangle", "pentagon", "hexagon", "star", "plus", "cross", "dot",
+        or a matplotlib marker; outlined, or filled.
     label_by
         Column of text to write beside the symbols, the largest first, but where all sides are taken by other texts.
 

@@ -94,7 +94,7 @@ def colour(
         Pixels (y, x), all of one shape, as `dmontage.view.picture.picture` takes them.
     method
         ``"stretch"``, ``"ratio"`` or ``"lupton"``, as the module says.
-    stretch, low, high, options
+    stretch, low, high, **options
         As `dmontage.view.norm.norm` has them; the first three may be lists, for red, green and blue. Unless given,
         gaussian-log from -2s to max, for Lupton asinh (``a`` = 0.02) from -1s to about 100s.
     power
@@ -107,7 +107,7 @@ def colour(
     max_side, brightness, contrast
         As for a picture of one image.
     saturation
-        Factor on the colours' distance from grey, see `dmontage.view.adjust`.
+        Factor on the colours' distance from grey, which is 0.299 R + 0.587 G + 0.114 B.
 
     Returns
     -------

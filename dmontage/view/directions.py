@@ -48,10 +48,16 @@ def compass(
 
     Parameters
     ----------
+    axes
+        Of `dmontage.view.figure.figure`.
     corner
         Of the picture: "bottom left", "top right", ...; where that is off the sky, it moves towards the middle.
     length
         Of the arrows, in parts of the picture's shorter side.
+    frame
+        As for `dmontage.Grid.around`, or an astropy frame.
+    color
+        A colour of matplotlib.
 
     Returns
     -------
@@ -87,12 +93,16 @@ def scale_bar(
 
     Parameters
     ----------
+    axes
+        Of `dmontage.view.figure.figure`.
     length
         Angle ("5 arcmin"); by default the longest round one up to a quarter of the picture.
     corner
         Of the picture: "bottom right", ...; where that is off the sky, it moves towards the middle.
     text
         Instead of the length.
+    color
+        A colour of matplotlib.
 
     Returns
     -------

@@ -65,7 +65,7 @@ def explore(
 
 
 class Explorer:
-    """A mosaic on axes that are panned and zoomed. Made by `Mosaic.explore`."""
+    """A mosaic on axes that are panned and zoomed. Made by `dmontage.Mosaic.explore`."""
 
     def __init__(
         self, mosaic: Mosaic, ax: Any, layer: str, most: int, stretch: dict[str, Any], style: dict[str, Any]
@@ -127,7 +127,13 @@ class Explorer:
             self._ask(self.view, None)
 
     def restretch(self, **how: Any) -> None:
-        """Shades that suit what is in view; ``stretch``, ``low`` and ``high`` as for `Mosaic.explore`."""
+        """Shades that suit what is in view; ``stretch``, ``low`` and ``high`` as for `dmontage.Mosaic.explore`.
+
+        Parameters
+        ----------
+        **how
+            ``stretch``, ``low`` and ``high``, as for `dmontage.Mosaic.explore`.
+        """
         self._set_norm(self.stretch | how)
         self.stretch |= how
         self._unstretched = None
@@ -135,6 +141,11 @@ class Explorer:
 
     def wait(self, timeout: float | None = None) -> None:
         """Wait until the view is whole, and show it: for scripts, which have no event loop.
+
+        Parameters
+        ----------
+        timeout
+            Seconds; None for as long as it takes.
 
         Raises
         ------

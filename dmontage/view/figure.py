@@ -64,7 +64,8 @@ def figure(
     width
         Of the axes' box in pixels of the figure; by default the picture's own, and each pixel is drawn as it is.
     step
-        Side s of those squares; by default the least that makes a picture of this size, as `step_for` has it.
+        Side s of those squares; by default the least that makes a picture of this size, as
+        `dmontage.view.shrink.step_for` has it.
     norm, cmap
         How data are shown: a matplotlib norm (by default `dmontage.view.norm.norm` of the data), a colour map.
     bare
@@ -138,7 +139,18 @@ def empty_figure(
 
 
 def render(drawn: Figure) -> NDArray[np.uint8]:
-    """The figure as a picture (h, w, 4), y downwards; labels beside the axes have the room they need."""
+    """The figure as a picture (h, w, 4), y downwards; labels beside the axes have the room they need.
+
+    Parameters
+    ----------
+    drawn
+        A figure of `figure`.
+
+    Returns
+    -------
+    (h, w, 4) uint8
+        Red, green, blue and opacity.
+    """
     canvas: Any = drawn.canvas
     make_room(drawn)
     canvas.draw()
@@ -146,7 +158,20 @@ def render(drawn: Figure) -> NDArray[np.uint8]:
 
 
 def write_figure(drawn: Figure, path: Path) -> None:
-    """Write the figure as PNG, JPEG, PDF or SVG, by the name's ending; aside first, and renamed when whole."""
+    """Write the figure as PNG, JPEG, PDF or SVG, by the name's ending; aside first, and renamed when whole.
+
+    Parameters
+    ----------
+    drawn
+        A figure of `figure`.
+    path
+        Ends in ``.png``, ``.jpg``, ``.jpeg``, ``.pdf`` or ``.svg``.
+
+    Raises
+    ------
+    InputError
+        For any other ending.
+    """
     kind = path.suffix[1:].lower()
     if kind not in _SUFFIXES:
         raise InputError(f"{path}: a figure is written as {', '.join(_SUFFIXES)}; name it so")
@@ -156,7 +181,22 @@ def write_figure(drawn: Figure, path: Path) -> None:
 
 
 def color_bar(axes: Axes, shown: Any, label: str = "") -> Axes:
-    """A colour bar at the right of the axes, outside of what is labelled there."""
+    """A colour bar at the right of the axes, outside of what is labelled there.
+
+    Parameters
+    ----------
+    axes
+        Of `figure`.
+    shown
+        What is drawn there and has a norm: an image, a collection.
+    label
+        Of the values, as their unit.
+
+    Returns
+    -------
+    Axes
+        Those of the bar.
+    """
     drawn: Any = axes.figure
     canvas: Any = drawn.canvas
     x0, y0, width, height = box_of(axes)

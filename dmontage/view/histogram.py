@@ -68,6 +68,16 @@ class Histogram:
     def quantile(self, q: Any) -> NDArray[np.float64]:
         """Values below which the fractions ``q`` of the pixels lie, true to one bin; NaN of a blank image.
 
+        Parameters
+        ----------
+        q
+            Fractions, 0 to 1, of any shape.
+
+        Returns
+        -------
+        float64 of that shape
+            Values, in the unit of the pixels.
+
         Raises
         ------
         InputError
@@ -94,7 +104,18 @@ class Histogram:
         return low[which] + np.clip(part, 0, 1) * (high[which] - low[which])
 
     def rank(self, values: Any) -> NDArray[np.float64]:
-        """Fractions of the pixels that lie below values, to one bin; at level 0 half of equal ones are below."""
+        """Fractions of the pixels that lie below values, to one bin; at level 0 half of equal ones are below.
+
+        Parameters
+        ----------
+        values
+            In the unit of the pixels, of any shape.
+
+        Returns
+        -------
+        float64 of that shape
+            0 to 1.
+        """
         values = np.asarray(values, dtype=np.float64)
         if self.n == 0:
             return np.full(values.shape, np.nan)
@@ -138,6 +159,11 @@ def histogram(data: Any) -> Histogram:
         Pixels of any real type and byte order: a numpy array, whatever gives its rows as one when it is sliced (a
         memory map, a zarr array), or a dask array, of which each chunk is counted where it is made: on the threads of
         this process, or on the workers of the client that is active.
+
+    Returns
+    -------
+    Histogram
+        The same for the same pixels, in whatever chunks.
 
     Raises
     ------

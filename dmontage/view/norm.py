@@ -33,12 +33,12 @@ def norm(
     Parameters
     ----------
     data
-        The image's `Histogram`, or an image to count: see `histogram`.
+        The image's `dmontage.view.histogram.Histogram`, or an image to count: see `dmontage.view.histogram.histogram`.
     stretch
         ``"gaussian"`` and ``"gaussian-log"`` are Montage's adaptive equalisations of the histogram; ``"asinh"``,
         ``"log"``, ``"linear"`` and ``"sqrt"`` are astropy's.
     low, high
-        Values shown black and white, as `Range` reads them: ``12.3``, ``"99.5%"``, ``"-2s"``, ``"min"``, ``"max-3"``.
+        Values shown black and white: ``12.3``, ``"99.5%"``, ``"-2s"``, ``"min"``, ``"max-3"``.
         White is by default the maximum for the equalisations, and 99.5% for the others, which would show a sky with
         one bright star black.
     a

@@ -50,6 +50,16 @@ class Norm(ImageNormalize):  # type: ignore[misc]
 
         A linear locator would crowd them at one end: ``figure.colorbar(image, ticks=norm.ticks(), format="%g")``, or
         `dmontage.view.bar.add_color_bar`. Each is the roundest value within a quarter of a step of its even place.
+
+        Parameters
+        ----------
+        n
+            About how many.
+
+        Returns
+        -------
+        float64
+            Values, the lowest first.
         """
         if self.vmin is None or self.vmax is None or not self.vmin < self.vmax:
             return np.empty(0)

@@ -68,7 +68,7 @@ def outlines(
     Parameters
     ----------
     axes
-        Of `figure`.
+        Of `dmontage.view.figure.figure`.
     images
         What `dmontage.scan` gives, a plan, or a sequence of images or Grids.
     color
@@ -77,6 +77,8 @@ def outlines(
         Opacity with which they are filled, 0 to 1; where several overlap they add up.
     names
         Write the images' names at their middles, but those that would cover another.
+    alpha, linewidth
+        Opacity of the lines, 0 to 1; their width in points.
 
     Returns
     -------
@@ -122,6 +124,13 @@ def coverage(images: Any, grid: Grid, *, width: int = 800, names: bool | None = 
         Of the map, in pixels.
     names
         Whether images are named; by default up to 30 of them.
+    grid
+        Of the map.
+
+    Returns
+    -------
+    Figure
+        matplotlib's.
     """
     refs = list(getattr(images, "images", images))
     if not refs:

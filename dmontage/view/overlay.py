@@ -50,9 +50,9 @@ def coordinate_grid(
     Parameters
     ----------
     axes
-        Of `figure`.
+        Of `dmontage.view.figure.figure`.
     frame
-        As for `Grid.around`, or an astropy frame; the grid's own by default.
+        As for `dmontage.Grid.around`, or an astropy frame; the grid's own by default.
     labels
         Where the lines' values stand: "bl" (below and left, each where more of its lines end), "tr" (above and
         right), "inside" (along a line through the picture's middle), or "" for nowhere. By default "bl" for the grid's
@@ -60,6 +60,8 @@ def coordinate_grid(
         picture, its edges are off the sky, or it shows another frame's whole sky.
     spacing
         Angle between lines, or a pair of them (longitude, latitude); round numbers by default.
+    color, alpha, linewidth
+        Of the lines: a colour of matplotlib, opacity 0 to 1, points.
 
     Returns
     -------
@@ -100,7 +102,22 @@ def coordinate_grid(
 
 
 def sky_pixel(axes: WCSAxes, lon: Any, lat: Any, frame: str | BaseCoordinateFrame = "icrs") -> tuple[Floats, Floats]:
-    """Pixels (x, y) at longitudes and latitudes (degrees, or Quantities) of a frame; NaN off the projection."""
+    """Pixels (x, y) at longitudes and latitudes (degrees, or Quantities) of a frame; NaN off the projection.
+
+    Parameters
+    ----------
+    axes
+        Of `dmontage.view.figure.figure`.
+    lon, lat
+        Degrees, or angles as Quantities, in ``frame``.
+    frame
+        As for `dmontage.Grid.around`, or an astropy frame.
+
+    Returns
+    -------
+    x, y
+        float64, counted from 0.
+    """
     values = [
         np.asarray(a.to_value(u.rad) if isinstance(a, u.Quantity) else np.radians(np.asarray(a, np.float64)))
         for a in (lon, lat)

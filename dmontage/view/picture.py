@@ -53,7 +53,7 @@ def picture(
     data
         Pixels (y, x) of any real type and byte order: an array, a memory map, a zarr array, a lazy dask array. It is
         read once, in memory bounded by its chunks, not by its size. What is not finite is blank.
-    stretch, low, high, options
+    stretch, low, high, **options
         From values to shades, as `dmontage.view.norm.norm` has it; of the pixels that are shown, after the shrinking.
     cmap
         A matplotlib colour map, or its name.
@@ -61,7 +61,7 @@ def picture(
         Largest side of the picture; a larger image is shrunk by a whole factor, to means over squares of its pixels.
         None shows every pixel.
     brightness, contrast
-        Factors on the colours, see `dmontage.view.adjust`.
+        Factors b and c on the colours v of 0 to 1: b v, and then 1/2 + c (v - 1/2), clipped at the end.
 
     Returns
     -------

@@ -83,6 +83,11 @@ def depth_picture(depth: Pixels, grid: Grid, *, width: int = 800) -> Figure:
         Of the mosaic.
     width
         Of the picture, in pixels.
+
+    Returns
+    -------
+    Figure
+        matplotlib's, with a bar.
     """
     from matplotlib import colormaps
     from matplotlib.colors import BoundaryNorm, Normalize
@@ -106,6 +111,11 @@ def area_picture(area: Pixels, grid: Grid, *, width: int = 800) -> Figure:
         ``mosaic.area``, or any other array (ny, nx) that gives its rows; shrunk to the width by means.
     grid, width
         As for `depth_picture`.
+
+    Returns
+    -------
+    Figure
+        matplotlib's, with a bar.
     """
     from matplotlib.colors import Normalize
 
@@ -153,7 +163,20 @@ def draw_overlaps(axes: Axes, overlaps: Iterable[Overlap], when: str, *, limit: 
 
 
 def draw_correction(axes: Axes, errors: ErrorMap) -> QuadMesh:
-    """The background that was taken out of the mosaic, symmetric about none."""
+    """The background that was taken out of the mosaic, symmetric about none.
+
+    Parameters
+    ----------
+    axes
+        Whose data coordinates are the mosaic's pixels.
+    errors
+        `dmontage.Mosaic.background_error_map`.
+
+    Returns
+    -------
+    QuadMesh
+        matplotlib's, for a bar.
+    """
     drawn = _draw_cells(axes, errors, errors.correction, "RdBu_r")
     if np.isfinite(errors.correction).any():
         limit = float(np.nanmax(np.abs(errors.correction))) or 1.0
@@ -162,7 +185,20 @@ def draw_correction(axes: Axes, errors: ErrorMap) -> QuadMesh:
 
 
 def draw_error(axes: Axes, errors: ErrorMap, *, total: bool = False) -> QuadMesh:
-    """The background's standard error: beyond a plane over all of the mosaic, or in the stated gauge (``total``)."""
+    """The background's standard error: beyond a plane over all of the mosaic, or in the stated gauge (``total``).
+
+    Parameters
+    ----------
+    axes, errors
+        As for `draw_correction`.
+    total
+        The error in the stated gauge, with what no overlap tells.
+
+    Returns
+    -------
+    QuadMesh
+        matplotlib's, for a bar.
+    """
     return _draw_cells(axes, errors, errors.total if total else errors.error, "viridis")
 
 

@@ -65,7 +65,7 @@ def save(
     path
         Ends in ``.png``, ``.jpg`` or ``.jpeg``.
     grid
-        Of the image, or mosaic, that is shown: its coordinates go into the file (`dmontage.view.avm`).
+        Of the image, or mosaic, that is shown: its coordinates go into the file, by the AVM standard.
     step
         By how much the picture is smaller than the grid; found from their shapes where only one fits.
     quality

@@ -38,6 +38,18 @@ class Pixels(Protocol):
 def step_for(shape: tuple[int, ...], max_side: int | None) -> int:
     """Side, in pixels of (ny, nx), of the squares that make a picture of at most ``max_side`` pixels a side.
 
+    Parameters
+    ----------
+    shape
+        (ny, nx).
+    max_side
+        Pixels; None for no limit.
+
+    Returns
+    -------
+    int
+        1 or more.
+
     Raises
     ------
     InputError
@@ -57,7 +69,7 @@ def shrink(data: Pixels, step: int) -> Values:
 
     The squares are counted from the first pixel, and those cut by the last row or column are means of what there is.
     Sums are kept without error, so that the means are the same to the bit whatever the chunks
-    (`dmontage.kernels.squares`; of float64 values a last bit may differ once in 10¹⁵ times).
+    (of float64 values a last bit may differ once in 10¹⁵ times).
 
     Parameters
     ----------

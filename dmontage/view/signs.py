@@ -40,12 +40,19 @@ def marker(
 
     Parameters
     ----------
+    axes
+        Of `dmontage.view.figure.figure`.
     lon, lat
         Degrees, or angles as Quantities, in ``frame``.
     symbol
-        One of `SYMBOLS`, or a matplotlib marker.
+        "circle", "square", "diamond", "triangle", "pentagon", "hexagon", "star", "plus", "cross", "dot",
+        or a matplotlib marker.
     size
         Across, in points.
+    frame
+        As for `dmontage.Grid.around`, or an astropy frame.
+    color, text
+        A colour of matplotlib; what is written beside it.
 
     Returns
     -------
@@ -79,6 +86,28 @@ def label(
     """A text at a place, moved by an offset in points; ``style`` is that of matplotlib's texts.
 
     Returns whether it is in the picture; nothing is drawn outside.
+
+    Parameters
+    ----------
+    axes
+        Of `dmontage.view.figure.figure`.
+    lon, lat
+        Degrees, or angles as Quantities, in ``frame``.
+    text
+        What is written.
+    frame
+        As for `dmontage.Grid.around`, or an astropy frame.
+    color
+        A colour of matplotlib.
+    offset
+        (x, y) in points.
+    **style
+        As for matplotlib's texts.
+
+    Returns
+    -------
+    bool
+        Whether it is in the picture; nothing is drawn outside.
     """
     x, y = (float(a) for a in sky_pixel(axes, lon, lat, frame))
     if not inside(axes, x, y):
