@@ -235,7 +235,12 @@ def test_a_cutout_projects_its_own_images(tmp_path: Path, survey: Survey, images
         wanted |= {i for i, row in enumerate(made.plan.rows) if row.window & cutout.window}
         assert [i for i, done in enumerate(marked(tmp_path / "run.zarr")) if done] == sorted(wanted)
         assert np.isfinite(part.data).all()
+        assert made.summary.bytes_in == sum(survey.paths[i].stat().st_size for i in wanted)
+        assert (made.summary.images, made.summary.used) == (6, len(wanted))
+        assert f"{len(wanted)} of 6 used, 0 skipped" in str(made.summary)
     assert len(wanted) == 2
+    made.compute()
+    assert made.summary.used == 6 and made.summary.bytes_in == made.plan.bytes_in
 
 
 @pytest.mark.usefixtures("chunks")

@@ -67,7 +67,7 @@ class Stages(Telling):
         super().__init__(progress)
         self.plan = plan
         self.summary = Summary(
-            images=plan.n_images, skipped=plan.skipped, warnings=plan.warnings, bytes_in=plan.bytes_in,
+            images=plan.n_images, skipped=plan.skipped, warnings=plan.warnings,
             error_bound=plan.error_bound, noise_correlation=plan.noise_correlation,
         )  # fmt: skip
         self.fits: tuple[PlaneFit, ...] = ()
@@ -220,8 +220,8 @@ class Stages(Telling):
         batches = [tuple(row for row in batch if row in missing) for batch in self.plan.row_batches]
         with self.summary.timed("project") as told:
             done = self._run("project", project_rows, [(self._stored(batch),) for batch in batches if batch])
-            read = {self.plan.rows[row].image for row in missing}
-            told.update(rows=len(missing), images=len(read), bytes=sum(image.size for image in read))
+            read = {self.plan.image_of[row] for row in missing}
+            told.update(rows=len(missing), images=len(read), bytes=self.plan.bytes_in_of(missing))
         each = zip(chain.from_iterable(batches), chain.from_iterable(done), strict=True)
         receipts = self._receipts | dict(each)
         found = outcome(receipts, self.plan.image_of)
@@ -234,7 +234,10 @@ class Stages(Telling):
         say_skipped(item for item in damaged if item not in summary.skipped)
         summary.skipped = (*self.plan.skipped, *damaged)
         summary.empty = tuple(images[k].name for k in found.empty)
-        summary.images = len(images) - len(bad) - len(found.empty)
+        unused = len(bad) + len(found.empty)
+        summary.images = len(images) - unused
+        summary.used = len({self.plan.image_of[row] for row in receipts}) - unused
+        summary.bytes_in = self.plan.bytes_in_of(receipts)
         summary.undefined, summary.reused = found.undefined, found.reused
 
     def _rectify(self) -> None:

@@ -29,6 +29,9 @@ class Summary(Shown):
     """What a run did. Print it."""
 
     images: int = 0
+    """Images in the mosaic: those of its plan, without damaged and empty ones."""
+    used: int = 0
+    """Those that were projected so far, or that the store held: a cutout needs its own. Lazy arrays tell nothing."""
     skipped: tuple[Skipped, ...] = ()
     warnings: tuple[str, ...] = ()
     pairs: int = 0
@@ -70,7 +73,9 @@ class Summary(Shown):
     noise_correlation: float = 1.0
     """What the noise of a mean over many output pixels exceeds that of independent ones by."""
     bytes_in: int = 0
+    """Of the files of the images that were projected so far, or that the store held."""
     bytes_out: int = 0
+    """Of the FITS products."""
 
     def on_matching(self) -> dict[str, Any]:
         """What is told of the match of the backgrounds, as JSON values."""
@@ -103,7 +108,8 @@ class Summary(Shown):
 
     def __str__(self) -> str:
         reused = f" ({self.reused} from the store)" if self.reused else ""
-        lines = [f"images      {self.images} used{reused}, {len(self.skipped)} skipped"]
+        among = "" if self.used == self.images else f" of {self.images}"
+        lines = [f"images      {self.used}{among} used{reused}, {len(self.skipped)} skipped"]
         lines += [f"  skipped   {item}" for item in self.skipped]
         if self.empty:
             lines.append(f"  empty     contribute nothing (blank, masked or beside the grid): {some(self.empty)}")

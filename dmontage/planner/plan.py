@@ -26,7 +26,7 @@ from dmontage.quality import Quality
 from dmontage.shown import Shown
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
     from dmontage.grid import Grid
     from dmontage.planner.rows import Footprint
@@ -281,13 +281,20 @@ class MosaicPlan(Shown):
     @property
     def files(self) -> tuple[ImageRef, ...]:
         """Images and maps that are read."""
-        maps = [ref for beside in self.companions for ref in beside.maps if ref is not None]
-        return (*(row.image for row in self.rows), *maps)
+        return self._files_of(range(len(self.rows)))
+
+    def _files_of(self, rows: Collection[int]) -> tuple[ImageRef, ...]:
+        maps = [ref for row in rows for ref in self.companions[row].maps if ref is not None]
+        return (*(self.rows[row].image for row in rows), *maps)
 
     @property
     def bytes_in(self) -> int:
         """Bytes of the input files."""
-        return sum({ref.path: ref.size for ref in self.files}.values())
+        return self.bytes_in_of(range(len(self.rows)))
+
+    def bytes_in_of(self, rows: Collection[int]) -> int:
+        """Bytes of the input files of some rows; a file of several images counts once."""
+        return sum({ref.path: ref.size for ref in self._files_of(rows)}.values())
 
     @property
     def bytes_out(self) -> int:
