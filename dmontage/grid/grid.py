@@ -407,7 +407,7 @@ class Grid(Shown):
         sides = size if isinstance(size, (tuple, list)) else (size, size)
         width, height = (math.radians(angle(side, "size")) / self.scale for side in sides)
         if not (np.isfinite(x) and np.isfinite(y)):
-            raise InputError(f"{center!r} is not on the grid")
+            raise InputError(f"{center!r} is not on the grid: its projection does not show that place")
         first_x, first_y = round(float(x) - (width - 1) / 2), round(float(y) - (height - 1) / 2)
         window = Window(first_y, first_y + max(round(height), 1), first_x, first_x + max(round(width), 1)) & self.window
         if not window:

@@ -339,11 +339,25 @@ class Stages(Telling):
                 f"the relaxation has not converged after {solution.steps} steps: the corrections still move",
             )
 
-    def _chunk(self, window: Window, rows: Sequence[int], planes: NDArray[np.float64] | None = None) -> Chunk:
-        """What a task needs to make a part of the product; ``planes`` (of the store's rows) go into its digest."""
-        plan = self.plan
+    def _chunk(
+        self,
+        window: Window,
+        rows: Sequence[int],
+        planes: NDArray[np.float64] | None = None,
+        numbers: Sequence[int] | None = None,
+    ) -> Chunk:
+        """What a task needs to make a part of the product, less the images that cannot be read.
+
+        Parameters
+        ----------
+        planes
+            Of the store's rows; they go into its digest, which it has only with them.
+        numbers
+            Of the plan's rows in the store, where that is not the open one.
+        """
+        plan, there = self.plan, self._numbers if numbers is None else numbers
         used = [row for row in rows if "error" not in self._receipts.get(row, {})]
-        chunk = Chunk(window, self._stored(used), plan.factors_of(used))
+        chunk = Chunk(window, tuple(there[row] for row in used), plan.factors_of(used))
         if planes is None:
             return chunk
         return chunk.marked(self._how, [plan.row_digests[row] for row in used], planes)
