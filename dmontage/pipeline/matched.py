@@ -14,7 +14,7 @@ from dmontage.graph.overlaps import medians_left
 from dmontage.graph.shares import Cells, check_shares, share_sums
 from dmontage.pipeline.corrections import correction_table, write_table
 from dmontage.pipeline.cutout import Cutout
-from dmontage.pipeline.stages import Stages
+from dmontage.pipeline.rectify import Rectified
 from dmontage.pipeline.uncertainty import (
     ErrorMap,
     cells_of,
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 __all__ = ["Matched"]
 
 
-class Matched(Stages):
+class Matched(Rectified):
     """A mosaic's stages, and what its corrections can be asked for."""
 
     @cached_property
