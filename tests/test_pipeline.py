@@ -38,7 +38,7 @@ def images(survey: Survey) -> Images:
 def chunks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Mosaics of 25 chunks and several tasks a stage, that would else have one."""
     monkeypatch.setattr("dmontage.planner.memory.CHUNKS", (64,))
-    monkeypatch.setattr("dmontage.planner.plan._TASK_PIXELS", 20_000)
+    monkeypatch.setattr("dmontage.planner.batching._TASK_PIXELS", 20_000)
 
 
 @pytest.fixture(scope="module")
