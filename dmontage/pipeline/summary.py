@@ -35,14 +35,17 @@ class Summary(Shown):
     skipped: tuple[Skipped, ...] = ()
     warnings: tuple[str, ...] = ()
     pairs: int = 0
+    """Overlaps that had a part in the match, or were rejected from it."""
     rms_before: float = 0.0
-    """Root mean square of the level differences of the overlaps."""
+    """Root mean square of the level differences of the overlaps, in the unit of the pixels."""
     rms_after: float = 0.0
+    """The same once the corrections are taken from the images."""
     rejected: tuple[str, ...] = ()
     """Pairs that disagree with the rest, and had no part in the match."""
     gauge: str = ""
     """What fixes the part of the corrections that differences cannot tell."""
     unpaired: tuple[str, ...] = ()
+    """Images that were not matched: their overlaps are too small, or they have none."""
     level_only: tuple[str, ...] = ()
     """Images whose slopes could not be told, or not be applied."""
     uncorrected: tuple[str, ...] = ()
@@ -64,6 +67,7 @@ class Summary(Shown):
     empty: tuple[str, ...] = ()
     """Images of which no pixel counts, or lies on the grid."""
     seconds: dict[str, float] = field(default_factory=dict)
+    """Of each stage, by the clock."""
     n_tasks: int = 0
     """Of the stage that is timed, or was last."""
     undefined: int = 0

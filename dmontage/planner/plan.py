@@ -50,13 +50,16 @@ class MosaicPlan(Shown):
     rows: tuple[Footprint, ...]
     """The images that reach the grid; a row's number is its place here, in the store and everywhere."""
     pairs: tuple[OverlapPair, ...]
+    """Rows that share pixels of the grid, or of the margin around it."""
     skipped: tuple[Skipped, ...]
     background: str
+    """"none", "level", "plane", or "given"; this word and the next four as for `make_plan`."""
     combine: str
     weights: str
     method: str
     unit: str
     tol: float
+    """Tolerance of the projection, output pixels."""
     warnings: tuple[str, ...]
     margin: int
     """Pixels beyond the grid, on each side, that rows on the plane may cover: for the fits of overlaps."""
