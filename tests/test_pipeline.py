@@ -235,7 +235,14 @@ def test_a_cutout_projects_its_own_images(tmp_path: Path, survey: Survey, images
         wanted |= {i for i, row in enumerate(made.plan.rows) if row.window & cutout.window}
         assert [i for i, done in enumerate(marked(tmp_path / "run.zarr")) if done] == sorted(wanted)
         assert np.isfinite(part.data).all()
+        assert repr(part) == "<Pixels {1} x {0}: data, area, grid>".format(*part.data.shape)
     assert len(wanted) == 2
+
+
+def test_a_cutout_beside_the_grid_is_refused(survey: Survey, images: Images) -> None:
+    ny, nx = survey.grid.shape
+    with pytest.raises(InputError, match=rf"not on the grid: .* the grid has {nx} x {ny}; give"):
+        dm.mosaic(images, survey.grid).cutout("83.8 -4.4", "20 arcsec")
 
 
 @pytest.mark.usefixtures("chunks")
