@@ -7,7 +7,7 @@ import os
 import secrets
 import shutil
 import socket
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING
 from dmontage.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
-__all__ = ["aside", "boot_of_machine", "is_here", "lives", "make_folder", "name_aside", "sweep_aside"]
+__all__ = ["all_aside", "aside", "boot_of_machine", "is_here", "lives", "make_folder", "name_aside", "sweep_aside"]
 
 _SUFFIX = ".partial"
 
@@ -96,3 +96,21 @@ def aside(path: Path) -> Iterator[Path]:
         raise InputError(f"cannot write {path}: {error.strerror or error}; choose another place") from error
     finally:
         part.unlink(missing_ok=True)
+
+
+@contextmanager
+def all_aside(paths: Sequence[Path]) -> Iterator[list[Path]]:
+    """`aside` of files that belong together: they get their names when all are whole, the last one last.
+
+    Raises
+    ------
+    InputError
+        Where one cannot be written: then what was there before stays as it was. Where two are one file.
+    """
+    for k, path in enumerate(paths):
+        if path.is_dir():  # which nothing but its renaming would tell, after that of others
+            raise InputError(f"cannot write {path}: it is a folder; name a file")
+        if path.absolute() in (other.absolute() for other in paths[:k]):
+            raise InputError(f"cannot write two files to {path}: name another for one of them")
+    with ExitStack() as names:  # which ends with what was entered last
+        yield [names.enter_context(aside(path)) for path in reversed(paths)][::-1]

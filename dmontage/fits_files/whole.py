@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import re
-from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from astropy.io import fits
 
-from dmontage.aside import aside
+from dmontage.aside import all_aside
 from dmontage.errors import InputError
 from dmontage.fits_files.common import quiet
 from dmontage.fits_files.opening import opened
@@ -60,17 +59,16 @@ def write_image(path: str | Path, array: ArrayLike, grid: Grid, cards: Cards = (
 
 
 def write_images(images: Sequence[tuple[str | Path, ArrayLike, Grid, Cards]]) -> None:
-    """Write images that belong together, as `write_image` does: all get their names when all are whole.
+    """Write images that belong together, as `write_image` does: all get their names when all are whole, the last last.
 
     Raises
     ------
     InputError
         Where one cannot be written: then what was there before stays as it was, of those that come before it too.
     """
-    with ExitStack() as names:  # which ends with the last: those before it are renamed after it
-        for path, array, grid, cards in images:
-            hdus = _hdus(array, grid, cards)
-            hdus.writeto(names.enter_context(aside(Path(path))))
+    with all_aside([Path(path) for path, *_ in images]) as parts:
+        for part, (_, array, grid, cards) in zip(parts, images, strict=True):
+            _hdus(array, grid, cards).writeto(part)
 
 
 def _hdus(array: ArrayLike, grid: Grid, cards: Cards) -> fits.HDUList:
