@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from astropy.io import fits
 
-from dmontage.aside import all_aside
+from dmontage.aside import write_together
 from dmontage.errors import InputError
 from dmontage.fits_files.common import quiet
 from dmontage.fits_files.opening import opened
@@ -66,19 +67,17 @@ def write_images(images: Sequence[tuple[str | Path, ArrayLike, Grid, Cards]]) ->
     InputError
         Where one cannot be written: then what was there before stays as it was, of those that come before it too.
     """
-    with all_aside([Path(path) for path, *_ in images]) as parts:
-        for part, (_, array, grid, cards) in zip(parts, images, strict=True):
-            _hdus(array, grid, cards).writeto(part)
+    write_together([(Path(path), partial(_write, *rest)) for path, *rest in images])
 
 
-def _hdus(array: ArrayLike, grid: Grid, cards: Cards) -> fits.HDUList:
+def _write(array: ArrayLike, grid: Grid, cards: Cards, path: Path) -> None:
     data = np.asarray(array, np.float64)
     if data.shape[-2:] != grid.shape:
         raise ValueError(f"pixels of shape {data.shape} are none of a grid of {grid.shape}")
     header = grid.to_header(naxis=False)
     for card in cards:
         header.append(card, end=True)
-    return fits.HDUList([fits.PrimaryHDU(data, header), *table_hdus(grid.tables)])
+    fits.HDUList([fits.PrimaryHDU(data, header), *table_hdus(grid.tables)]).writeto(path)
 
 
 def other_cards(ref: ImageRef) -> list[tuple[str, Any, str]]:

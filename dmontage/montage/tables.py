@@ -6,10 +6,11 @@ Numbers are written with all their digits, Montage's own have six to ten; both r
 from __future__ import annotations
 
 import math
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from dmontage.aside import all_aside
+from dmontage.aside import write_together
 from dmontage.errors import InputError
 from dmontage.grid import Grid
 
@@ -87,11 +88,13 @@ def write_rows(path: str, columns: dict[str, type], rows: Sequence[Sequence[Any]
 
 def write_tables(tables: Sequence[tuple[str, dict[str, type], Sequence[Sequence[Any]]]]) -> None:
     """Write tables that belong together, as `write_rows` does: all get their names when all are whole."""
+    write_together([(Path(path), partial(_write, *rest)) for path, *rest in tables])
+
+
+def _write(columns: dict[str, type], rows: Sequence[Sequence[Any]], path: Path) -> None:
     from astropy.io.ascii import masked
 
-    with all_aside([Path(path) for path, *_ in tables]) as parts:
-        for part, (_, columns, rows) in zip(parts, tables, strict=True):
-            _table(columns, rows).write(part, format="ascii.ipac", overwrite=True, fill_values=[(masked, "")])
+    _table(columns, rows).write(path, format="ascii.ipac", overwrite=True, fill_values=[(masked, "")])
 
 
 def _table(columns: dict[str, type], rows: Sequence[Sequence[Any]]) -> Table:
