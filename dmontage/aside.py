@@ -7,7 +7,7 @@ import os
 import secrets
 import shutil
 import socket
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING
 from dmontage.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
-__all__ = ["aside", "boot_of_machine", "is_here", "lives", "make_folder", "name_aside", "sweep_aside"]
+__all__ = ["aside", "boot_of_machine", "is_here", "lives", "make_folder", "name_aside", "sweep_aside", "write_together"]
 
 _SUFFIX = ".partial"
 
@@ -96,3 +96,22 @@ def aside(path: Path) -> Iterator[Path]:
         raise InputError(f"cannot write {path}: {error.strerror or error}; choose another place") from error
     finally:
         part.unlink(missing_ok=True)
+
+
+def write_together(files: Sequence[tuple[Path, Callable[[Path], object]]]) -> None:
+    """Write files that belong together, each by its function: they get their names when all are whole, the last last.
+
+    Raises
+    ------
+    InputError
+        Where one cannot be written: then what was there before stays as it was. Where two are one file.
+    """
+    paths = [path.absolute() for path, _ in files]
+    for path, _ in files:
+        if path.is_dir():  # which nothing but its renaming would tell, after that of others
+            raise InputError(f"cannot write {path}: it is a folder; name a file")
+        if paths.count(path.absolute()) > 1:
+            raise InputError(f"cannot write two files to {path}: name another for one of them")
+    with ExitStack() as names:  # which ends with what was entered last
+        for path, write in reversed(files):
+            write(names.enter_context(aside(path)))

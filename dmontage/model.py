@@ -139,7 +139,8 @@ class Images(Sequence[ImageRef], Shown):
 
     def __str__(self) -> str:
         lines = [f"{len(self.refs)} images, {sum(r.grid.window.size for r in self.refs) / 1e6:.1f} Mpix"]
-        lines += [f"  {r.name}  {r.grid.shape[1]}x{r.grid.shape[0]}" for r in self.refs[:50]]
+        # Sides in the order of NAXIS1, NAXIS2, ...: a cube, which mosaics leave out, shows its third.
+        lines += [f"  {r.name}  {'x'.join(map(str, (*r.planes, *r.grid.shape)[::-1]))}" for r in self.refs[:50]]
         if len(self.refs) > 50:
             lines.append(f"  ... and {len(self.refs) - 50} more")
         if self.skipped:

@@ -44,8 +44,8 @@ PUBLIC: dict[str, tuple[str, ...]] = {
         "dmontage.planner.BandPlans",
     ),
     "runs": (
-        "dmontage.pipeline.status",
-        "dmontage.pipeline.verify",
+        "dmontage.status",
+        "dmontage.verify",
         "dmontage.pipeline.Status",
         "dmontage.pipeline.Verified",
     ),

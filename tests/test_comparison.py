@@ -14,9 +14,9 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.append(str(ROOT / "tests" / "bench"))
 
-from figures import NOT_INSTALLED, Figure, absent  # noqa: E402
 from page import cell, number, page  # noqa: E402
 from parts import PARTS, Part  # noqa: E402
+from results import NOT_INSTALLED, Figure, absent  # noqa: E402
 
 PAGE = ROOT / "docs" / "comparison.md"
 

@@ -238,9 +238,16 @@ def test_a_cutout_projects_its_own_images(tmp_path: Path, survey: Survey, images
         assert made.summary.bytes_in == sum(survey.paths[i].stat().st_size for i in wanted)
         assert (made.summary.images, made.summary.used) == (6, len(wanted))
         assert f"{len(wanted)} of 6 used, 0 skipped" in str(made.summary)
+        assert repr(part) == "<Pixels {1} x {0}: data, area, grid>".format(*part.data.shape)
     assert len(wanted) == 2
     made.compute()
     assert made.summary.used == 6 and made.summary.bytes_in == made.plan.bytes_in
+
+
+def test_a_cutout_beside_the_grid_is_refused(survey: Survey, images: Images) -> None:
+    ny, nx = survey.grid.shape
+    with pytest.raises(InputError, match=rf"not on the grid: .* the grid has {nx} x {ny}; give"):
+        dm.mosaic(images, survey.grid).cutout("83.8 -4.4", "20 arcsec")
 
 
 @pytest.mark.usefixtures("chunks")

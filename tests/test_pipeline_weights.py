@@ -545,8 +545,12 @@ def test_cubes_and_grids_with_tables_are_told_where_to_go(tmp_path: Path) -> Non
     write_image(tmp_path / "a.fits", VALUES)
     write_image(tmp_path / "cube.fits", np.ones((3, *SHAPE), np.float32))
     plan = dm.plan(tmp_path)
+    assert "  a.fits  100x80\n  cube.fits  100x80x3" in str(dm.scan(tmp_path))
     assert [(s.name, s.reason) for s in plan.skipped] == [
-        ("cube.fits", "a cube of shape (3, 80, 100): project it with dmontage.project, or name a plane")
+        (
+            "cube.fits",
+            "a cube of shape (3, 80, 100): project it with dmontage.project, or write the plane you want to a file",
+        )
     ]
     assert plan.grid.shape == SHAPE
     write_image(tmp_path / "cube.fits", np.ones((3, *SHAPE), np.float32), image_header(5000, 0, scale=0.1))

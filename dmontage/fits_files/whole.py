@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from astropy.io import fits
 
-from dmontage.aside import aside
+from dmontage.aside import write_together
 from dmontage.errors import InputError
 from dmontage.fits_files.common import quiet
 from dmontage.fits_files.opening import opened
@@ -60,27 +60,24 @@ def write_image(path: str | Path, array: ArrayLike, grid: Grid, cards: Cards = (
 
 
 def write_images(images: Sequence[tuple[str | Path, ArrayLike, Grid, Cards]]) -> None:
-    """Write images that belong together, as `write_image` does: all get their names when all are whole.
+    """Write images that belong together, as `write_image` does: all get their names when all are whole, the last last.
 
     Raises
     ------
     InputError
         Where one cannot be written: then what was there before stays as it was, of those that come before it too.
     """
-    with ExitStack() as names:  # which ends with the last: those before it are renamed after it
-        for path, array, grid, cards in images:
-            hdus = _hdus(array, grid, cards)
-            hdus.writeto(names.enter_context(aside(Path(path))))
+    write_together([(Path(path), partial(_write, *rest)) for path, *rest in images])
 
 
-def _hdus(array: ArrayLike, grid: Grid, cards: Cards) -> fits.HDUList:
+def _write(array: ArrayLike, grid: Grid, cards: Cards, path: Path) -> None:
     data = np.asarray(array, np.float64)
     if data.shape[-2:] != grid.shape:
         raise ValueError(f"pixels of shape {data.shape} are none of a grid of {grid.shape}")
     header = grid.to_header(naxis=False)
     for card in cards:
         header.append(card, end=True)
-    return fits.HDUList([fits.PrimaryHDU(data, header), *table_hdus(grid.tables)])
+    fits.HDUList([fits.PrimaryHDU(data, header), *table_hdus(grid.tables)]).writeto(path)
 
 
 def other_cards(ref: ImageRef) -> list[tuple[str, Any, str]]:

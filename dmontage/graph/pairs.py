@@ -11,7 +11,7 @@ import numpy as np
 
 from dmontage.aside import is_here
 from dmontage.fits_files import read
-from dmontage.graph.combine import Part, coadd
+from dmontage.graph.combine import Part, coadd, least_area
 from dmontage.planner.combining import STACKED
 from dmontage.window import LATTICE, Window
 
@@ -57,8 +57,8 @@ class Target(NamedTuple):
 
     grid: Grid
     combine: str
-    nominal: float
-    """Solid angle of a pixel, steradian; 0: areas are not used, and each image counts as one."""
+    weighted: bool
+    """Whether areas are used; else each image counts as one."""
     values: FitsPixels
     areas: FitsPixels
     machine: str
@@ -115,7 +115,7 @@ def coadd_pairs(window: Window, pairs: Sequence[Pair], target: Target) -> Made:
 
 def _combined(window: Window, parts: Iterable[Part], target: Target) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Values and areas of a window; stacks block by block, for they have as many layers as images reach the block."""
-    weights = "area" if target.nominal and target.combine == "mean" else "none"
+    weights = "area" if target.weighted and target.combine == "mean" else "none"
     values, areas = np.empty(window.shape), np.empty(window.shape)
     blocks = [window]
     if target.combine in STACKED:
@@ -131,17 +131,22 @@ def _combined(window: Window, parts: Iterable[Part], target: Target) -> tuple[ND
 
 
 def _parts(window: Window, pairs: Sequence[Pair], target: Target) -> Iterator[Part]:
+    """What each pair has in a window; areas that are too little of their own pixel's to contribute are 0."""
+    cut = target.weighted and least_area(target.combine, 1.0) > 0.0
+    angles = None
+    if target.weighted and (cut or any(pair.area is None for pair in pairs)):
+        angles = target.grid.solid_angle(window)
     for pair in pairs:
         common = pair.window & window
         mine = common.relative_to(pair.window)
         values = read(pair.image, mine).astype(np.float64, copy=False)
         covered = np.isfinite(values)
-        if not target.nominal:
-            areas = covered.astype(np.float64)
-        elif pair.area is None:
-            areas = np.where(covered, target.grid.solid_angle(common), 0.0)
+        whole = 1.0 if angles is None else angles[common.relative_to(window).slices]
+        if pair.area is None or not target.weighted:
+            areas = np.where(covered, whole, 0.0)
         else:
             told = read(pair.area, mine)
-            areas = np.where(covered & (told > 0.0) & np.isfinite(told), told, 0.0)
+            least = least_area(target.combine, pair.nominal) * whole if cut else 0.0
+            areas = np.where(covered & (told > least) & np.isfinite(told), told, 0.0)
         flux = np.where(areas > 0.0, values, 0.0) * areas
-        yield Part(common, flux, areas, np.zeros(5), nominal=pair.nominal * target.nominal or 1.0)
+        yield Part(common, flux, areas, np.zeros(5), nominal=0.0)

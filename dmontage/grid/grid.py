@@ -411,7 +411,8 @@ class Grid(Shown):
         first_x, first_y = round(float(x) - (width - 1) / 2), round(float(y) - (height - 1) / 2)
         window = Window(first_y, first_y + max(round(height), 1), first_x, first_x + max(round(width), 1)) & self.window
         if not window:
-            raise InputError(f"{center!r} is not on the grid: it is at pixel ({float(x):.1f}, {float(y):.1f})")
+            there = f"at pixel ({float(x):.1f}, {float(y):.1f}), the grid has {self.shape[1]} x {self.shape[0]}"
+            raise InputError(f"{center!r} is not on the grid: it is {there}; give a place on it, or a larger size")
         return window
 
     def subgrid(self, window: Window) -> Grid:

@@ -68,3 +68,8 @@ def __getattr__(name: str) -> Any:
         if name in functions.__all__:
             return globals().setdefault(name, answering(getattr(functions, name)))
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    """The functions, before one is used too: sessions complete names by it."""
+    return sorted(__getattr__("__all__"))

@@ -13,7 +13,7 @@ from dmontage.errors import InputError
 from dmontage.fits_files import FitsWriter, check_writable
 from dmontage.graph.drive import Call, name_of, run
 from dmontage.graph.pairs import Made, Pair, Target, chunks_of, coadd_pairs
-from dmontage.montage.covered import area_beside, area_name, nominal_of
+from dmontage.montage.covered import area_beside, area_name, nominal_card, nominal_of
 from dmontage.montage.inputs import plane_in, template_grid
 from dmontage.montage.same_pixels import pixel_shift
 from dmontage.montage.tables import read_images
@@ -122,12 +122,12 @@ def pairs_on(grid: Grid, rows: Sequence[ImageRow], areas: bool) -> list[Pair]:
 def add_to_file(outfile: str, grid: Grid, pairs: Sequence[Pair], combine: str, areas: bool) -> None:
     """Combine pairs into a mosaic's two files."""
     unit = _unit(pairs, combine)
+    of_area = [("BUNIT", "sr", ""), *nominal_card(min(pair.nominal for pair in pairs))] if areas else []
     with (
         FitsWriter(outfile, grid, unit, wide=True) as values,
-        FitsWriter(area_name(outfile), grid, [("BUNIT", "sr", "")] if areas else [], wide=True) as weights,
+        FitsWriter(area_name(outfile), grid, of_area, wide=True) as weights,
     ):
-        nominal = grid.scale**2 if areas else 0.0
-        target = Target(grid, combine, nominal, values.pixels, weights.pixels, boot_of_machine())
+        target = Target(grid, combine, areas, values.pixels, weights.pixels, boot_of_machine())
         calls = []
         for window, inside in chunks_of(grid.shape, [pair.window for pair in pairs], combine):
             reach = [pairs[k] for k in inside]

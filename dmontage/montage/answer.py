@@ -35,4 +35,5 @@ def answering(function: Callable[_P, Mapping[str, Any]]) -> Callable[_P, dict[st
         except InputError as error:
             return {"status": "1", "msg": str(error)}
 
+    answer.__module__ = "dmontage.montage"  # where it is found, by other processes too: there it has its own name
     return answer

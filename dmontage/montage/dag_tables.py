@@ -9,10 +9,11 @@ from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from dmontage.model import Drop
+from dmontage.montage.each import check_apart
 from dmontage.montage.image_row import linear
 from dmontage.montage.inputs import template_grid
 from dmontage.montage.reprojecting import reach
-from dmontage.montage.tables import grid_of_row, read_images, write_rows
+from dmontage.montage.tables import grid_of_row, read_images, write_tables
 
 if TYPE_CHECKING:
     from dmontage.grid import Grid
@@ -50,6 +51,12 @@ def mDAGTbls(
     -------
     dict
         "count" of the images that reach the template, and "total" of those in the table.
+
+    Raises
+    ------
+    InputError
+        Where the table or the template cannot be used, two images would have one name, or a table cannot be written:
+        then none is.
     """
     template = template_grid(template_file)
     images = read_images(tblfile)
@@ -60,10 +67,10 @@ def mDAGTbls(
         way = reach(grid, template, name, Drop())
         if way is not None:
             reaching.append(_Reaching(image.cntr, name, grid, template.subgrid(reduce(or_, way[1]))))
-    write_rows(rawtbl, _COLUMNS, [_line(one.cntr, one.grid, one.name) for one in reaching])
-    for path, letter in ((projtbl, "p"), (corrtbl, "c")):
-        write_rows(path, _COLUMNS, [_line(one.cntr, one.projected, letter + PurePath(one.name).name)
-                                    for one in reaching])  # fmt: skip
+    check_apart((f"image {one.cntr} ({one.name})", one.own("p")) for one in reaching)
+    raw = [_line(one.cntr, one.grid, one.name) for one in reaching]
+    projected, corrected = ([_line(one.cntr, one.projected, one.own(letter)) for one in reaching] for letter in "pc")
+    write_tables([(rawtbl, _COLUMNS, raw), (projtbl, _COLUMNS, projected), (corrtbl, _COLUMNS, corrected)])
     return {"count": len(reaching), "total": len(images)}
 
 
@@ -74,6 +81,10 @@ class _Reaching(NamedTuple):
     name: str
     grid: Grid
     projected: Grid
+
+    def own(self, letter: str) -> str:
+        """Its name when it is projected, or corrected."""
+        return letter + PurePath(self.name).name
 
 
 def _line(cntr: int, grid: Grid, name: str) -> list[Any]:

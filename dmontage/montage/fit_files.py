@@ -10,7 +10,7 @@ from dmontage.montage.answer_line import told_in
 from dmontage.montage.covered import Covered
 from dmontage.montage.diff import Side, difference_of
 from dmontage.montage.diff_fit import write_fits
-from dmontage.montage.each import Failed, tell
+from dmontage.montage.each import Failed, check_folder, tell
 from dmontage.montage.fitplane import FIT_COLUMNS, fitted
 from dmontage.montage.inputs import template_grid
 from dmontage.montage.tables import read_rows
@@ -83,6 +83,7 @@ def mConcatFit(tblfile: str, fitfile: str, statdir: str, debug: int = 0) -> dict
         names them), "missing" of those that are not there, and "warning" of those that are one.
     """
     rows = read_rows(tblfile, {"cntr1": int, "cntr2": int, "stat": str}, "Invalid statfiles metadata file: {}")
+    check_folder(statdir)
     paths = [Path(statdir, row["stat"]) for row in rows]
     there = [path.is_file() for path in paths]
     some = [row for row, is_there in zip(rows, there, strict=True) if is_there]

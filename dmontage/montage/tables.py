@@ -6,10 +6,11 @@ Numbers are written with all their digits, Montage's own have six to ten; both r
 from __future__ import annotations
 
 import math
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from dmontage.aside import aside
+from dmontage.aside import write_together
 from dmontage.errors import InputError
 from dmontage.grid import Grid
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
     from astropy.table import Table
 
-__all__ = ["INVALID_IMAGES", "ImageRow", "grid_of_row", "read_images", "read_rows", "write_rows"]
+__all__ = ["INVALID_IMAGES", "ImageRow", "grid_of_row", "read_images", "read_rows", "write_rows", "write_tables"]
 
 
 INVALID_IMAGES = "Invalid image metadata file: {}"
@@ -82,10 +83,18 @@ def write_rows(path: str, columns: dict[str, type], rows: Sequence[Sequence[Any]
     rows
         A value for each column; None is blank.
     """
+    write_tables([(path, columns, rows)])
+
+
+def write_tables(tables: Sequence[tuple[str, dict[str, type], Sequence[Sequence[Any]]]]) -> None:
+    """Write tables that belong together, as `write_rows` does: all get their names when all are whole."""
+    write_together([(Path(path), partial(_write, *rest)) for path, *rest in tables])
+
+
+def _write(columns: dict[str, type], rows: Sequence[Sequence[Any]], path: Path) -> None:
     from astropy.io.ascii import masked
 
-    with aside(Path(path)) as part:
-        _table(columns, rows).write(part, format="ascii.ipac", overwrite=True, fill_values=[(masked, "")])
+    _table(columns, rows).write(path, format="ascii.ipac", overwrite=True, fill_values=[(masked, "")])
 
 
 def _table(columns: dict[str, type], rows: Sequence[Sequence[Any]]) -> Table:

@@ -67,7 +67,7 @@ class Pixels(NamedTuple):
     data: NDArray[np.float32]
     """(ny, nx) value, NaN where blank."""
     area: NDArray[np.float32]
-    """(ny, nx) summed covered fraction."""
+    """(ny, nx) summed covered fraction, 2 where two images cover all of the pixel; in files it is in steradian."""
     grid: Grid
     variance: NDArray[np.float32] | None = None
     """(ny, nx) of the value, without the correlation between neighbours that projection makes; None without any."""
@@ -75,3 +75,8 @@ class Pixels(NamedTuple):
     """(ny, nx) number of images in the value, where it was asked for."""
     rejected: NDArray[np.float32] | None = None
     """(ny, nx) number of images that were clipped, where it was asked for."""
+
+    def __repr__(self) -> str:
+        ny, nx = self.data.shape
+        there = [name for name, value in self._asdict().items() if value is not None]
+        return f"<Pixels {nx} x {ny}: {', '.join(there)}>"

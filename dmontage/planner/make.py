@@ -248,7 +248,8 @@ def _check_matching(plan: MosaicPlan) -> None:
 
 
 def _cube(image: ImageRef) -> str:
-    return f"a cube of shape {(*image.planes, *image.grid.shape)}: project it with dmontage.project, or name a plane"
+    shape = (*image.planes, *image.grid.shape)
+    return f"a cube of shape {shape}: project it with dmontage.project, or write the plane you want to a file"
 
 
 def _about(grid: Grid) -> str:

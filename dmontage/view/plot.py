@@ -5,24 +5,23 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from astropy.coordinates import SkyCoord
 
 from dmontage.errors import InputError
+from dmontage.grid import Grid
+from dmontage.grid.lattice import pixel_offsets
 from dmontage.pipeline import Cutout, Mosaic
-from dmontage.sphere import lonlat
 from dmontage.view.bar import add_color_bar
 from dmontage.view.screen import check_layer, screen_pixels
 
 if TYPE_CHECKING:
     from astropy.wcs import WCS
 
-    from dmontage.grid import Grid
     from dmontage.window import Window
 
 __all__ = ["new_axes", "place_on", "plot", "unit_of"]
 
 _SAME_PIXELS = 1e-3
-"""Of a pixel, to which two ways through a WCS and back agree."""
+"""Of a pixel, to which the pixels of two WCS agree that are told by other cards."""
 
 
 def plot(
@@ -118,15 +117,13 @@ def place_on(ax: Any, value: Mosaic | Cutout, window: Window) -> tuple[int, int]
 
 def _first_pixel(wcs: WCS, grid: Grid) -> tuple[int, int] | None:
     """The pixel (x, y) of an astropy WCS that is the first of a grid; None where the two have other pixels."""
-    ny, nx = grid.shape
-    x, y = np.meshgrid(np.linspace(0, nx - 1, 5), np.linspace(0, ny - 1, 5))
-    lon, lat = lonlat(grid.sky(x, y))
-    seen = np.isfinite(lon)
-    if not seen.any():
+    try:
+        there = Grid.from_header(wcs, grid.shape)
+    except InputError:
         return None
-    places = SkyCoord(lon[seen], lat[seen], unit="deg", frame=grid.frame)
-    there = np.stack(wcs.world_to_pixel(places)) - np.stack([x[seen], y[seen]])
-    first = np.rint(there[:, 0])
-    if not np.allclose(there, first[:, None], rtol=0.0, atol=_SAME_PIXELS):
+    steps = pixel_offsets(there, grid)
+    steps = steps[np.isfinite(steps).all(axis=1)]
+    if not len(steps) or np.abs(steps - np.rint(steps[0])).max() > _SAME_PIXELS:
         return None
-    return int(first[0]), int(first[1])
+    x, y = np.rint(steps[0])
+    return int(x), int(y)

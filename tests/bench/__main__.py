@@ -24,10 +24,10 @@ HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 sys.path.insert(0, str(HERE))
 
-from figures import read  # noqa: E402
 from machine import about, libraries, tools  # noqa: E402
 from page import Record, page  # noqa: E402
 from parts import PARTS, Part  # noqa: E402
+from results import read  # noqa: E402
 
 PAGE = ROOT / "docs" / "comparison.md"
 

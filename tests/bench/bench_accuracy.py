@@ -19,7 +19,7 @@ from checks import measured  # noqa: E402
 from conformance_coadd import COADD  # noqa: E402
 from conformance_own import OWN  # noqa: E402
 from conformance_projection import CLOSURE, PROJECTION  # noqa: E402
-from figures import Figure, json_option, write  # noqa: E402
+from results import Figure, json_option, write  # noqa: E402
 
 TABLES = {"Flux closure": CLOSURE, "Projection": PROJECTION, "Coadd": COADD, "Differences, bits, noise, files": OWN}
 

@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
-from figures import Figure, absent, json_option, write
+from results import Figure, absent, json_option, write
 from test_background import H, Lattice
 
 from dmontage.background import PairTable, solve

@@ -21,7 +21,7 @@ import numpy as np  # noqa: E402
 from astropy.io import fits  # noqa: E402
 from astropy.wcs import WCS  # noqa: E402
 from bench_mosaic import MISSING, Tool, field, measure, tools  # noqa: E402
-from figures import Figure, absent, json_option, write  # noqa: E402
+from results import Figure, absent, json_option, write  # noqa: E402
 
 from dmontage.demo.judge_background import emission_kept, measure_blocks, without_plane  # noqa: E402
 from dmontage.demo.simulate import simulate  # noqa: E402

@@ -21,8 +21,8 @@ sys.path.insert(0, str(ROOT))  # this tree's dmontage, whichever is installed
 import numpy as np  # noqa: E402
 from astropy.io import fits  # noqa: E402
 from bench_mosaic import MISSING, Field, field, measure, tools  # noqa: E402
-from figures import Figure, absent, json_option, write  # noqa: E402
 from headers import DEC, RA, header  # noqa: E402
+from results import Figure, absent, json_option, write  # noqa: E402
 
 from dmontage.grid import Grid  # noqa: E402
 

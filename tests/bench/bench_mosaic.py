@@ -42,7 +42,7 @@ import machine  # noqa: E402
 import numpy as np  # noqa: E402
 from astropy.io import fits  # noqa: E402
 from chains import Clock  # noqa: E402
-from figures import Figure, absent, json_option, write  # noqa: E402
+from results import Figure, absent, json_option, write  # noqa: E402
 
 import dmontage as dm  # noqa: E402
 from dmontage.demo.simulate import simulate  # noqa: E402

@@ -24,8 +24,8 @@ for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS"):
     os.environ.setdefault(name, "1")
 
 import numpy as np  # noqa: E402
-from figures import Figure, absent, json_option, write  # noqa: E402
 from machine import swarp_program  # noqa: E402
+from results import Figure, absent, json_option, write  # noqa: E402
 
 from dmontage.fits_files import FitsWriter, read, scan  # noqa: E402
 from dmontage.graph.project import Job, project  # noqa: E402

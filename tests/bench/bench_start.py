@@ -17,7 +17,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from bench_project import field
-from figures import Figure, json_option, write
+from results import Figure, json_option, write
 
 from dmontage.graph.project import Job, project
 from dmontage.mapping import fit_mapping

@@ -21,7 +21,7 @@ from pathlib import Path
 
 import numpy as np
 from astropy.io import fits
-from figures import Figure, absent, json_option, write
+from results import Figure, absent, json_option, write
 
 from dmontage.fits_files import pixels
 from dmontage.grid import Grid

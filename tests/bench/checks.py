@@ -8,9 +8,9 @@ from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
-from figures import Figure, absent
 from machine import tools
 from projectors import ToolFailed
+from results import Figure, absent
 
 
 class Check(NamedTuple):

@@ -6,8 +6,8 @@ import textwrap
 from collections.abc import Iterable
 from typing import Any
 
-from figures import NOT_INSTALLED, Figure
 from parts import PARTS, Part
+from results import NOT_INSTALLED, Figure
 
 Record = dict[str, Any]
 """A part as it was measured: date, command, seconds, machine, tools, libraries, figures."""

@@ -297,3 +297,26 @@ def test_a_median_of_drops_and_weights(tmp_path: Path, words: dict[str, float]) 
     inside = values[12:28, 12:28]
     np.testing.assert_allclose(inside, 1.0, rtol=1e-6)  # of 0, 1 and 8
     assert (area[12:28, 12:28] > 0).all()
+    # A mosaic's area file tells it, too: of tiles, and of mosaics of few images.
+    write_table(tmp_path, ["c1.fits"])
+    add(tmp_path, "few.fits")
+    write_table(tmp_path, ["few.fits"])
+    values, _ = add(tmp_path, "again.fits", coadd=1)
+    np.testing.assert_allclose(values[12:28, 12:28], 1.0, rtol=1e-6)
+
+
+def test_a_median_where_pixels_are_narrow(tmp_path: Path) -> None:
+    """C7: half of a pixel is half of that pixel: in plate carrée at latitude 85 it is an eighth of the middle's."""
+    cards = {"NAXIS": 2, "NAXIS1": 40, "NAXIS2": 85, "CTYPE1": "RA---CAR", "CTYPE2": "DEC--CAR", "CRVAL1": 0.0,
+             "CRVAL2": 0.0, "CRPIX1": 20.5, "CRPIX2": 0.5, "CDELT1": -1.0, "CDELT2": 1.0}  # fmt: skip
+    grid = Grid.from_header(cards)
+    (tmp_path / "t.hdr").write_text(grid.to_template())
+    # Parallels and meridians bound the pixels: an independent truth of their areas.
+    omega = np.radians(1.0) * np.diff(np.sin(np.radians(np.arange(86.0))))[:, None] * np.ones(40)
+    part = np.where(np.arange(40) % 2, 0.6, 0.4) * omega
+    for k, area in enumerate((omega, omega, part)):
+        write_image(tmp_path / f"{k}.fits", np.full(grid.shape, (1.0, 2.0, 9.0)[k]), grid)
+        write_image(tmp_path / f"{k}_area.fits", area, grid)
+    write_table(tmp_path, [f"{k}.fits" for k in range(3)])
+    values, _ = add(tmp_path, coadd=1)
+    np.testing.assert_array_equal(values, np.broadcast_to(np.where(np.arange(40) % 2, 2.0, 1.5), grid.shape))

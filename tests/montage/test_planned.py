@@ -58,6 +58,8 @@ def test_answers_that_tell_no_fit(pairs: Path) -> None:
     table = Table.read("fits.tbl", format="ascii.ipac")
     assert table["plus"].tolist() == [2] and table["minus"].tolist() == [3]
     assert table["c"][0] == pytest.approx(3.0) and table["npixel"][0] == 400 and table["a"][0] == 0.0
+    with pytest.raises(InputError, match="Cannot access gone"):
+        raising.mConcatFit("stat.tbl", "fits.tbl", "gone")
     with pytest.raises(InputError, match="Invalid statfiles metadata file"):
         raising.mConcatFit("none.tbl", "fits.tbl", ".")
     with pytest.raises(InputError, match="Need columns: cntr1 cntr2 stat"):
@@ -73,6 +75,30 @@ def test_a_difference_and_its_fit_in_one(pairs: Path) -> None:
     np.testing.assert_array_equal(fits.getdata("one_area.fits"), fits.getdata("two_area.fits"))
     raising.mDiffFit("p1.fits", "p2.fits", "bare.fits", "t.hdr", noAreas=True)
     assert not Path("bare_area.fits").exists()
+
+
+def test_a_plan_is_whole_or_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Names that fall together would make one job of two; of three tables none is left alone."""
+    monkeypatch.chdir(tmp_path)
+    grid = Grid.around("84.0 10.0", scale="1 arcsec", shape=(130, 120))
+    Path("t.hdr").write_text(grid.to_template())
+    cards = grid.to_header()
+    linear = [cards[key] for key in ("CRVAL1", "CRVAL2", "CRPIX1", "CRPIX2", "CDELT1", "CDELT2")]
+
+    def write(*names: str) -> None:
+        write_rows("i.tbl", ARCHIVE, [[k, "RA---TAN", "DEC--TAN", 120, 130, *linear, 0.0, "", name]
+                                      for k, name in enumerate(names, 1)])  # fmt: skip
+
+    write("a/x.fits", "b/x.fits.gz")
+    with pytest.raises(InputError, match=r"image 1 \(a/x.fits\) and image 2 \(b/x.fits\) would both go to px.fits"):
+        raising.mDAGTbls("i.tbl", "t.hdr", "raw.tbl", "p.tbl", "c.tbl")
+    write("a/x.fits", "b/y.fits")
+    with pytest.raises(InputError, match=r"cannot write gone/p\.tbl"):
+        raising.mDAGTbls("i.tbl", "t.hdr", "raw.tbl", "gone/p.tbl", "c.tbl")
+    with pytest.raises(InputError, match=r"cannot write two files to p\.tbl"):
+        raising.mDAGTbls("i.tbl", "t.hdr", "raw.tbl", "p.tbl", "p.tbl")
+    assert {path.name for path in tmp_path.iterdir()} == {"t.hdr", "i.tbl"}
+    assert raising.mDAGTbls("i.tbl", "t.hdr", "raw.tbl", "p.tbl", "c.tbl") == {"count": 2, "total": 2}
 
 
 def test_tables_that_plan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

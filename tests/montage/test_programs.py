@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import inspect
+import pickle
 import re
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +15,7 @@ import pytest
 from click.testing import CliRunner
 from pairs_of_files import GRID, Stack, write_table, write_template
 
-from dmontage import InputError
+from dmontage import InputError, montage
 from dmontage.cli import main as cli
 from dmontage.fits_files import one_image
 from dmontage.montage import raising
@@ -256,3 +258,14 @@ def test_beside_the_program(folder: Path, command: str, capsys: pytest.CaptureFi
 def pairs_in(said: str) -> dict[str, str]:
     """Keys and values of a line."""
     return dict(re.findall(r"(\w+)=(\"[^\"]*\"|[^,\]\s]+)", said))
+
+
+def test_names_of_the_toolkit() -> None:
+    """Sessions complete them before any is used, and pools of processes are handed the functions by name."""
+    code = "import dmontage.montage as m; n = dir(m); from dmontage.montage import *; print(*n); print(mAdd.__module__)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    names, home = done.stdout.splitlines()
+    assert names.split() == sorted(raising.__all__) and home == "dmontage.montage"
+    for name in raising.__all__:
+        function = getattr(montage, name)
+        assert pickle.loads(pickle.dumps(function)) is function

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import matplotlib as mpl
@@ -19,6 +20,8 @@ from surveys import DEC, RA, Survey, make_survey
 
 import dmontage as dm
 from dmontage.errors import InputError
+from dmontage.grid import Grid
+from dmontage.view.plot import place_on
 from dmontage.view.shrink import shrink
 
 
@@ -114,9 +117,22 @@ def test_axes_of_astropy_s_own_wcs(mosaic: dm.Mosaic) -> None:
                 mosaic.plot(ax)
         else:
             assert mosaic.plot(ax).images[0].get_extent()[0] == shift - 0.5
+    cards = WCS(mosaic.grid.to_header())  # whoever reads a file has no shape, and other cards for the same
+    cards.wcs.pc, cards.wcs.cdelt = cards.wcs.get_pc() * 2.0, cards.wcs.cdelt / 2.0
+    cards.wcs.crpix += [3.0, -7.0]
+    assert mosaic.plot(plt.figure().add_subplot(projection=cards)).images[0].get_extent()[::2] == [2.5, -7.5]
     plain = WCS(naxis=2)
     with pytest.raises(InputError, match="another grid"):
         mosaic.plot(plt.figure().add_subplot(projection=plain))
+
+
+@pytest.mark.parametrize(("frame", "projection"), [("ecliptic", "TAN"), ("fk4", "TAN"), ("galactic", "CAR")])
+def test_any_grid_s_own_wcs_has_its_pixels(frame: str, projection: str) -> None:
+    """Also where astropy takes its frame for another one, as it does with ecliptic coordinates."""
+    grid = Grid.around("0 0", shape=(21, 360), scale="1 deg", frame=frame, projection=projection)
+    ax = plt.figure().add_subplot(projection=grid.wcs())
+    value: Any = SimpleNamespace(grid=grid)
+    assert place_on(ax, value, grid.window) == (0, 0)
 
 
 def test_plain_axes_count_pixels(mosaic: dm.Mosaic) -> None:
