@@ -296,9 +296,9 @@ class PlaneFit:
 
     The inverse, since a thin overlap leaves a slope unknown: its information is zero, its variance infinite."""
     rms: float
-    """Standard deviation of the kept differences about the plane, corrected for the clipping."""
+    """Standard deviation of the kept differences about the plane, corrected for the clipping; unit of the pixels."""
     median: float
-    """Median of the raw differences, before any plane is taken out."""
+    """Median of the raw differences, before any plane is taken out; unit of the pixels."""
     n_pixels: int
     """Pixels in which both images are well covered."""
     n_kept: int

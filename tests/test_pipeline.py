@@ -38,7 +38,7 @@ def images(survey: Survey) -> Images:
 def chunks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Mosaics of 25 chunks and several tasks a stage, that would else have one."""
     monkeypatch.setattr("dmontage.planner.memory.CHUNKS", (64,))
-    monkeypatch.setattr("dmontage.planner.plan._TASK_PIXELS", 20_000)
+    monkeypatch.setattr("dmontage.planner.batching._TASK_PIXELS", 20_000)
 
 
 @pytest.fixture(scope="module")
@@ -235,8 +235,13 @@ def test_a_cutout_projects_its_own_images(tmp_path: Path, survey: Survey, images
         wanted |= {i for i, row in enumerate(made.plan.rows) if row.window & cutout.window}
         assert [i for i, done in enumerate(marked(tmp_path / "run.zarr")) if done] == sorted(wanted)
         assert np.isfinite(part.data).all()
+        assert made.summary.bytes_in == sum(survey.paths[i].stat().st_size for i in wanted)
+        assert (made.summary.images, made.summary.used) == (6, len(wanted))
+        assert f"{len(wanted)} of 6 used, 0 skipped" in str(made.summary)
         assert repr(part) == "<Pixels {1} x {0}: data, area, grid>".format(*part.data.shape)
     assert len(wanted) == 2
+    made.compute()
+    assert made.summary.used == 6 and made.summary.bytes_in == made.plan.bytes_in
 
 
 def test_a_cutout_beside_the_grid_is_refused(survey: Survey, images: Images) -> None:

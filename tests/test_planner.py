@@ -19,7 +19,8 @@ from dmontage.errors import InputError
 from dmontage.grid import Grid
 from dmontage.mapping import fit_mapping
 from dmontage.model import ImageRef, Images
-from dmontage.planner import Footprint, batches, human, make_plan, overlap_pairs
+from dmontage.planner import Footprint, human, make_plan, overlap_pairs
+from dmontage.planner.batching import batches, in_tasks
 from dmontage.planner.estimate import REFERENCE, estimate
 from dmontage.window import Window
 
@@ -100,10 +101,9 @@ def test_batches_cut_the_numbers_in_order(costs: list[float], n: int) -> None:
 
 
 @pytest.mark.parametrize(("threads", "tasks"), [(1, 15), (2, 16), (4, 16), (7, 28), (8, 32), (40, 80), (1000, 60)])
-def test_batches_grow_with_the_work(images: Images, survey: Survey, threads: int, tasks: int) -> None:
+def test_batches_grow_with_the_work(threads: int, tasks: int) -> None:
     """Things of 0.1 s: up to four in a task, fewer where a thread had less than four tasks; as many for each thread."""
-    plan = make_plan(images, survey.grid, cluster_threads=threads)
-    cut = plan._batches([2_000_000 * REFERENCE] * 60)
+    cut = in_tasks([2_000_000 * REFERENCE] * 60, threads)
     assert len(cut) == min(tasks, 60) and sum(map(len, cut)) == 60
 
 

@@ -33,7 +33,7 @@ def survey(tmp_path_factory: pytest.TempPathFactory) -> Survey:
 def _small_tasks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Several chunks, and one unit of work in each task."""
     monkeypatch.setattr("dmontage.planner.memory.CHUNKS", (128,))
-    monkeypatch.setattr("dmontage.planner.plan._TASK_PIXELS", 1)
+    monkeypatch.setattr("dmontage.planner.batching._TASK_PIXELS", 1)
 
 
 def run(survey: Survey, folder: Path, **options: Any) -> dm.Mosaic:

@@ -208,7 +208,7 @@ def test_cutouts_of_a_matched_mosaic_are_local(survey: Survey, tmp_path: Path, m
         return read(ref)
 
     monkeypatch.setattr("dmontage.graph.rows.read", spy)
-    monkeypatch.setattr("dmontage.pipeline.stages.fit_pairs", None)  # nothing may be fitted any more
+    monkeypatch.setattr("dmontage.pipeline.rectify.fit_pairs", None)  # nothing may be fitted any more
     part = cutout.compute()
     np.testing.assert_array_equal(part.data, whole.data[cutout.window.slices])
     np.testing.assert_array_equal(part.area, whole.area[cutout.window.slices])

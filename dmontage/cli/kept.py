@@ -43,4 +43,4 @@ def verify_command(path: Place, sample: int, seed: int) -> None:
         found = verify(path, sample, seed, lambda done, total: progress("verify", done, total))
     click.echo(found)
     if found.wrong:
-        raise click.ClickException(f"{path} is not what its images give")
+        raise click.ClickException(f"{path} is not what its images give: remove it, and make it again")

@@ -110,7 +110,7 @@ class Truth:
         return total
 
     def save(self, folder: Path) -> Path:
-        """Write ``truth.json`` into ``folder``, aside first and then renamed; its path is returned.
+        """Write ``truth.json`` into ``folder``, aside first and then renamed.
 
         Parameters
         ----------

@@ -15,7 +15,7 @@ from dmontage.fits_files.companions import map_for
 from dmontage.fits_files.headers import read_header
 from dmontage.fits_files.one import layer, one_image, one_in_memory
 from dmontage.fits_files.reader import pixels, product_digests, read, read_map, reading
-from dmontage.fits_files.scanner import SUFFIXES, scan
+from dmontage.fits_files.scanner import is_fits_name, scan
 from dmontage.fits_files.source_table import source_table
 from dmontage.fits_files.stored import Stored, read_stored, write_stored
 from dmontage.fits_files.tables import read_table
@@ -23,12 +23,12 @@ from dmontage.fits_files.whole import other_cards, write_image, write_images
 from dmontage.fits_files.writer import FitsPixels, FitsWriter, check_writable
 
 __all__ = [
-    "SUFFIXES",
     "FitsPixels",
     "FitsWriter",
     "Stored",
     "band_table",
     "check_writable",
+    "is_fits_name",
     "layer",
     "map_for",
     "one_image",

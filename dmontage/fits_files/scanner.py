@@ -21,9 +21,9 @@ from dmontage.places import Place, Url, place, with_heads
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-__all__ = ["SUFFIXES", "layer_of", "scan"]
+__all__ = ["is_fits_name", "layer_of", "scan"]
 
-SUFFIXES = (".fits", ".fit", ".fts", ".fz", ".gz")
+_SUFFIXES = (".fits", ".fit", ".fts", ".fz", ".gz")
 """Names that are taken from a folder; of ``.gz`` only ``.fits.gz`` and the like."""
 
 _NOT_IMAGES = re.compile(
@@ -99,7 +99,7 @@ def _find(inputs: str | Place | Iterable[str | Place]) -> tuple[dict[Place, bool
         path = place(item)
         if (inside := _inside(path)) is not None:
             for child in inside:
-                if not _is_fits_name(child) or child.name.startswith("."):
+                if not is_fits_name(child) or child.name.startswith("."):
                     continue
                 if isinstance(child, Url):
                     if not child.is_plain:
@@ -119,7 +119,7 @@ def _find(inputs: str | Place | Iterable[str | Place]) -> tuple[dict[Place, bool
         else:
             raise InputError(f"{path}: no such file or folder")
     if not paths and not skipped:
-        raise InputError(f"no FITS file ({', '.join(SUFFIXES)}) in {', '.join(map(str, items))}")
+        raise InputError(f"no FITS file ({', '.join(_SUFFIXES)}) in {', '.join(map(str, items))}")
     return paths, skipped
 
 
@@ -127,19 +127,20 @@ def _inside(path: Place) -> list[Path] | list[Url] | None:
     """What a folder holds, with all below, but the folders themselves; None where it is none."""
     if isinstance(path, Path):
         return sorted(child for child in path.rglob("*") if not child.is_dir()) if path.is_dir() else None
-    return None if _is_fits_name(path) and path.is_file() else list(path.below()) or None
+    return None if is_fits_name(path) and path.is_file() else list(path.below()) or None
 
 
 def _stem(path: Place) -> str:
     """Name without the suffixes of a FITS file; it may have other dots."""
-    while path.suffix.lower() in SUFFIXES:
+    while path.suffix.lower() in _SUFFIXES:
         path = path.with_suffix("")
     return path.name
 
 
-def _is_fits_name(path: Place) -> bool:
+def is_fits_name(path: Place) -> bool:
+    """Whether a file's name ends as those of FITS files do, compressed ones too."""
     suffixes = [suffix.lower() for suffix in path.suffixes[-2:]]
-    return bool(suffixes) and suffixes[-1] in SUFFIXES and (suffixes[-1] != ".gz" or suffixes[0] in SUFFIXES[:3])
+    return bool(suffixes) and suffixes[-1] in _SUFFIXES and (suffixes[-1] != ".gz" or suffixes[0] in _SUFFIXES[:3])
 
 
 def _scan_file(path: Place, *, named: bool, companions: bool) -> tuple[list[ImageRef], list[str]]:

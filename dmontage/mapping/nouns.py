@@ -42,6 +42,7 @@ class Mapping:
     sub_in: int = 1
     """Sub-pixels a side that keep the edges of input pixels within the tolerance of great circles."""
     sub_out: int = 1
+    """The same of output pixels."""
     edge: float = 0.0
     """Sagitta that is left after the subdivision, of input and output pixels: what the sky kernel may be wrong by."""
 

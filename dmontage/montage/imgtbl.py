@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from dmontage.errors import InputError
-from dmontage.fits_files import SUFFIXES, scan
+from dmontage.fits_files import is_fits_name, scan
 from dmontage.log import LOGGER
 from dmontage.montage.image_row import COLUMNS, CORNERS, CUBES, image_row
 from dmontage.montage.tables import read_rows, write_rows
@@ -132,14 +132,11 @@ def _found(pathname: str, recursive: bool, areas: bool) -> Iterator[tuple[Path, 
         raise InputError(f"Cannot access {pathname}: it is no folder; to take some files only, give imgListFile")
     for file in sorted(folder.rglob("*") if recursive else folder.iterdir()):
         stem = re.sub(r"(\.(fits?|fts|fz|gz))+$", "", file.name, flags=re.IGNORECASE)
-        if file.name.startswith(".") or not _is_fits(file) or (stem.endswith("_area") and not areas):
+        if file.name.startswith(".") or not is_fits_name(file) or (stem.endswith("_area") and not areas):
+            continue
+        if not file.is_file():
             continue
         yield file, str(file if folder.is_absolute() else file.relative_to(folder))
-
-
-def _is_fits(file: Path) -> bool:
-    last = [suffix.lower() for suffix in file.suffixes[-2:]]
-    return bool(last) and last[-1] in SUFFIXES and (last[-1] != ".gz" or last[0] in SUFFIXES[:3]) and file.is_file()
 
 
 def _listed(pathname: str, path: str) -> list[tuple[Path, str]]:

@@ -6,8 +6,8 @@ each taken from there where they were made from the same.
 
 - `api` is what a user calls, over `planning`, which makes a plan of what is asked for; `aligned` is for images on one
   grid
-- `value` is what is given, and `cutout` parts of it: over `matched`, what is known of the backgrounds, and `stages`,
-  which run once each
+- `value` is what is given, and `cutout` parts of it: over `there`, what of it is there already, `matched`, what is
+  known of the backgrounds, `rectify`, which finds their corrections, and `stages`, which run once each over the store
 - `bands` are mosaics of several wavelengths on one grid, `cube` one file of them; `tiles` are parts of a mosaic that
   have files of their own
 - `match` and `overlap_geometry` are between rows of the store and images of the solve; `corrections` are their tables,
@@ -16,7 +16,7 @@ each taken from there where they were made from the same.
 - `prediction` says before, and `uncertainty` after, how well the background is known
 - `pixel_check` reads a row of each image, on request, for a plan's warnings
 - `saving` writes rows of tables many at a time
-- `there` is what of a mosaic is there already; `telling` who hears how far it is
+- `telling` is who hears how far a mosaic is
 - `outcome`, `summary`, `compiling` tell what was or will be done, `journal` as it happens, `products`, `cards` and
   `sources` write it, `kept` tells and checks what a store or a product has of it
 - `image` is the projection of one image

@@ -11,14 +11,13 @@ from dmontage.pipeline.value import Mosaic
 from dmontage.places import place
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
     from dmontage.model import ImageRef, Images
     from dmontage.pipeline.planning import GridLike
+    from dmontage.pipeline.telling import Progress
     from dmontage.places import Place
-
-    Progress = Callable[[str, int, int], None]
 
 __all__ = ["coadd", "mosaic", "mosaics"]
 

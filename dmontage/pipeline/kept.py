@@ -35,9 +35,10 @@ class Status:
     path: str
     version: str
     grid: Grid
-    images: int
-    """Rows of the mosaic that was last asked for: an image has several where a seam cuts it."""
+    rows: int
+    """Those of the mosaic that was last asked for: an image has several where a seam cuts it."""
     projected: int
+    """Rows of these that are projected."""
     others: int
     """Rows that are kept of images that are not in it."""
     fits: int
@@ -61,7 +62,7 @@ class Status:
                 f"run         {self.path}, dmontage {self.version}, {human(self.bytes)}"
                 f"{', a driver is at work' if self.running else ''}",
                 f"mosaic      {nx} x {ny} pixels, {self.grid.kind} ({self.grid.frame.name}), {self.combine}",
-                f"project     {self.projected} of {self.images} rows{more}",
+                f"project     {self.projected} of {self.rows} rows{more}",
                 f"fit         {self.fits} overlaps",
                 f"background  {self.background}{solved}",
                 f"coadd       {self.made} of {self.chunks} chunks",
@@ -95,7 +96,7 @@ def status(path: str | Place) -> Status:
         path=str(path),
         version=run["version"],
         grid=store.grid,
-        images=len(rows),
+        rows=len(rows),
         projected=len(done.intersection(rows)),
         others=len(done.difference(rows)),
         fits=len(store.tables.fits()),

@@ -14,7 +14,7 @@ from dmontage.graph.overlaps import medians_left
 from dmontage.graph.shares import Cells, check_shares, share_sums
 from dmontage.pipeline.corrections import correction_table, write_table
 from dmontage.pipeline.cutout import Cutout
-from dmontage.pipeline.stages import Stages
+from dmontage.pipeline.rectify import Rectified
 from dmontage.pipeline.uncertainty import (
     ErrorMap,
     cells_of,
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 __all__ = ["Matched"]
 
 
-class Matched(Stages):
+class Matched(Rectified):
     """A mosaic's stages, and what its corrections can be asked for."""
 
     @cached_property
@@ -127,7 +127,9 @@ class Matched(Stages):
         check_shares(self.plan.combine)
         solution, (g, covered) = self._solved(), self._background_over(one_cell(_window(window)))
         if not covered.any():
-            raise InputError(f"{_window(window)} has no pixel with a value: its background has no error")
+            raise InputError(
+                f"{_window(window)} has no pixel with a value: its background has no error; choose another"
+            )
         if relative_to == "plane":
             cells = cells_of(self.grid.window, None)
             plane = plane_functionals(*self._background_over(cells), cells)
@@ -135,7 +137,7 @@ class Matched(Stages):
         elif relative_to is not None:
             other, covered = self._background_over(one_cell(_window(relative_to)))
             if not covered.any():
-                raise InputError(f"{_window(relative_to)} has no pixel with a value to compare with")
+                raise InputError(f"{_window(relative_to)} has no pixel with a value to compare with; choose another")
             g = g - other
         if unknown_in(solution, csr_array(g))[0]:
             return math.inf
@@ -187,7 +189,10 @@ class Matched(Stages):
 
     def _check_matched(self) -> None:
         if not self.plan.is_matched:
-            raise InputError(f"background {self.plan.background!r} matches nothing here, so nothing is known of errors")
+            raise InputError(
+                f"background {self.plan.background!r} matches nothing here, so nothing is known of errors; "
+                "ask for 'plane' or 'level'"
+            )
 
     def _background_over(self, cells: Cells) -> tuple[Any, NDArray[np.float64]]:
         """Mean corrections over cells as functions of the images' parameters, and their covered pixels; kept."""

@@ -1,11 +1,10 @@
-"""Stages: project, fit and solve, each run once, over a store that keeps what they made."""
+"""Stages: what each of them runs over, the store that keeps what they made, and the first of them, project."""
 
 from __future__ import annotations
 
 import tempfile
 import threading
 from contextlib import contextmanager, suppress
-from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -15,26 +14,20 @@ import numpy as np
 from dmontage.errors import InputError
 from dmontage.graph.coadd import Chunk, How
 from dmontage.graph.drive import Call, active_client, in_process, name_of, run
-from dmontage.graph.overlaps import Pairs, fit_pairs
 from dmontage.graph.rows import create_store, project_rows
-from dmontage.model import PlaneFit, Skipped
-from dmontage.pipeline.given import given_planes
+from dmontage.model import Skipped
 from dmontage.pipeline.journal import say_skipped, say_start
-from dmontage.pipeline.match import Match
 from dmontage.pipeline.outcome import outcome
-from dmontage.pipeline.pair_noise import pair_correlations
-from dmontage.pipeline.saving import Saving
 from dmontage.pipeline.summary import Summary
 from dmontage.pipeline.telling import Progress, Telling
 from dmontage.places import Url, place
-from dmontage.store import FITS_PER_CHUNK, InUseError, Store
+from dmontage.store import InUseError, Store
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from numpy.typing import NDArray
 
-    from dmontage.background import Solution
     from dmontage.graph.worker import Needs
     from dmontage.grid import Grid
     from dmontage.places import Place
@@ -42,10 +35,6 @@ if TYPE_CHECKING:
     from dmontage.window import Window
 
 __all__ = ["Stages"]
-
-
-_LATEST = 2.0
-"""Seconds that fits wait for others at most before they are stored: what a run that is killed does again."""
 
 
 class Stages(Telling):
@@ -67,13 +56,9 @@ class Stages(Telling):
         super().__init__(progress)
         self.plan = plan
         self.summary = Summary(
-            images=plan.n_images, skipped=plan.skipped, warnings=plan.warnings, bytes_in=plan.bytes_in,
+            images=plan.n_images, skipped=plan.skipped, warnings=plan.warnings,
             error_bound=plan.error_bound, noise_correlation=plan.noise_correlation,
         )  # fmt: skip
-        self.fits: tuple[PlaneFit, ...] = ()
-        """The fitted differences of the overlaps between rows of the plan, once they are known."""
-        self.solution: Solution | None = None
-        """The corrections of the images of the plan, and their errors, once they are known."""
         self._strict = strict
         self._place = None if store is None else place(store)
         self._temporary: tempfile.TemporaryDirectory[str] | None = None
@@ -85,8 +70,6 @@ class Stages(Telling):
         self._receipts: dict[int, dict[str, Any]] = {}
         """Of the rows that the open store holds, or that turned out to be damaged."""
         self._outcome = outcome({}, ())
-        self._corrected = False
-        self._match = Match(plan)
         self._turn = threading.RLock()
         """Threads of one process take turns; others are refused by the store's lock."""
 
@@ -121,7 +104,11 @@ class Stages(Telling):
             elif remove and self._place is not None and self._store is not None:
                 with suppress(InUseError):  # the same run again, by another driver: it removes the store when done
                     Store.remove(self._place)
-            self._temporary, self._store, self._receipts, self._corrected = None, None, {}, False
+            self._forget()
+
+    def _forget(self) -> None:
+        """Know nothing of the store any more."""
+        self._temporary, self._store, self._receipts = None, None, {}
 
     @contextmanager
     def _locked(self) -> Iterator[Store]:
@@ -220,8 +207,8 @@ class Stages(Telling):
         batches = [tuple(row for row in batch if row in missing) for batch in self.plan.row_batches]
         with self.summary.timed("project") as told:
             done = self._run("project", project_rows, [(self._stored(batch),) for batch in batches if batch])
-            read = {self.plan.rows[row].image for row in missing}
-            told.update(rows=len(missing), images=len(read), bytes=sum(image.size for image in read))
+            read = {self.plan.image_of[row] for row in missing}
+            told.update(rows=len(missing), images=len(read), bytes=self.plan.bytes_in_of(missing))
         each = zip(chain.from_iterable(batches), chain.from_iterable(done), strict=True)
         receipts = self._receipts | dict(each)
         found = outcome(receipts, self.plan.image_of)
@@ -234,113 +221,31 @@ class Stages(Telling):
         say_skipped(item for item in damaged if item not in summary.skipped)
         summary.skipped = (*self.plan.skipped, *damaged)
         summary.empty = tuple(images[k].name for k in found.empty)
-        summary.images = len(images) - len(bad) - len(found.empty)
+        unused = len(bad) + len(found.empty)
+        summary.images = len(images) - unused
+        summary.used = len({self.plan.image_of[row] for row in receipts}) - unused
+        summary.bytes_in = self.plan.bytes_in_of(receipts)
         summary.undefined, summary.reused = found.undefined, found.reused
 
-    def _rectify(self) -> None:
-        """Find the corrections, unless the store has them: project, fit the overlaps and solve."""
-        name = self.plan.corrected_by
-        if name == "none" or self._corrected:
-            return
-        store = self._open()
-        told = store.tables.planes_told(name)
-        if told is not None and told.get("failed"):
-            self._project(range(len(self.plan.rows)))  # what could not be read then may be there now
-        if told is not None and told.get("rows") == list(self._numbers) and told.get("failed") == self._failed:
-            self.summary.recall(told)
-        else:
-            planes = self._given() if self.plan.background == "given" else self._match.row_planes(self._solve())
-            rows = np.array(self._numbers, np.float64)[:, None]
-            about = self.summary.on_matching() | {"rows": list(self._numbers), "failed": self._failed}
-            store.check_there()
-            store.tables.write_planes(name, np.hstack([rows, planes]), about)
-        self._corrected = True
+    def _chunk(
+        self,
+        window: Window,
+        rows: Sequence[int],
+        planes: NDArray[np.float64] | None = None,
+        numbers: Sequence[int] | None = None,
+    ) -> Chunk:
+        """What a task needs to make a part of the product, less the images that cannot be read.
 
-    @property
-    def _failed(self) -> list[int]:
-        """Numbers in the store of rows whose images could not be read, so far."""
-        return sorted(self._numbers[row] for row, receipt in self._receipts.items() if "error" in receipt)
-
-    def _given(self) -> NDArray[np.float64]:
-        """The rows' planes from corrections that the user has."""
-        planes, self.summary.uncorrected, rough = given_planes(self._match)
-        if rough:
-            self.summary.matching_warnings = (
-                f"slopes are followed to more than 5 % off, where the map is bent, of {', '.join(rough[:5])}",
-            )
-        return planes
-
-    def _solve(self) -> NDArray[np.float64]:
-        """The images' corrections (n, 3), from the overlaps of all of them."""
-        if self.solution is None:
-            self._project(range(len(self.plan.rows)))
-            self.fits = self._fit()
-            with self.summary.timed("solve") as told:
-                self.solution = self._match.solve(self.fits)
-                self._tell(self.solution)
-                summary = self.summary
-                told.update(
-                    pairs=summary.pairs, rejected=len(summary.rejected), rms_before=summary.rms_before,
-                    rms_after=summary.rms_after,
-                )  # fmt: skip
-        return self.solution.parameters
-
-    def _fit(self) -> tuple[PlaneFit, ...]:
-        """The fits of the overlaps; the store keeps each for runs with other images or models of the background."""
-        plan, store = self.plan, self._open()
-        wanted: list[tuple[int, int, float]] = [
-            (self._numbers[pair.plus], self._numbers[pair.minus], correlation)
-            for pair, correlation in zip(plan.pairs, pair_correlations(plan), strict=True)
-        ]
-        failed = set(self._failed)
-        kept = {
-            (int(row[0]), int(row[1]), row[-1]): PlaneFit.from_row(row[:-1]) for row in store.tables.fits().tolist()
-        }
-        missing = {k for k, key in enumerate(wanted) if key not in kept}
-        batches = [tuple(wanted[k] for k in batch if k in missing) for batch in plan.pair_batches]
-        self.summary.fits_reused = len(wanted) - len(missing)
-
-        def collect(done: list[tuple[PlaneFit, float]]) -> None:
-            new = {(fit.plus, fit.minus, correlation): fit for fit, correlation in done}
-            kept.update(new)
-            saving.add([*f.to_row(), key[-1]] for key, f in new.items() if not failed & {f.plus, f.minus})
-
-        def save(rows: NDArray[np.float64]) -> None:
-            store.check_there()
-            store.tables.append_fits(rows)
-
-        saving = Saving(save, FITS_PER_CHUNK, _LATEST)
-        with self.summary.timed("fit") as told, saving:
-            self._run("fit", fit_pairs, [(Pairs(batch),) for batch in batches if batch], collect)
-            told.update(pairs=len(wanted), reused=self.summary.fits_reused)
-        fits = zip((kept[key] for key in wanted), plan.pairs, strict=True)
-        return tuple(replace(fit, plus=pair.plus, minus=pair.minus) for fit, pair in fits)
-
-    def _tell(self, solution: Solution) -> None:
-        left, images, summary = solution.remainders, self.plan.images, self.summary
-        summary.pairs = int(left.kept.size)
-        summary.rejected = tuple(
-            f"{images[plus].name} and {images[minus].name}"
-            for plus, minus, kept in zip(left.plus, left.minus, left.kept, strict=True) if not kept
-        )  # fmt: skip
-        summary.rms_before, summary.rms_after = left.rms_before, left.rms_after
-        told = {*self._outcome.failed, *self._outcome.empty}
-        names = tuple(images[k].name for k in solution.unpaired if k not in told)
-        summary.unpaired = names if summary.images > 1 else ()
-        summary.level_only = tuple(images[k].name for k in solution.level_only) * (self.plan.background == "plane")
-        paired = np.delete(solution.components, list(solution.unpaired))
-        summary.groups = max(len(np.unique(paired)), 1)
-        summary.gauge = solution.gauge
-        if not solution.converged:
-            summary.matching_warnings = (
-                f"the relaxation has not converged after {solution.steps} steps: the corrections still move",
-            )
-
-    def _chunk(self, window: Window, rows: Sequence[int], planes: NDArray[np.float64] | None = None) -> Chunk:
-        """What a task needs to make a part of the product; ``planes`` (of the store's rows) go into its digest."""
-        plan = self.plan
+        Parameters
+        ----------
+        planes
+            Of the store's rows; they go into its digest, which it has only with them.
+        numbers
+            Of the plan's rows in the store, where that is not the open one.
+        """
+        plan, there = self.plan, self._numbers if numbers is None else numbers
         used = [row for row in rows if "error" not in self._receipts.get(row, {})]
-        chunk = Chunk(window, self._stored(used), plan.factors_of(used))
+        chunk = Chunk(window, tuple(there[row] for row in used), plan.factors_of(used))
         if planes is None:
             return chunk
         return chunk.marked(self._how, [plan.row_digests[row] for row in used], planes)

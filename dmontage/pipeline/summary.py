@@ -29,17 +29,23 @@ class Summary(Shown):
     """What a run did. Print it."""
 
     images: int = 0
+    """Images in the mosaic: those of its plan, without damaged and empty ones."""
+    used: int = 0
+    """Those that were projected so far, or that the store held: a cutout needs its own. Lazy arrays tell nothing."""
     skipped: tuple[Skipped, ...] = ()
     warnings: tuple[str, ...] = ()
     pairs: int = 0
+    """Overlaps that had a part in the match, or were rejected from it."""
     rms_before: float = 0.0
-    """Root mean square of the level differences of the overlaps."""
+    """Root mean square of the level differences of the overlaps, in the unit of the pixels."""
     rms_after: float = 0.0
+    """The same once the corrections are taken from the images."""
     rejected: tuple[str, ...] = ()
     """Pairs that disagree with the rest, and had no part in the match."""
     gauge: str = ""
     """What fixes the part of the corrections that differences cannot tell."""
     unpaired: tuple[str, ...] = ()
+    """Images that were not matched: their overlaps are too small, or they have none."""
     level_only: tuple[str, ...] = ()
     """Images whose slopes could not be told, or not be applied."""
     uncorrected: tuple[str, ...] = ()
@@ -61,6 +67,7 @@ class Summary(Shown):
     empty: tuple[str, ...] = ()
     """Images of which no pixel counts, or lies on the grid."""
     seconds: dict[str, float] = field(default_factory=dict)
+    """Of each stage, by the clock."""
     n_tasks: int = 0
     """Of the stage that is timed, or was last."""
     undefined: int = 0
@@ -70,7 +77,9 @@ class Summary(Shown):
     noise_correlation: float = 1.0
     """What the noise of a mean over many output pixels exceeds that of independent ones by."""
     bytes_in: int = 0
+    """Of the files of the images that were projected so far, or that the store held."""
     bytes_out: int = 0
+    """Of the FITS products."""
 
     def on_matching(self) -> dict[str, Any]:
         """What is told of the match of the backgrounds, as JSON values."""
@@ -103,7 +112,8 @@ class Summary(Shown):
 
     def __str__(self) -> str:
         reused = f" ({self.reused} from the store)" if self.reused else ""
-        lines = [f"images      {self.images} used{reused}, {len(self.skipped)} skipped"]
+        among = "" if self.used == self.images else f" of {self.images}"
+        lines = [f"images      {self.used}{among} used{reused}, {len(self.skipped)} skipped"]
         lines += [f"  skipped   {item}" for item in self.skipped]
         if self.empty:
             lines.append(f"  empty     contribute nothing (blank, masked or beside the grid): {some(self.empty)}")

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from dmontage.errors import InputError
-from dmontage.graph.coadd import Chunk
 from dmontage.pipeline.matched import Matched
 from dmontage.places import Url
 from dmontage.store import Store
@@ -152,16 +151,7 @@ class There(Matched):
             return []
         planes = store.tables.planes(plan.corrected_by, len(store.rows))
         found = product.made([window for window, _ in chunks])
-        return [w for w, rows in chunks if w in found and found[w] == self._marked(w, rows, numbers, planes).digest]
-
-    def _marked(
-        self, window: Window, rows: Sequence[int], numbers: Sequence[int], planes: NDArray[np.float64]
-    ) -> Chunk:
-        """A chunk of the product with the digest of what it is made from, less the images that cannot be read."""
-        plan = self.plan
-        used = [row for row in rows if "error" not in self._receipts.get(row, {})]
-        chunk = Chunk(window, tuple(numbers[row] for row in used), plan.factors_of(used))
-        return chunk.marked(self._how, [plan.row_digests[row] for row in used], planes)
+        return [w for w, rows in chunks if w in found and found[w] == self._chunk(w, rows, planes, numbers).digest]
 
 
 def _stamp(path: Path) -> tuple[int, int] | None:

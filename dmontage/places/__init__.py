@@ -9,7 +9,8 @@ machine's own role, never from a URL; nothing here keeps or tells them.
 from dmontage.places.buckets import MissingError
 from dmontage.places.copies import brought, made_at
 from dmontage.places.ranges import AT_ONCE, Ranges, with_heads
-from dmontage.places.url import Place, Stat, Url, is_url, place
+from dmontage.places.text import is_url, place
+from dmontage.places.url import Place, Stat, Url
 
 __all__ = [
     "AT_ONCE", "MissingError", "Place", "Ranges", "Stat", "Url", "brought", "is_url", "made_at", "place", "with_heads",

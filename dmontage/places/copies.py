@@ -7,7 +7,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dmontage.places.url import Url, place
+from dmontage.places.text import place
+from dmontage.places.url import Url
 
 if TYPE_CHECKING:
     import os

@@ -4,29 +4,22 @@ from __future__ import annotations
 
 import hashlib
 import io
-import os
-import re
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
-from dmontage.errors import InputError, UnreachableError
+from dmontage.errors import UnreachableError
 from dmontage.places.buckets import MissingError, asked, bucket
 from dmontage.places.ranges import Ranges
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["Place", "Stat", "Url", "is_url", "place"]
-
-_SCHEMES = ("s3", "gs", "memory")
-"""Of object stores; ``file://`` is a path."""
+__all__ = ["Place", "Stat", "Url"]
 
 _AHEAD = 64 * 1024
 """Bytes that one request reads at least: the header of an image mostly."""
-
-_URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):/(?:/([^/]*))?/?(.*)", re.DOTALL)
 
 
 class Stat(NamedTuple):
@@ -35,51 +28,6 @@ class Stat(NamedTuple):
     st_size: int
     st_mtime_ns: int
     """No time: a number that its ETag gives. Times of objects are whole seconds only."""
-
-
-def is_url(path: str | os.PathLike[str] | Url) -> bool:
-    """Whether a place is no path of this machine."""
-    return isinstance(place(path), Url)
-
-
-def place(path: str | os.PathLike[str] | Url) -> Path | Url:
-    """The place that a text names.
-
-    Raises
-    ------
-    InputError
-        If it is a URL of another kind, or one that holds credentials.
-    """
-    if isinstance(path, Url):
-        return path
-    text = os.fspath(path)
-    found = _URL.fullmatch(text)
-    # pathlib makes "s3:/b" of "s3://b".
-    if found is None or ("://" not in text and found[1].lower() not in (*_SCHEMES, "file")):
-        return Path(path)
-    scheme, host, key = found[1].lower(), found[2] or "", found[3] or ""
-    if "://" not in text:
-        host, _, key = ("", "", key) if scheme == "file" else key.partition("/")
-    if scheme == "file":
-        if host not in ("", "localhost"):
-            raise InputError(f"{text}: a file on another machine; give file:///PATH of this one")
-        return Path("/", key)
-    if scheme not in _SCHEMES:
-        raise InputError(
-            f"{scheme}:// is no place that can be read; give a path, or {', '.join(_SCHEMES)}:// or file://"
-        )
-    if "@" in host or ":" in host or not re.fullmatch(r"[\w.-]+", host):
-        # Not told: it may be a password.
-        raise InputError(
-            f"{scheme}:// URL without a plain bucket name: give {scheme}://BUCKET/KEY, and credentials in the "
-            "environment"
-        )
-    if "?" in key or "#" in key:
-        raise InputError(f"{scheme}://{host}/...: a URL with a query; give {scheme}://BUCKET/KEY")
-    url = Url(scheme, host, key.removesuffix("/"))
-    if not url.is_plain:
-        raise InputError(f"{url}: a key with an empty part, '.' or '..'; give {scheme}://BUCKET/KEY")
-    return url
 
 
 @dataclass(frozen=True, order=True)

@@ -142,14 +142,8 @@ def make_plan(
     )
     tol, max_bytes = positive("tol", tol), positive("max_bytes", max_bytes)
     check_margin(margin)
-    if grid.tables:
-        raise InputError(
-            "the grid has a WCS that FITS cards alone do not hold (lookup tables, or an object): no mosaic's file can "
-            "carry it; give a grid without, or project single images onto it by dmontage.project"
-        )
     flat = [image for image in images if not image.planes]
-    if 8 * grid.window.size > max_bytes:
-        raise InputError(_too_large(8 * grid.window.size, grid, max_bytes) + far_hint(flat))
+    _check_grid(grid, flat, max_bytes)
     beside, zero_point = on_one_scale(flat, companions or {}, zero_point_out)
     cubes = [Skipped(image.name, _cube(image)) for image in images if image.planes]
     rows, missed, places = footprints(flat, grid, method, tol)
@@ -157,10 +151,7 @@ def make_plan(
     rows = [widened(row, grid, margin, drop) for row in rows]
     missed = [*cubes, *missed]
     if not rows:
-        if not missed:
-            raise InputError("no image was given")
-        where = f"the grid lies about {_about(grid)}, the first image about {_about(images[0].grid)}"
-        raise OffGridError(f"no image reaches the grid: {missed[0]}; {where}")
+        raise _no_row(grid, images, missed)
     plan = MosaicPlan(
         grid=grid,
         rows=tuple(rows),
@@ -206,6 +197,25 @@ def check_words(*options: tuple[str, str, tuple[str, ...]]) -> None:
     for name, value, words in options:
         if value not in words:
             raise InputError(f"{name} {value!r} is not one of {', '.join(words)}")
+
+
+def _check_grid(grid: Grid, images: Sequence[ImageRef], max_bytes: float) -> None:
+    """InputError for a grid that no mosaic can be on, before it is compared with any image."""
+    if grid.tables:
+        raise InputError(
+            "the grid has a WCS that FITS cards alone do not hold (lookup tables, or an object): no mosaic's file can "
+            "carry it; give a grid without, or project single images onto it by dmontage.project"
+        )
+    if 8 * grid.window.size > max_bytes:
+        raise InputError(_too_large(8 * grid.window.size, grid, max_bytes) + far_hint(images))
+
+
+def _no_row(grid: Grid, images: Sequence[ImageRef], missed: Sequence[Skipped]) -> InputError:
+    """Why there is nothing to make a mosaic of."""
+    if not missed:
+        return InputError("no image was given: name files or folders")
+    where = f"the grid lies about {_about(grid)}, the first image about {_about(images[0].grid)}"
+    return OffGridError(f"no image reaches the grid: {missed[0]}; {where}")
 
 
 def _check_together(plan: MosaicPlan) -> None:

@@ -15,6 +15,7 @@ from dmontage._version import __version__
 from dmontage.mapping import affordable_parts
 from dmontage.model import FWHM, Companions, Drop, ImageRef, Matching, OverlapPair, Skipped
 from dmontage.noise import correlation_factor
+from dmontage.planner.batching import in_tasks
 from dmontage.planner.combining import STACKED
 from dmontage.planner.estimate import REFERENCE, chunk_cost, pair_cost, row_cost
 from dmontage.planner.memory import Memory, chunk_shape, decide_memory, processors
@@ -26,19 +27,13 @@ from dmontage.quality import Quality
 from dmontage.shown import Shown
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
     from dmontage.grid import Grid
     from dmontage.planner.rows import Footprint
     from dmontage.window import Window
 
-__all__ = ["MosaicPlan", "batches"]
-
-_TASK_PIXELS = 2_000_000
-"""Work of one task at least, in pixels that the plane kernel projects in the time: 0.1 s."""
-
-_MORE, _EACH = 4, 4
-"""How many times as much where there is enough of it: as long as each of the tasks at once has so many in turn."""
+__all__ = ["MosaicPlan"]
 
 _PAIRS = 100
 """Pairs that one task fits at most: their numbers take less than 1 kB in the graph."""
@@ -55,13 +50,16 @@ class MosaicPlan(Shown):
     rows: tuple[Footprint, ...]
     """The images that reach the grid; a row's number is its place here, in the store and everywhere."""
     pairs: tuple[OverlapPair, ...]
+    """Rows that share pixels of the grid, or of the margin around it."""
     skipped: tuple[Skipped, ...]
     background: str
+    """"none", "level", "plane", or "given"; this word and the next four as for `make_plan`."""
     combine: str
     weights: str
     method: str
     unit: str
     tol: float
+    """Tolerance of the projection, output pixels."""
     warnings: tuple[str, ...]
     margin: int
     """Pixels beyond the grid, on each side, that rows on the plane may cover: for the fits of overlaps."""
@@ -136,33 +134,24 @@ class MosaicPlan(Shown):
     @cached_property
     def row_batches(self) -> tuple[tuple[int, ...], ...]:
         """Rows that one task projects: neighbours in the table."""
-        return self._batches([row_cost(self, i) for i in range(len(self.rows))])
+        return in_tasks([row_cost(self, i) for i in range(len(self.rows))], self.slots)
 
     @cached_property
     def pair_batches(self) -> tuple[tuple[int, ...], ...]:
         """Pairs that one task fits: grouped by image, so that an image is decoded once."""
-        least = _MORE * _TASK_PIXELS * REFERENCE / _PAIRS
-        return self._batches([max(pair_cost(pair.window.size), least) for pair in self.pairs])
+        return in_tasks([pair_cost(pair.window.size) for pair in self.pairs], self.slots, most=_PAIRS)
 
     @cached_property
     def chunk_batches(self) -> tuple[tuple[int, ...], ...]:
         """Mosaic chunks that one task coadds."""
         depth = self.mean_depth
-        return self._batches([chunk_cost(self, chunk.size, int(depth * chunk.size)) for chunk, _ in self.chunks])
+        costs = [chunk_cost(self, chunk.size, int(depth * chunk.size)) for chunk, _ in self.chunks]
+        return in_tasks(costs, self.slots)
 
     @cached_property
     def mean_depth(self) -> float:
         """Images that a pixel of the mosaic lies in, in the mean over all."""
         return sum((row.window & self.grid.window).size for row in self.rows) / self.grid.window.size
-
-    def _batches(self, seconds: Sequence[float]) -> tuple[tuple[int, ...], ...]:
-        """Tasks of things that take so long each: so few that scheduling costs little, so many that all stay busy."""
-        costs, slots = [max(each / REFERENCE, 1.0) for each in seconds], self.slots
-        least, most = (math.ceil(sum(costs) / (times * _TASK_PIXELS) - 1e-6) for times in (_MORE, 1))
-        n = min(max(_EACH * slots, least), most)
-        if n > slots:
-            n = -(-n // slots) * slots  # all end together
-        return batches(costs, n)
 
     @cached_property
     def ratios(self) -> tuple[float, ...]:
@@ -281,13 +270,20 @@ class MosaicPlan(Shown):
     @property
     def files(self) -> tuple[ImageRef, ...]:
         """Images and maps that are read."""
-        maps = [ref for beside in self.companions for ref in beside.maps if ref is not None]
-        return (*(row.image for row in self.rows), *maps)
+        return self._files_of(range(len(self.rows)))
+
+    def _files_of(self, rows: Collection[int]) -> tuple[ImageRef, ...]:
+        maps = [ref for row in rows for ref in self.companions[row].maps if ref is not None]
+        return (*(self.rows[row].image for row in rows), *maps)
 
     @property
     def bytes_in(self) -> int:
         """Bytes of the input files."""
-        return sum({ref.path: ref.size for ref in self.files}.values())
+        return self.bytes_in_of(range(len(self.rows)))
+
+    def bytes_in_of(self, rows: Collection[int]) -> int:
+        """Bytes of the input files of some rows; a file of several images counts once."""
+        return sum({ref.path: ref.size for ref in self._files_of(rows)}.values())
 
     @property
     def bytes_out(self) -> int:
@@ -401,13 +397,3 @@ class MosaicPlan(Shown):
 
 def _is_shift(row: Footprint) -> bool:
     return not row.mapping.cut and all(patch.shift is not None for patch in row.mapping.patches)
-
-
-def batches(costs: Sequence[float], n: int) -> tuple[tuple[int, ...], ...]:
-    """Cut the numbers 0, 1, ... into ``n`` runs of about the same cost; fewer where single ones cost more than that."""
-    total, before = sum(costs), 0.0
-    out: dict[int, list[int]] = {}
-    for i, cost in enumerate(costs):
-        out.setdefault(int((before + cost / 2) / total * n), []).append(i)
-        before += cost
-    return tuple(tuple(batch) for batch in out.values())

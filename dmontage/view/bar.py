@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 __all__ = ["add_color_bar", "even_ticks", "short"]
 
 
-def add_color_bar(ax: Any, shown: Any, label: str = "") -> Colorbar:
+def add_color_bar(ax: Any, shown: Any, label: str = "", *, whole: bool = False) -> Colorbar:
     """A bar of the values beside axes of matplotlib.
 
     matplotlib's own, ``figure.colorbar``, crowds its ticks at the bright end of a stretch: its values are round, and
@@ -25,6 +25,8 @@ def add_color_bar(ax: Any, shown: Any, label: str = "") -> Colorbar:
         What ``imshow`` gave.
     label
         Of the values, as their unit.
+    whole
+        Label whole numbers only, as counts have.
 
     Returns
     -------
@@ -32,15 +34,18 @@ def add_color_bar(ax: Any, shown: Any, label: str = "") -> Colorbar:
         matplotlib's.
     """
     bar: Colorbar = ax.figure.colorbar(shown, ax=ax, label=label, fraction=0.046, pad=0.03)
-    even_ticks(bar, shown.norm)
+    even_ticks(bar, shown.norm, whole=whole)
     return bar
 
 
-def even_ticks(bar: Colorbar, norm: Any) -> None:
-    """Label a colour bar where brightness has even steps; one of another norm than ours stays as it is."""
+def even_ticks(bar: Colorbar, norm: Any, *, whole: bool = False) -> None:
+    """Label a colour bar where brightness has even steps; one of another norm than ours stays as it is.
+
+    ``whole`` labels whole numbers only, where there are any.
+    """
     from dmontage.view.normalize import Norm
 
-    if isinstance(norm, Norm) and (values := norm.ticks()).size:
+    if isinstance(norm, Norm) and (values := norm.ticks(whole=whole)).size:
         bar.set_ticks(values.tolist(), labels=[short(float(value)) for value in values])
 
 

@@ -14,7 +14,7 @@ import numpy as np
 from dmontage.errors import InputError
 from dmontage.view.bar import add_color_bar, even_ticks
 from dmontage.view.making import End, Making, Tile
-from dmontage.view.norm import norm
+from dmontage.view.norm import COUNTS, norm
 from dmontage.view.picture import check_norm
 from dmontage.view.plot import new_axes, place_on, unit_of
 from dmontage.view.screen import check_layer
@@ -59,7 +59,7 @@ def explore(
     shades = {"stretch": stretch, "low": low, "high": high}
     explorer = Explorer(mosaic, new_axes(mosaic.grid) if ax is None else ax, layer, most, shades, style)
     if colorbar:
-        explorer.bar = add_color_bar(explorer.ax, explorer.image, unit_of(mosaic, layer))
+        explorer.bar = add_color_bar(explorer.ax, explorer.image, unit_of(mosaic, layer), whole=layer in COUNTS)
     explorer.look()
     return explorer
 
@@ -75,7 +75,7 @@ class Explorer:
         """What is in view; None where that is nothing of the mosaic."""
         self.stretch = stretch
         self.bar: Any = None
-        self._most = most
+        self._layer, self._most = layer, most
         self._making = Making(mosaic, layer)
         self._kept, self._partial = Kept(), Kept()
         self._error: BaseException | None = None
@@ -253,7 +253,7 @@ class Explorer:
             for image in (self._under, self.image):
                 image.set_norm(made)
             if self.bar is not None:
-                even_ticks(self.bar, made)
+                even_ticks(self.bar, made, whole=self._layer in COUNTS)
 
     def _say(self, text: str) -> None:
         self._text.set_text(text)

@@ -10,12 +10,14 @@ from dmontage.view.histogram import Histogram, histogram
 if TYPE_CHECKING:
     from dmontage.view.normalize import Norm
 
-__all__ = ["EQUALISATIONS", "STRETCHES", "norm", "usual", "usual_high"]
+__all__ = ["COUNTS", "EQUALISATIONS", "STRETCHES", "norm", "usual", "usual_high"]
 
 STRETCHES = ("gaussian", "gaussian-log", "asinh", "log", "linear", "sqrt")
 EQUALISATIONS = ("gaussian", "gaussian-log")
 """Those that follow the histogram: no bright pixel takes all of the range."""
-_COUNTED = ("area", "depth", "rejected")
+COUNTS = ("depth", "rejected")
+"""Layers of whole numbers."""
+_WHOLE_RANGE = ("area", *COUNTS)
 _ASINH_SOFTENING = 0.1  # of the range: linear below, logarithmic above
 _LOG_RATIO = 1000.0
 
@@ -80,7 +82,7 @@ def usual(
 
     Areas and counts have few values, and no noise that an equalisation could show: they are linear, whole.
     """
-    if layer in _COUNTED and stretch in (None, "linear"):
+    if layer in _WHOLE_RANGE and stretch in (None, "linear"):
         return "linear", "min" if low is None else low, "max" if high is None else high
     return stretch or "gaussian-log", "-2s" if low is None else low, high
 

@@ -45,7 +45,7 @@ class Norm(ImageNormalize):  # type: ignore[misc]
         ends = ("?" if end is None else f"{float(end):g}" for end in (self.vmin, self.vmax))
         return f"<Norm {stretch} from {' to '.join(ends)}>"
 
-    def ticks(self, n: int = 7) -> NDArray[np.float64]:
+    def ticks(self, n: int = 7, *, whole: bool = False) -> NDArray[np.float64]:
         """About ``n`` round values for a colour bar, spread evenly over the brightness, within the limits.
 
         A linear locator would crowd them at one end: ``figure.colorbar(image, ticks=norm.ticks(), format="%g")``, or
@@ -55,6 +55,8 @@ class Norm(ImageNormalize):  # type: ignore[misc]
         ----------
         n
             About how many.
+        whole
+            Take whole numbers only, as counts have.
 
         Returns
         -------
@@ -66,13 +68,16 @@ class Norm(ImageNormalize):  # type: ignore[misc]
         if isinstance(self.stretch, LinearStretch):
             from matplotlib.ticker import MaxNLocator
 
-            round_ones = np.asarray(MaxNLocator(max(n - 1, 1)).tick_values(self.vmin, self.vmax), dtype=np.float64)
+            locator = MaxNLocator(max(n - 1, 1), integer=whole)
+            round_ones = np.asarray(locator.tick_values(self.vmin, self.vmax), dtype=np.float64)
             return np.asarray(round_ones[(round_ones >= self.vmin) & (round_ones <= self.vmax)])
         at = np.arange(1, n + 1) / (n + 1)
         low, high = (
             np.asarray(self.inverse(at + side * 0.25 / (n + 1)), dtype=np.float64).tolist() for side in (-1.0, 1.0)
         )
         values = [_roundest(*ends) for ends in zip(low, high, strict=True)]
+        if whole:
+            values = [float(round(value)) for value in values]
         return np.unique([value for value in values if self.vmin <= value <= self.vmax])
 
 

@@ -37,7 +37,7 @@ def plot(
     **style: Any,
 ) -> Any:
     """Draw a mosaic or a cutout; see `dmontage.shown.Pictured.plot`."""
-    from dmontage.view.norm import norm, usual
+    from dmontage.view.norm import COUNTS, norm, usual
 
     mosaic, window = (value.mosaic, value.window) if isinstance(value, Cutout) else (value, value.grid.window)
     check_layer(mosaic, layer)
@@ -60,7 +60,7 @@ def plot(
         ny, nx = window.shape
         ax.set(xlim=(-0.5, nx - 0.5), ylim=(-0.5, ny - 0.5))
     if colorbar:
-        add_color_bar(ax, shown, unit_of(mosaic, layer))
+        add_color_bar(ax, shown, unit_of(mosaic, layer), whole=layer in COUNTS)
     return ax
 
 

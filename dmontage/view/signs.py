@@ -85,8 +85,6 @@ def label(
 ) -> bool:
     """A text at a place, moved by an offset in points; ``style`` is that of matplotlib's texts.
 
-    Returns whether it is in the picture; nothing is drawn outside.
-
     Parameters
     ----------
     axes

@@ -38,7 +38,7 @@ def client(processes: Processes) -> Iterator[Any]:
 def small_tasks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Several chunks, and one unit of work in each task."""
     monkeypatch.setattr("dmontage.planner.memory.CHUNKS", (128,))
-    monkeypatch.setattr("dmontage.planner.plan._TASK_PIXELS", 1)
+    monkeypatch.setattr("dmontage.planner.batching._TASK_PIXELS", 1)
 
 
 @pytest.fixture(scope="session")

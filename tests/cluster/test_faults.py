@@ -139,8 +139,8 @@ def test_workers_out_of_memory_each_time(
 # --- a scheduler that dies ------------------------------------------------------------------------------------------
 
 SMALL = """
-import sys, dmontage.planner.memory as memory, dmontage.planner.plan as plan
-memory.CHUNKS, plan._TASK_PIXELS = (128,), 1
+import sys, dmontage.planner.batching as batching, dmontage.planner.memory as memory
+memory.CHUNKS, batching._TASK_PIXELS = (128,), 1
 from dmontage.cli import main
 main()
 """

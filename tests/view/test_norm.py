@@ -196,6 +196,25 @@ def test_ticks_of_few_values_are_distinct() -> None:
         assert all(len(f"{tick:.6g}") <= 8 for tick in ticks)
 
 
+@pytest.mark.parametrize("most", [1, 3, 40])
+@pytest.mark.parametrize("stretch", [None, "asinh"])
+def test_a_bar_of_counts_has_whole_numbers(most: int, stretch: str | None) -> None:
+    """As many as there are, where these are few."""
+    from matplotlib.figure import Figure
+
+    from dmontage.view.bar import add_color_bar
+
+    depth = np.random.default_rng(1).integers(0, most, (100, 100), endpoint=True).astype(np.float32)
+    made = norm(depth, *usual("depth", stretch, "min", "max"))
+    axes = Figure().subplots()
+    bar = add_color_bar(axes, axes.imshow(depth, norm=made), whole=True)
+    labels = [float(text.get_text()) for text in bar.ax.get_yticklabels()]
+    assert all(label.is_integer() for label in labels) and len(set(labels)) == len(labels)
+    assert len(labels) >= 2
+    if stretch is None:
+        assert len(labels) == most + 1 if most < 4 else 4 <= len(labels) <= 8
+
+
 def test_a_norm_tells_what_it_does() -> None:
     assert repr(norm(field(), "asinh", 90, 120.5)) == "<Norm Asinh from 90 to 120.5>"
     assert repr(norm(field(), "gaussian-log", 90, "max")) == "<Norm GaussianLog from 90 to 100000>"
