@@ -43,9 +43,14 @@ def test_what_the_dead_left_goes_and_no_more(tmp_path: Path) -> None:
 def test_files_that_belong_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """They get their names in order, the last one last: where that is, all are."""
     paths = [tmp_path / name for name in ("x_area.fits", "x_more.fits", "x.fits")]
-    named = []
+    named: list[Path] = []
     replace = Path.replace
-    monkeypatch.setattr(Path, "replace", lambda part, path: (named.append(path), replace(part, path)))
+
+    def noted(part: Path, path: Path) -> Path:
+        named.append(path)
+        return replace(part, path)
+
+    monkeypatch.setattr(Path, "replace", noted)
 
     def write(part: Path) -> None:
         assert not any(path.exists() for path in paths)

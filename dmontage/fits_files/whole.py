@@ -67,7 +67,7 @@ def write_images(images: Sequence[tuple[str | Path, ArrayLike, Grid, Cards]]) ->
     InputError
         Where one cannot be written: then what was there before stays as it was, of those that come before it too.
     """
-    write_together([(Path(path), partial(_write, *rest)) for path, *rest in images])
+    write_together([(Path(path), partial(_write, array, grid, cards)) for path, array, grid, cards in images])
 
 
 def _write(array: ArrayLike, grid: Grid, cards: Cards, path: Path) -> None:

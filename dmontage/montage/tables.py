@@ -88,7 +88,7 @@ def write_rows(path: str, columns: dict[str, type], rows: Sequence[Sequence[Any]
 
 def write_tables(tables: Sequence[tuple[str, dict[str, type], Sequence[Sequence[Any]]]]) -> None:
     """Write tables that belong together, as `write_rows` does: all get their names when all are whole."""
-    write_together([(Path(path), partial(_write, *rest)) for path, *rest in tables])
+    write_together([(Path(path), partial(_write, columns, rows)) for path, columns, rows in tables])
 
 
 def _write(columns: dict[str, type], rows: Sequence[Sequence[Any]], path: Path) -> None:
