@@ -137,7 +137,7 @@ def added(coadd: int = 0, areas: bool = False) -> Floats:
     return np.asarray(fits.getdata("ours.fits"), float)
 
 
-@pytest.mark.parametrize("n", [51, 1000])
+@pytest.mark.parametrize("n", [51, pytest.param(1000, marks=pytest.mark.slow)])
 def test_c21_deep_stacks(n: int) -> None:
     """C21: the mean of 0, 1, ..., n - 1 in every pixel; mAdd loses a row's rest where a stack passes fifty."""
     stack([float(k) for k in range(n)])

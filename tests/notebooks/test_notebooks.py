@@ -27,6 +27,8 @@ TIMEOUT = 900
 
 pytestmark = pytest.mark.skipif(not NOTEBOOKS, reason="no notebooks beside the tests")
 each = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+LONG = ("b_exploring", "d_wavelengths", "e_cluster", "g_from_reproject")
+"""Half a minute each, two processors at work: with `pytest -m slow`, as before a release."""
 
 
 def read(path: Path) -> Any:
@@ -72,7 +74,9 @@ def parameters(notebook: Any) -> tuple[Any, list[str]]:
     raise AssertionError("no cell says RAW = None, or where the user's own files are")
 
 
-@each
+@pytest.mark.parametrize(
+    "path", [pytest.param(path, id=path.stem, marks=[pytest.mark.slow] * (path.stem in LONG)) for path in NOTEBOOKS]
+)
 def test_a_notebook_runs(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = tmp_path / "here"
     folder.mkdir()
@@ -80,6 +84,7 @@ def test_a_notebook_runs(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert [p.name for p in tmp_path.iterdir() if p.name.startswith("tmp")] == [], "temporary folders are left"
 
 
+@pytest.mark.slow
 def test_the_first_runs_with_own_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     survey = make_survey(tmp_path / "raw", noise=0.1)
     folder = tmp_path / "here"
