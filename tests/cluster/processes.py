@@ -64,7 +64,7 @@ class Processes:
 
     def start_scheduler(self) -> None:
         arguments = ["--host", "127.0.0.1", "--port", str(self.port), "--no-dashboard", "--no-show"]
-        arguments += ["--idle-timeout", "600 seconds"]  # should the tests be killed
+        arguments += ["--idle-timeout", "2 hours"]  # should the tests be killed; they may leave it alone for long
         self._start("scheduler", ["scheduler", *arguments], self._environ)
         self._wait(self._answers, "the scheduler does not listen")
 
