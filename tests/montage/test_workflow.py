@@ -158,6 +158,7 @@ def corrections(folder: Path) -> list[Job]:
             for name in names]  # fmt: skip
 
 
+@pytest.mark.slow
 def test_the_workflow(folder: Path, tools: Path) -> None:
     assert {"mDiff", "mFitplane"} <= {path.name for path in tools.iterdir()}  # which mDiffFit says to need
     tables_made = "1-images.tbl region-oversized.hdr 1-raw.tbl 1-projected.tbl 1-corrected.tbl"

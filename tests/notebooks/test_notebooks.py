@@ -27,7 +27,7 @@ TIMEOUT = 900
 
 pytestmark = pytest.mark.skipif(not NOTEBOOKS, reason="no notebooks beside the tests")
 each = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
-LONG = ("b_exploring", "d_wavelengths", "e_cluster", "g_from_reproject")
+LONG = ("b_exploring", "c_science_grade", "d_wavelengths", "e_cluster", "g_from_reproject")
 """Half a minute each, two processors at work: with `pytest -m slow`, as before a release."""
 
 
