@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float64]
 
-__all__ = ["Difference", "Side", "difference_of", "mDiff"]
+__all__ = ["Difference", "Side", "difference_of", "mDiff", "subtract"]
 
 
 def mDiff(
@@ -57,10 +57,7 @@ def mDiff(
         "time" in seconds, "min_pixel" and "max_pixel" of either image in the overlap, "min_diff", "max_diff".
     """
     start = time.perf_counter()
-    grid = template_grid(template_file)
-    plus, minus = (Side.of(Covered.of(path, noAreas), grid) for path in (input_file1, input_file2))
-    found = difference_of(plus, minus, grid, factor)
-    found.write(output_file, grid, noAreas)
+    found = subtract(input_file1, input_file2, output_file, template_grid(template_file), noAreas, factor)
     low, high = found.pixels
     return {
         "time": time.perf_counter() - start,
@@ -80,8 +77,9 @@ class Side(NamedTuple):
     """On the grid's pixels."""
 
     @classmethod
-    def of(cls, covered: Covered, grid: Grid) -> Side:
-        """Its place, and what a well covered pixel of it is."""
+    def of(cls, path: str, grid: Grid, no_areas: bool) -> Side:
+        """An image's place, and what a well covered pixel of it is."""
+        covered = Covered.of(path, no_areas)
         image = covered.image
         dy, dx = pixel_shift(grid, image.grid, image.name)
         return cls(covered, covered.least(), image.grid.window.shift(dy, dx))
@@ -104,6 +102,13 @@ class Difference(NamedTuple):
         mine = grid.subgrid(self.window)
         areas = [] if no_areas else [(area_name(path), self.areas, mine, [("BUNIT", "sr")])]
         write_images([*areas, (path, self.values, mine, ())])
+
+
+def subtract(plus: str, minus: str, output: str, grid: Grid, no_areas: bool, factor: float = 1.0) -> Difference:
+    """The difference of two images on a grid, all by the names of their files; it is written."""
+    found = difference_of(Side.of(plus, grid, no_areas), Side.of(minus, grid, no_areas), grid, factor)
+    found.write(output, grid, no_areas)
+    return found
 
 
 def difference_of(plus: Side, minus: Side, grid: Grid, factor: float = 1.0) -> Difference:

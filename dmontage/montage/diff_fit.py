@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from dmontage.errors import InputError
-from dmontage.montage.covered import Covered
 from dmontage.montage.diff import Side, difference_of
 from dmontage.montage.each import Failed, absolute, check_folder, each, tell
 from dmontage.montage.fitplane import FIT_COLUMNS, fitted, mFitplane
@@ -178,7 +177,7 @@ def _job(plus: Side | Failed, minus: Side | Failed) -> Job:
 
 def _side(path: str, grid: Grid, no_areas: bool) -> Side:
     """Task: an image on the grid."""
-    return Side.of(Covered.of(path, no_areas), grid)
+    return Side.of(path, grid, no_areas)
 
 
 def _write_difference(job: Job, grid: Grid, path: str, no_areas: bool) -> None:

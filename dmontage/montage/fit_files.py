@@ -7,8 +7,7 @@ from typing import Any
 
 from dmontage.errors import InputError
 from dmontage.montage.answer_line import told_in
-from dmontage.montage.covered import Covered
-from dmontage.montage.diff import Side, difference_of
+from dmontage.montage.diff import subtract
 from dmontage.montage.diff_fit import write_fits
 from dmontage.montage.each import Failed, check_folder, tell
 from dmontage.montage.fitplane import FIT_COLUMNS, fitted
@@ -56,9 +55,7 @@ def mDiffFit(
         overlaps that are made before the images have such pairs, which must not end a workflow.
     """
     grid = template_grid(template_file)
-    plus, minus = (Side.of(Covered.of(path, noAreas), grid) for path in (input_file1, input_file2))
-    found = difference_of(plus, minus, grid)
-    found.write(output_file, grid, noAreas)
+    found = subtract(input_file1, input_file2, output_file, grid, noAreas)
     return fitted(found.values, grid.subgrid(found.window), output_file, border=border)
 
 
