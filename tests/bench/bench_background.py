@@ -97,6 +97,7 @@ def compare(k: int, steps: int, relaxation: int) -> None:
     truth = lattice.planes(np.random.default_rng(1))
     table = lattice.table(truth)
     n = k * k
+    solve(table, lattice.frames, slope_prior=None)  # imports, libraries
     seconds, level = timed(lambda: solve(table, lattice.frames, slope_prior=None).level)
     line("dmontage", n, seconds, rms_left(lattice, level, truth))
     seconds, _ = timed(lambda: solve(table, lattice.frames, slope_prior=None).standard_errors)
