@@ -53,6 +53,10 @@ class ImageRef:
     """Changes with the file: the time of its last change in nanoseconds, or a number that an object's ETag gives."""
     planes: tuple[int, ...] = ()
     """Sizes of a cube's leading axes that are not 1."""
+    filter: str = ""
+    """FILTER or BAND of its header, or nothing; warnings alone use it."""
+    magzp: float | None = None
+    """MAGZP of its header, magnitudes; warnings alone use it."""
 
     @property
     def name(self) -> str:

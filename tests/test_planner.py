@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from astropy.io import fits
 from hypothesis import given
 from hypothesis import strategies as st
 from surveys import Survey, field_grid, image_header, make_survey, write_image
@@ -195,6 +196,24 @@ def test_suspicious_inputs_are_named() -> None:
     assert "BUNIT 'DN' counts per pixel" in text
     assert "coarse.fits" in text and text.count("warning") == 3
     assert "warning" not in str(make_plan(refs[1:], field_grid()))
+
+
+def test_different_filters_and_zero_points_are_told(tmp_path: Path) -> None:
+    """By cards of the image's own header, or of its file's first."""
+    data = np.ones((40, 50), np.float32)
+    write_image(tmp_path / "a.fits", data, FILTER="g", MAGZP=25.0)
+    write_image(tmp_path / "b.fits", data, BAND="r", MAGZP=25.0005)
+    write_image(tmp_path / "c.fits", data, FILTER=" ")
+    first = fits.PrimaryHDU(header=fits.Header({"FILTER": "r", "MAGZP": 25.1}))
+    fits.HDUList([first, fits.ImageHDU(data, image_header(3, 0, shape=data.shape))]).writeto(tmp_path / "d.fits")
+    images = dm.scan(tmp_path)
+    assert [image.filter for image in images] == ["g", "r", "", "r"]
+    assert [image.magzp for image in images] == [25.0, 25.0005, None, 25.1]
+    filters, zero_points = make_plan(images, field_grid()).warnings
+    assert "different filters: g, r; " in filters and "MAGZP 25 to 25.1," in zero_points
+    assert make_plan(images[1:3], field_grid()).warnings == ()
+    scaled = dm.mosaic(tmp_path, field_grid(), zero_point={ref.name: 24.0 for ref in images}).plan
+    assert scaled.warnings[0] == filters and not any("MAGZP" in text for text in scaled.warnings)
 
 
 @pytest.mark.parametrize("unit", ["counts", "Jy/beam", "ADU", "electron", "DN", "mJy / pixel"])

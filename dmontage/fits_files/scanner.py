@@ -162,7 +162,9 @@ def _scan_file(path: Place, *, named: bool, companions: bool) -> tuple[list[Imag
                     else:
                         bunit = str(hdu.header.get("BUNIT", "")).strip()
                         planes = tuple(side for side in hdu.shape[:-2] if side != 1)
-                        refs.append(ImageRef(str(path), index, grid, bunit, stat.st_size, stat.st_mtime_ns, planes))
+                        band, magzp = _band(hdu.header, hdus[0].header), _magzp(hdu.header, hdus[0].header)
+                        size, stamp = stat.st_size, stat.st_mtime_ns
+                        refs.append(ImageRef(str(path), index, grid, bunit, size, stamp, planes, band, magzp))
                 if reason:
                     left.append(f"HDU {index}: {reason}")
     except InputError:
@@ -180,6 +182,18 @@ def _each(hdus: Any, starts: list[int]) -> Iterator[tuple[int, Any]]:
         if info is not None and info["datLoc"] != start:
             raise InputError(f"its HDU {index} has an END card in a form that can be read in two ways")
         yield index, hdu
+
+
+def _band(*headers: Any) -> str:
+    """FILTER or BAND of the first header that has any."""
+    words = (header.get(key, "") for header in headers for key in ("FILTER", "BAND"))
+    return next((text for word in words if (text := str(word).strip())), "")
+
+
+def _magzp(*headers: Any) -> float | None:
+    """MAGZP of the first header that has a number by this name."""
+    values: list[object] = [header.get("MAGZP") for header in headers]
+    return next((float(v) for v in values if isinstance(v, (int, float)) and not isinstance(v, bool)), None)
 
 
 def layer_of(header: Any) -> str:

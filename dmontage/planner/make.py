@@ -145,6 +145,7 @@ def make_plan(
     flat = [image for image in images if not image.planes]
     _check_grid(grid, flat, max_bytes)
     beside, zero_point = on_one_scale(flat, companions or {}, zero_point_out)
+    scaled = zero_point is not None or any(each.scale != 1.0 for each in beside.values())
     cubes = [Skipped(image.name, _cube(image)) for image in images if image.planes]
     rows, missed, places = footprints(flat, grid, method, tol)
     margin = automatic_margin(rows, background) if margin is None else int(margin)
@@ -165,7 +166,7 @@ def make_plan(
         method=method,
         unit=unit,
         tol=tol,
-        warnings=tuple(suspicions(rows, places, unit)),
+        warnings=tuple(suspicions(rows, places, unit, scaled=scaled)),
         margin=margin,
         drop=drop,
         quality=quality,

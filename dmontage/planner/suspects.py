@@ -24,6 +24,9 @@ __all__ = ["Place", "far_hint", "place_of", "suspicions"]
 _ODD_SCALE = 3.0
 """Pixels larger or smaller than the median's by more are odd."""
 
+_SAME_ZERO_POINT = 1e-3
+"""Zero points that differ by less, magnitudes, are one: 0.1 % of a value."""
+
 _FAR = 10.0
 """Typical distances of neighbours, or diameters where these are larger, from which on an image is far from others."""
 
@@ -63,11 +66,17 @@ def place_of(image: ImageRef, chain: Chain) -> Place:
     return Place(image.name, centre, 2.0 * math.asin(min(0.5 * chord, 1.0)), chain.start.scale)
 
 
-def suspicions(rows: Sequence[Footprint], places: Sequence[Place], unit: str) -> list[str]:
-    """Warnings about units of the images on the grid, and about places and scales of all images."""
+def suspicions(rows: Sequence[Footprint], places: Sequence[Place], unit: str, *, scaled: bool = False) -> list[str]:
+    """Warnings about units, filters and zero points of the images on the grid, and about places and scales of all.
+
+    ``scaled`` tells that zero points or flux scales are taken into account.
+    """
     far = _far_text(places)
+    images = [row.image for row in rows]
     return [
-        *_unit_warnings({row.image.bunit for row in rows}, unit),
+        *_filter_warnings({image.filter for image in images}),
+        *([] if scaled else _zero_point_warnings([image.magzp for image in images])),
+        *_unit_warnings({image.bunit for image in images}, unit),
         *_scale_warnings(places),
         *([far] if far else []),
     ]
@@ -129,6 +138,23 @@ def _cell_mates(centres: NDArray[np.float64], reach: float) -> NDArray[np.intp]:
     side = 2.0 * math.sin(0.5 * min(reach, math.pi)) / math.sqrt(3.0)
     _, cell, count = np.unique(np.floor(centres / side), axis=0, return_inverse=True, return_counts=True)
     return np.asarray(count[cell.ravel()] - 1)
+
+
+def _filter_warnings(filters: set[str]) -> list[str]:
+    named = sorted(filters - {""})
+    if len(named) < 2:
+        return []
+    return [f"the images have different filters: {some(named)}; a mosaic of each is made by group_by (--group-by)"]
+
+
+def _zero_point_warnings(zero_points: Sequence[float | None]) -> list[str]:
+    told = [zero_point for zero_point in zero_points if zero_point is not None]
+    if not told or max(told) - min(told) < _SAME_ZERO_POINT:
+        return []
+    return [
+        f"the images have different zero points, MAGZP {min(told):.6g} to {max(told):.6g}, but values are taken as "
+        "they are: if they are not on one scale, ask for the zero_point MAGZP (--zero-point)"
+    ]
 
 
 def _unit_warnings(units: set[str], unit: str) -> list[str]:
