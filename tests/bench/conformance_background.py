@@ -206,15 +206,15 @@ def covariance() -> float:
 GROUPS = {name: (tool, partial(levels_by_tables, call)) for name, (tool, call) in TOOLKITS.items()}
 BACKGROUND: list[Check] = [
     check_of("C16 plane under 5 % of sources: largest error, in standard errors", 3, TOOLKITS, plane_found),
-    check_of("C16 the rms that is told, of noise of 1, less 1", 0.015, TOOLKITS, noise_told),
+    check_of("C16 rms that is told of noise of 1, less 1", 0.015, TOOLKITS, noise_told),
     Check("C16 χ² of the stated errors of 500 draws over 3, less 1", 3 * (2 / 1500) ** 0.5, {
         "dmontage": ("dmontage", errors_stated),
     }),
-    check_of("C18 corrections of two groups and of an image alone, off", 1e-9,
+    check_of("C18 two groups and an image alone: largest error of a correction", 1e-9,
              GROUPS | {"reproject": ("reproject", levels_by_reproject)}, groups),
-    Check("C18 groups and images alone that are not told", 0, {"dmontage": ("dmontage", untold)}),
-    check_of("C19 slopes where levels alone are asked for", 0, TOOLKITS, slopes),
-    check_of("C19 largest error of the levels where a pair is off by 1e4", 10, TOOLKITS, bend),
-    check_of("C19 of the other levels where an image is off by up to 1e4", 10, TOOLKITS, bend, 5),
+    Check("C18 groups and images alone that are not told of", 0, {"dmontage": ("dmontage", untold)}),
+    check_of("C19 levels alone: largest slope", 0, TOOLKITS, slopes),
+    check_of("C19 a pair off by 1e4: largest error of a level", 10, TOOLKITS, bend),
+    check_of("C19 an image off by up to 1e4: largest error of another's level", 10, TOOLKITS, bend, 5),
     Check("C20 rms of the background over what is stated, or the reverse", 1.5, {"dmontage": ("dmontage", covariance)}),
 ]  # fmt: skip

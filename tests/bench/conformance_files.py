@@ -221,7 +221,7 @@ FILES: list[Check] = [
     check_of("C26 numbers of a header in mImgtbl's table, relative", 0, TOOLKITS, image_digits),
     check_of("C26 a level of 1/3 in mFitExec's table, relative", 1e-14, TOOLKITS, fit_digits),
     check_of("C26 CDELT of 0.0012 arcsec in mMakeHdr's template, relative", 1e-14, TOOLKITS, template_digits),
-    Check("C26 chains with a stage of the other's: largest level left", 0.27, {
+    Check("C26 chains with one stage of the other's: largest level left", 0.27, {
         "dmontage": ("Montage", lambda: mixed("their")),
         "Montage": ("Montage", lambda: mixed("our")),
     }),

@@ -85,12 +85,13 @@ noise. What drizzle's weight map counts, input pixels, is taken for its area. mP
 and drizzle are exact too where their assumptions hold; mProjectPP and reproject_exact lose least of all
 to rounding below 0.1 arcsec, as they work in pixels and angles, where dmontage's sphere has unit vectors.
 mProject goes wrong where corners coincide and at small pixels, and that of Montage 6.0 leaves out a line
-of input pixels. Montage's programs give no pixel that straddles the grid's edge its inside part. Fits and
-corrections are those of mFitplane and mBgModel, which states no errors, by tables of exact fits; the errors
-of C16 are counted in those that the pixels without sources allow. reproject_and_coadd, levels alone, loses
-the image that touches no other. The chains of C26 go from overlaps to corrected images: dmontage's with one
-stage at a time of Montage's, and Montage's with one of dmontage's. Connections are counted where dmontage is
-refused the network, and at a proxy that the other programs are given.""",
+of input pixels. Montage's programs give no pixel that straddles the grid's edge its inside part. Fits
+and corrections of backgrounds are mFitplane's and mBgModel's; errors of C16 are counted in those that the
+pixels without sources allow, and the rms that Montage tells is of the pixels that its fit keeps.
+reproject_and_coadd, of levels alone, leaves the image that touches no other blank. The chains of C26 go from
+overlaps to corrected images: dmontage's with one stage at a time of Montage's, and Montage's with one of
+dmontage's. dmontage is refused the network, and what it asks is counted; the others are given a proxy that
+counts.""",
     ),
     Part(
         "flatness", "bench_flatness.py", "Accuracy: backgrounds of whole mosaics", "",
