@@ -140,7 +140,7 @@ def _run(plan: MosaicPlan, wish: Wish, *, strict: bool, then: Callable[[Mosaic],
     from dmontage.report import background_report
 
     if active_client() is None and (seconds := seconds_to_compile(plan)):
-        click.echo(f"compiling the kernels (once after installation, about {seconds} s)", err=True)
+        click.echo(f"compiling kernels that no run here needed before (about {seconds} s, once)", err=True)
     with bars() as progress:
         made = Mosaic(plan, wish.store, strict=strict, progress=progress)
         if wish.workdir is None:
