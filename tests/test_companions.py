@@ -141,6 +141,8 @@ def test_an_extension_with_a_name_of_its_own_is_no_image(tmp_path: Path) -> None
         ({"zero_point": {"a.fits": 99.0}}, "its entry of zero_point is 99.0, not a number of magnitudes"),
         ({"zero_point": {"a.fits": True}}, "its entry of zero_point is True, not a number of magnitudes"),
         ({"flux_scale": "EXPTIME"}, "has no flux scale: its header keyword EXPTIME is -3.0, not a positive number"),
+        ({"flux_scale": "1/EXPTIME"}, "has no flux scale: its header keyword EXPTIME is -3.0, not a positive number"),
+        ({"zero_point": "1/EXPTIME"}, "has no zero point: no header keyword 1/EXPTIME"),
         ({"flux_scale": {"a.fits": 0.0}}, "its entry of flux_scale is 0.0, not a positive number"),
         ({"image_weight": {"a.fits": np.inf}}, "its entry of image_weight is inf, not a positive number"),
     ],
