@@ -50,6 +50,7 @@ python_maximum_signature_line_length = 88
 numpydoc_show_class_members = False
 numpydoc_use_plots = False
 default_role = "py:obj"
+smartquotes_action = "qe"  # not "--help" with a dash, where a table's cell names a command
 
 nitpicky = True
 nitpick_ignore_regex = directives.NOT_OURS

@@ -86,6 +86,18 @@ def test_files_of_one_name_in_two_folders(tmp_path: Path) -> None:
         find_companions(scan(tmp_path / "n3")[1:2], Wanted("WHT"))  # a selection of one is not the only one
 
 
+def test_a_misspelt_name_is_not_told_of_each_image(tmp_path: Path) -> None:
+    data = np.ones((4, 5), np.float32)
+    for k in range(53):
+        write_image(tmp_path / f"{k:02}.fits", data)
+    with pytest.raises(InputError) as caught:
+        dm.plan(tmp_path, mask="DQQ")
+    lines = str(caught.value).splitlines()
+    assert (
+        len(lines) == 52 and lines[1] == "  00.fits: has no mask: no HDU named DQQ" and lines[-1] == "  ... and 3 more"
+    )
+
+
 @pytest.mark.parametrize("name", ["a.fits", "a.fit", "a.fits.gz"])
 def test_files_beside_the_image(tmp_path: Path, name: str) -> None:
     """As SWarp names them; found in the image's own folder, and no image themselves."""

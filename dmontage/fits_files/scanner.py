@@ -15,7 +15,7 @@ from dmontage.fits_files.opening import opened
 from dmontage.fits_files.plain import Plain, plain_image
 from dmontage.fits_files.structure import hdu_starts
 from dmontage.grid import Grid
-from dmontage.model import ACCOMPANIES, ImageRef, Images, Skipped
+from dmontage.model import ACCOMPANIES, ImageRef, Images, Skipped, none_usable
 from dmontage.places import Place, Url, place, with_heads
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ def scan(
         refs += found
         skipped += [Skipped(path.name, reason) for reason in left]
     if not refs:
-        raise InputError("no usable image:\n" + "\n".join(f"  {s}" for s in skipped))
+        raise none_usable(skipped)
     refs.sort(key=lambda ref: ref.order)
     return Images(tuple(refs), tuple(skipped))
 
