@@ -141,7 +141,8 @@ def test_a_killed_run_is_taken_up(
 
 @pytest.mark.parametrize("first", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_a_run_whose_nth_write_fails(tmp_path: Path, writes: Writes, first: int) -> None:
-    """For every N, half of them at a time: the error is the disk's, no half of a product is there, and what was done is not done again."""
+    """For every N, half of them at a time: the error is the disk's, no half of a product is there, and what was done is
+    not done again."""
     small = make_survey(tmp_path / "raw", layout=(1, 2))
 
     def fail() -> None:
