@@ -125,6 +125,16 @@ def test_every_kind_of_image(tmp_path: Path) -> None:
                 np.testing.assert_array_equal(a, b)
 
 
+def test_the_callers_pixels_stay_as_they_are() -> None:
+    """A sentinel is blank, and is still in the caller's array."""
+    image = IMAGE.astype(np.float64)
+    image[10, 10] = 1e300
+    before = image.copy()
+    mean, _ = computed(*dm.project(fits.PrimaryHDU(image, GRID_IN.to_header()), GRID_IN))
+    assert np.isnan(mean[10, 10]) and np.isfinite(mean).sum() == image.size - 1
+    np.testing.assert_array_equal(image, before)
+
+
 def test_a_cube_is_its_planes(small_chunks: None) -> None:
     cube = RNG.normal(10.0, 1.0, (2, 3, *GRID_IN.shape))
     cube[1, 2, 40:60, 30:50] = np.nan
