@@ -303,6 +303,20 @@ def test_errors_do_not_follow_the_order_in_which_a_store_met_its_images(
         assert again.background_error(window) == pytest.approx(made.background_error(window), rel=1e-9)
 
 
+def test_a_closed_mosaic_measures_anew(made: Mosaic, survey: Survey) -> None:
+    """It knows its corrections; the images' pixels went with its store."""
+    closed = dm.mosaic(survey.folder, survey.grid)
+    closed.corrections()
+    asks: tuple[Callable[[Mosaic], Any], ...] = (
+        lambda mosaic: mosaic.medians_left(),
+        lambda mosaic: mosaic.background_error(WINDOWS[0]),
+        lambda mosaic: mosaic.background_error_map(side=80).total,
+    )
+    for ask in asks:
+        closed.close()
+        np.testing.assert_array_equal(ask(closed), ask(made))
+
+
 def test_the_map_has_the_errors_of_its_cells(made: Mosaic) -> None:
     errors = made.background_error_map(side=100)
     assert errors.error.shape == (4, 4) and errors.cells.ys.tolist() == [0, 100, 200, 300, 320]

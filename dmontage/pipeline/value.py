@@ -177,11 +177,6 @@ class Mosaic(There, Explored):
             self._prepare()
             self._coadd(take)
 
-    def _prepare(self) -> None:
-        """Project all images, and find the corrections."""
-        self._project(range(len(self.plan.rows)))
-        self._rectify()
-
     def _coadd(self, take: Sink, files: Products | None = None) -> None:
         """Make the chunks that the store does not have, and hand the layers of all of them to ``take``.
 
@@ -229,9 +224,7 @@ class Mosaic(There, Explored):
 
     def _layer(self, name: str) -> Any:
         """One of the plan's layers as a lazy array."""
-        if name not in self.plan.layers:
-            raise InputError(f"this mosaic has no {name}: ask for it by also={name!r}")
-        return self._lazy()[self.plan.layers.index(name)]
+        return self._lazy()[self.plan.layers.index(self._layer_named(name))]
 
     def _lazy(self) -> tuple[Any, ...]:
         with self._locked() as store:
