@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Mosaic"]
 
+_BLANK = "all pixels of the mosaic are blank"
+
 _kept: list[tempfile.TemporaryDirectory[str]] = []
 """Temporary stores that lazy arrays read, kept until the process ends: an array outlives the Mosaic that gave it."""
 
@@ -136,8 +138,8 @@ class Mosaic(There, Explored):
                 with self.summary.timed("write") as told:
                     products.close()
                     told.update(bytes=sum(part.stat().st_size for part in products.digests))
-            if not products.any_covered:
-                self.summary.warnings += ("all pixels of the mosaic are blank",)
+            if not products.any_covered and _BLANK not in self.summary.warnings:
+                self.summary.warnings += (_BLANK,)
             if "sources" in plan.also:
                 with self.summary.timed("sources"):
                     write_sources(plan, self.summary, here, parts, *self._find_sources())
