@@ -203,6 +203,8 @@ def test_unusable_requests_are_refused(tmp_path: Path) -> None:
         simulate(tmp_path, size_deg=0.0)
     with pytest.raises(InputError, match="nebula is -1"):
         simulate(tmp_path, nebula=-1.0)
+    with pytest.raises(InputError, match="seed is -1"):
+        simulate(tmp_path, seed=-1)
     with pytest.raises(InputError, match="64 pixels"):
         simulate(tmp_path, n_pixels=(512, 10))
     (tmp_path / "mine.fits").write_bytes(b"precious")

@@ -160,7 +160,7 @@ def coadd(
 @click.option(
     "--size", type=click.FloatRange(0.05, 5.0), default=1.0, show_default=True, help="Side of the field in degrees."
 )
-@click.option("--seed", type=int, default=1, show_default=True, help="Another number, another sky.")
+@click.option("--seed", type=click.IntRange(min=0), default=1, show_default=True, help="Another number, another sky.")
 @click.option("--nebula", type=click.FloatRange(0), default=0.0, help="Peak of a nebula over a third of it.")
 def demo(out: Path, size: float, seed: int, nebula: float) -> None:
     """Simulate a survey of a known sky, mosaic it, and judge the mosaic against the truth."""

@@ -68,12 +68,14 @@ def simulate(
     Raises
     ------
     InputError
-        A size or a peak out of range, or a folder that holds other FITS files.
+        A size, a seed or a peak out of range, or a folder that holds other FITS files.
     """
     if not 0 < size_deg <= _MAX_SIZE:
         raise InputError(f"size_deg is {size_deg}; give a field above 0 and up to {_MAX_SIZE} degrees")
     if min(n_pixels) < _MIN_SIDE:
         raise InputError(f"n_pixels is {n_pixels}; an image needs {_MIN_SIDE} pixels or more on each side")
+    if seed < 0:
+        raise InputError(f"seed is {seed}; give a whole number from 0 up")
     if not 0 <= nebula < math.inf:
         raise InputError(f"nebula is {nebula}; give the peak of its brightness, 0 or more counts per pixel")
     sky_seed, *image_seeds = np.random.SeedSequence(seed).spawn(1 + math.prod(_layout(size_deg, n_pixels)))
