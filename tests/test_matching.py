@@ -358,13 +358,18 @@ def test_errors_follow_the_shares_of_the_images(survey: Survey, options: dict[st
 
 
 @pytest.mark.parametrize("combine", ["min", "max", "sum", "count"])
-def test_what_has_no_shares_has_no_error(survey: Survey, combine: str) -> None:
+def test_what_has_no_shares_has_no_error(survey: Survey, combine: str, tmp_path: Path) -> None:
     """Its report has all the rest."""
     made = dm.mosaic(survey.folder, survey.grid, combine=combine)
     for ask in (lambda: made.background_error(WINDOWS[0]), made.background_error_map):
         with pytest.raises(InputError, match=f"not known of combine '{combine}'"):
             ask()
-    assert dm.background_report(made).error_map is None
+    report = dm.background_report(made)
+    assert report.error_map is None and report.large_scale is not None
+    text = str(report)
+    assert "relaxation" not in text and "not known of the mosaic's background" in text
+    assert "  gradient  " in text and "  largest   " in text
+    assert report.write(tmp_path / "background")[2].stat().st_size > 0
 
 
 def test_without_a_match_there_is_no_error(survey: Survey, made: Mosaic) -> None:
