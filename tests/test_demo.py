@@ -99,9 +99,9 @@ def test_raw_image_is_sky_plus_plane_plus_noise(small: tuple[Path, Truth]) -> No
 
 def test_seed_decides_every_bit(small: tuple[Path, Truth], tmp_path: Path) -> None:
     folder, truth = small
-    again = simulate(tmp_path / "again", size_deg=0.06, seed=7, n_pixels=(256, 128))
+    again = simulate(str(tmp_path / "again"), size_deg=0.06, seed=7, n_pixels=(256, 128))
     other = simulate(tmp_path / "other", size_deg=0.06, seed=8, n_pixels=(256, 128))
-    assert again == truth == Truth.load(folder)
+    assert again == truth == Truth.load(str(folder))
     assert other.stars != truth.stars and other.images != truth.images
     names = sorted(path.name for path in folder.iterdir())
     assert names == sorted(path.name for path in (tmp_path / "again").iterdir())

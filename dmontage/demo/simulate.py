@@ -8,6 +8,7 @@ the error function, for the nebulae by the value at the pixel's centre (their cu
 from __future__ import annotations
 
 import math
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -19,8 +20,6 @@ from dmontage.demo.truth import ARCSEC, FWHM_TO_SIGMA, Cloud, RawImage, Star, Tr
 from dmontage.errors import InputError
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from numpy.typing import NDArray
 
 __all__ = ["simulate"]
@@ -42,7 +41,11 @@ _MIN_SIDE = 64  # pixels
 
 
 def simulate(
-    folder: Path, size_deg: float = 1.0, seed: int = 1, n_pixels: tuple[int, int] = (1024, 512), nebula: float = 0.0
+    folder: str | Path,
+    size_deg: float = 1.0,
+    seed: int = 1,
+    n_pixels: tuple[int, int] = (1024, 512),
+    nebula: float = 0.0,
 ) -> Truth:
     """Write the raw images of a simulated survey, and its truth, into ``folder``.
 
@@ -81,6 +84,7 @@ def simulate(
     sky_seed, *image_seeds = np.random.SeedSequence(seed).spawn(1 + math.prod(_layout(size_deg, n_pixels)))
     rngs = [np.random.default_rng(child) for child in image_seeds]
     truth = _draw_truth(size_deg, seed, n_pixels, nebula, np.random.default_rng(sky_seed), rngs)
+    folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     if strangers := {path.name for path in folder.glob("*.fits")} - {image.name for image in truth.images}:
         raise InputError(f"{folder} holds {len(strangers)} foreign FITS files ({min(strangers)}); name a new folder")

@@ -218,7 +218,7 @@ class BackgroundReport:
             table["large_scale"] = scale._asdict() | {"modes": [mode._asdict() for mode in scale.modes]}
         return json.dumps(as_json(table | {"advice": self.advice}), indent=1)
 
-    def write(self, stem: Path) -> list[Path]:
+    def write(self, stem: str | Path) -> list[Path]:
         """Write ``stem.txt``, ``stem.json`` and the picture ``stem.png``; their paths are returned.
 
         Parameters
@@ -233,7 +233,7 @@ class BackgroundReport:
         """
         from dmontage.report.picture import write_picture
 
-        paths = report_paths(stem)
+        paths = report_paths(Path(stem))
         for path, content in zip(paths, (f"{self}\n", self.to_json()), strict=False):
             with aside(path) as part:
                 part.write_text(content, encoding="utf-8")
