@@ -585,4 +585,6 @@ def test_a_path_that_pathlib_made_of_a_url() -> None:
     assert place(Path("s3://bucket/a/b.fits")) == place("s3://bucket/a/b.fits") == Url("s3", "bucket", "a/b.fits")
     assert place(Path("file:///tmp/x")) == place("file:///tmp/x") == Path("/tmp/x")
     assert place("a:b/c") == Path("a:b/c")
+    odd = Path("/tmp/a b/50% of #1?.fits")
+    assert place(odd.as_uri()) == odd
     assert place("S3://bucket/a") == place("s3://bucket/a/")
