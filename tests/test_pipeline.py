@@ -253,6 +253,13 @@ def test_a_cutout_beside_the_grid_is_refused(survey: Survey, images: Images) -> 
         dm.mosaic(images, survey.grid).cutout("83.8 -4.4", "20 arcsec")
 
 
+@pytest.mark.parametrize("grid", ["m.hdr", fits.Header(), (100, 100), lambda images: images])
+def test_what_is_no_grid_is_refused(images: Images, grid: Any) -> None:
+    """What a header tells goes through `Grid.from_header`."""
+    with pytest.raises(InputError, match=r"is no Grid.*Grid\.from_header"):
+        dm.plan(images, grid)
+
+
 @pytest.mark.usefixtures("chunks")
 def test_a_lazy_array_projects_what_its_chunks_need(tmp_path: Path, survey: Survey, images: Images) -> None:
     made = dm.mosaic(images, survey.grid, tmp_path / "run.zarr", "none")

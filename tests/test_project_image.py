@@ -270,6 +270,7 @@ def test_a_large_grid_costs_what_the_image_covers() -> None:
     ("call", "word"),
     [
         (lambda: dm.project(IMAGE, GRID_OUT), "no image"),
+        (lambda: dm.project(fits.HDUList([fits.PrimaryHDU()]), GRID_OUT, hdu=("SCI", 1)), "has no such HDU"),  # type: ignore[arg-type]
         (lambda: dm.project((IMAGE[:5], GRID_IN), GRID_OUT), "shape"),
         (lambda: dm.project((IMAGE, GRID_IN), GRID_OUT, method="fast"), "method 'fast'"),
         (lambda: dm.project((IMAGE, GRID_IN), GRID_OUT, pixfrac=0), "pixfrac"),
