@@ -207,6 +207,10 @@ def test_unusable_requests_are_refused(tmp_path: Path) -> None:
         simulate(tmp_path, seed=-1)
     with pytest.raises(InputError, match="64 pixels"):
         simulate(tmp_path, n_pixels=(512, 10))
+    (tmp_path / "file").touch()
+    with pytest.raises(InputError, match="cannot make the folder"):
+        simulate(tmp_path / "file", size_deg=0.02, n_pixels=(64, 64))
+    (tmp_path / "file").unlink()
     (tmp_path / "mine.fits").write_bytes(b"precious")
     with pytest.raises(InputError, match=r"mine\.fits"):
         simulate(tmp_path, size_deg=0.02, n_pixels=(64, 64))

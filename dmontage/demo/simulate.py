@@ -15,6 +15,7 @@ import numpy as np
 from astropy.io import fits
 from astropy.wcs import WCS
 
+from dmontage.aside import make_folder
 from dmontage.demo.sky import paint
 from dmontage.demo.truth import ARCSEC, FWHM_TO_SIGMA, Cloud, RawImage, Star, Truth, tangent_frame
 from dmontage.errors import InputError
@@ -85,7 +86,7 @@ def simulate(
     rngs = [np.random.default_rng(child) for child in image_seeds]
     truth = _draw_truth(size_deg, seed, n_pixels, nebula, np.random.default_rng(sky_seed), rngs)
     folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     if strangers := {path.name for path in folder.glob("*.fits")} - {image.name for image in truth.images}:
         raise InputError(f"{folder} holds {len(strangers)} foreign FITS files ({min(strangers)}); name a new folder")
     for image, rng in zip(truth.images, rngs, strict=True):
