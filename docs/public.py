@@ -96,6 +96,7 @@ PUBLIC: dict[str, tuple[str, ...]] = {
     "demo": (
         "dmontage.demo.simulate.simulate",
         "dmontage.demo.judge.judge",
+        "dmontage.demo.sky.paint",
         "dmontage.demo.truth.Truth",
         "dmontage.demo.truth.Star",
         "dmontage.demo.truth.Cloud",
