@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from dmontage._version import __version__
-from dmontage.aside import aside, make_folder
+from dmontage.aside import aside
 from dmontage.cli import options
 from dmontage.cli.options import make_grid, take_grid
 from dmontage.cli.run import Wish, picture, run, run_bands, show, tell
@@ -169,7 +169,10 @@ def demo(out: Path, size: float, seed: int, nebula: float) -> None:
     from dmontage.demo.simulate import simulate
     from dmontage.pipeline import plan
 
-    make_folder(out)
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"cannot write {out}: {error.strerror}; choose another folder (--out)") from error
     click.echo(f"simulating  {size:g} x {size:g} deg of sky, seed {seed}, in {out / 'raw'}")
     truth = simulate(out / "raw", size, seed, nebula=nebula)
     images = _scan((out / "raw",), strict=True)
