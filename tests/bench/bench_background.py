@@ -11,7 +11,6 @@ plane is taken out. The direct solution is timed with and without the covariance
 from __future__ import annotations
 
 import argparse
-import resource
 import shutil
 import subprocess
 import sys
@@ -24,6 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
+from machine import peak_mb
 from results import Figure, absent, json_option, write
 from test_background import H, Lattice
 
@@ -126,7 +126,7 @@ def large(k: int) -> None:
     middle = time.perf_counter()
     errors = found.standard_errors
     end = time.perf_counter()
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
+    peak = peak_mb() / 1e3
     line("dmontage, noise and prior", k * k, middle - start, rms_left(lattice, found.level, truth))
     FIGURES.append(Figure(SECONDS, f"{k * k:,} images", "dmontage, covariances beside", end - middle, "s"))
     FIGURES.append(Figure("Memory of the last solve and its covariances", f"{k * k:,} images", "dmontage", peak, "GB"))

@@ -32,6 +32,7 @@ HERE = Path(__file__).resolve()
 sys.path[:0] = [str(HERE.parents[2]), str(HERE.parents[1]), str(HERE.parents[1] / "cluster")]
 
 from catalogues import Pretended, atlas, nothing  # noqa: E402
+from machine import peak_mb  # noqa: E402
 from processes import Processes, environment  # noqa: E402
 
 import dmontage as dm  # noqa: E402
@@ -41,12 +42,6 @@ from dmontage.graph.worker import Needs, work  # noqa: E402
 from dmontage.grid import Grid  # noqa: E402
 from dmontage.pipeline import Mosaic  # noqa: E402
 from dmontage.planner.estimate import estimate  # noqa: E402
-
-
-def peak(pid: int | str = "self") -> float:
-    """MB that a process held at most."""
-    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) / 1024
 
 
 def cpu(pid: int) -> float:
@@ -67,9 +62,9 @@ class Steps:
         cpu, clock = time.process_time(), time.perf_counter()
         found = call()
         cpu, clock = time.process_time() - cpu, time.perf_counter() - clock
-        self.told[name] = {"cpu_s": cpu, "s": clock, "ms_per_image": 1e3 * cpu / self.n, "peak_mb": peak()}
+        self.told[name] = {"cpu_s": cpu, "s": clock, "ms_per_image": 1e3 * cpu / self.n, "peak_mb": peak_mb()}
         print(f"{self.n:8d}  {name:12s}{cpu:9.2f} s CPU{clock:9.2f} s{1e3 * cpu / self.n:9.3f} ms an image"
-              f"{peak():9.0f} MB", flush=True)  # fmt: skip
+              f"{peak_mb():9.0f} MB", flush=True)  # fmt: skip
         return found
 
     def note(self, **more: Any) -> None:
@@ -128,12 +123,12 @@ def scheduled(steps: Steps, calls: Sequence[Call]) -> dict[str, Any]:
         client = stack.enter_context(connect(cluster.address, set_as_default=False))
         stack.enter_context(client.as_current())
         pid = cluster.pid("scheduler")
-        before, taken = peak(pid), cpu(pid)
+        before, taken = peak_mb(pid), cpu(pid)
         steps("scheduler", lambda: run(calls))
         step, n = steps.told["scheduler"], len(calls) / 1e3
         return {
             "tasks": len(calls), "ms_per_task": step["s"] / n, "client_cpu_ms_per_task": step["cpu_s"] / n,
-            "scheduler_cpu_ms_per_task": (cpu(pid) - taken) / n, "scheduler_mb": peak(pid), "before_mb": before,
+            "scheduler_cpu_ms_per_task": (cpu(pid) - taken) / n, "scheduler_mb": peak_mb(pid), "before_mb": before,
         }  # fmt: skip
 
 

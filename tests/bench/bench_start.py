@@ -17,6 +17,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from bench_project import field
+from machine import peak_mb  # noqa: F401  (for the code that `memory` runs)
 from results import Figure, json_option, write
 
 from dmontage.graph.project import Job, project
@@ -32,12 +33,6 @@ def project_once(side: int, method: str) -> None:
     project(f.values, Job(f.grid_in, f.grid_out, fit_mapping(f.grid_in, f.grid_out), method), f.grid_out.window)
 
 
-def peak() -> float:
-    """Greatest resident memory of this process so far, MB (ru_maxrss would be that of the process which started it)."""
-    status = Path("/proc/self/status").read_text()
-    return int(status.split("VmHWM:")[1].split()[0]) / 1024
-
-
 def python(code: str, environment: dict[str, str]) -> float:
     """What a line of Python prints, with this file's names, in a process of its own."""
     path = os.pathsep.join([str(Path(__file__).parent), str(Path(__file__).parents[2])])
@@ -51,7 +46,7 @@ def memory(side: int) -> None:
     title = f"Memory of projection alone, {side}x{side} float32 in and two float64 sums out included"
     print(f"\n{title}")
     for method in ("plane", "sky"):
-        code = f"project_once(64, {method!r}); a = peak(); project_once({side}, {method!r}); print(peak() - a)"
+        code = f"project_once(64, {method!r}); a = peak_mb(); project_once({side}, {method!r}); print(peak_mb() - a)"
         each = python(code, {}) / (side**2 / 1e6)
         print(f"  {method:<44} {each:9.1f} MB per Mpix")
         FIGURES.append(Figure(title, f"{method} kernel", "dmontage", each, "MB per Mpix"))

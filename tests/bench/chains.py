@@ -19,7 +19,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from machine import swarp_program
+import machine
 
 
 class Job(NamedTuple):
@@ -100,7 +100,7 @@ def montage(job: Job) -> Done:
 
 def swarp(job: Job) -> Done:
     """SWarp: resampling by interpolation, each image's own background mesh subtracted, plain mean."""
-    program = swarp_program()
+    program = machine.swarp_program()
     assert program is not None
     shutil.copy(job.template, job.folder / "mosaic.head")
     options = {
@@ -189,12 +189,10 @@ _HERE = ("dmontage", "reproject")
 
 
 def peak_mb(tool: str) -> float:
-    """Greatest resident memory of this process, or of any single program that it started."""
+    """Greatest resident memory of this process, or of any single program that it started, 10^6 bytes."""
     if tool in _HERE:
-        status = Path("/proc/self/status").read_text()
-        found = re.search(r"VmHWM:\s+(\d+) kB", status)
-        return int(found[1]) / 1e3 if found else float("nan")
-    return resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1e3
+        return machine.peak_mb()
+    return resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024 / 1e6
 
 
 def main(tool: str, raw: str, folder: str, template: str, cores: str, option: str = "", memory: str = "0") -> None:

@@ -19,6 +19,12 @@ def swarp_program() -> str | None:
     return shutil.which("SWarp") or shutil.which("swarp")
 
 
+def peak_mb(pid: int | str = "self") -> float:
+    """Greatest resident memory of a process so far, 10^6 bytes (ru_maxrss would be that of the one which started it)."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    return int(status.split("VmHWM:")[1].split()[0]) * 1024 / 1e6
+
+
 def about() -> dict[str, str]:
     """Processor, cores that may be used, memory, system."""
     cpu = re.search(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text())
