@@ -20,7 +20,7 @@ def swarp_program() -> str | None:
 
 
 def peak_mb(pid: int | str = "self") -> float:
-    """Greatest resident memory of a process so far, 10^6 bytes (ru_maxrss would be that of the one which started it)."""
+    """Greatest resident memory of a process so far, 10^6 bytes (ru_maxrss would be that of who started it)."""
     status = Path(f"/proc/{pid}/status").read_text()
     return int(status.split("VmHWM:")[1].split()[0]) * 1024 / 1e6
 
