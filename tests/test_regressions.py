@@ -20,7 +20,8 @@ import dmontage as dm
 from dmontage.background import ImageFrame, PairTable, solve
 from dmontage.errors import InputError
 from dmontage.fits_files import pixels, scan
-from dmontage.graph.project import Job, project
+from dmontage.graph.job import Job
+from dmontage.graph.project import project
 from dmontage.grid import Grid
 from dmontage.mapping import TOL, fit_mapping
 from dmontage.sphere import lonlat, rotate_frame, unit_vectors

@@ -12,7 +12,8 @@ from dmontage.errors import ChangedError, InputError, UnreachableError
 from dmontage.fits_files import read
 from dmontage.fits_files.reader import read_map, read_mask
 from dmontage.graph.coadd import How
-from dmontage.graph.project import Job, project
+from dmontage.graph.job import Job
+from dmontage.graph.project import project
 from dmontage.graph.units import prepared
 from dmontage.grid import Grid
 from dmontage.mapping import Mapping

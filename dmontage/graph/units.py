@@ -20,7 +20,7 @@ from dmontage.quality import apply
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from dmontage.graph.project import Job
+    from dmontage.graph.job import Job
     from dmontage.grid import Grid
     from dmontage.quality import Quality
     from dmontage.window import Window

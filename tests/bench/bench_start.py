@@ -19,7 +19,8 @@ from pathlib import Path
 from bench_project import field
 from results import Figure, json_option, write
 
-from dmontage.graph.project import Job, project
+from dmontage.graph.job import Job
+from dmontage.graph.project import project
 from dmontage.mapping import fit_mapping
 
 FIGURES: list[Figure] = []
