@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from numbers import Real
 from typing import TYPE_CHECKING, Any, overload
@@ -22,8 +22,9 @@ if TYPE_CHECKING:
     from dmontage.window import Window
 
 __all__ = [
-    "FWHM", "KERNELS", "MAX_ZERO_POINT", "SOLVERS", "Companions", "Drop", "Given", "ImageRef", "Images", "Matching",
-    "OverlapPair", "Plane", "PlaneFit", "Skipped", "SkyPlane", "check_slope_prior", "check_solver",
+    "ACCOMPANIES", "FWHM", "KERNELS", "MAX_ZERO_POINT", "SOLVERS", "Companions", "Drop", "Given", "ImageRef", "Images",
+    "Matching", "OverlapPair", "Plane", "PlaneFit", "Skipped", "SkyPlane", "check_slope_prior", "check_solver",
+    "none_usable", "skipped_lines",
 ]  # fmt: skip
 
 FWHM = math.sqrt(8.0 * math.log(2.0))
@@ -32,6 +33,12 @@ FWHM = math.sqrt(8.0 * math.log(2.0))
 KERNELS = ("square", "point", "gaussian")
 
 SOLVERS = ("direct", "relaxation")
+
+ACCOMPANIES = "accompanies an image"
+"""End of the reason for which an HDU beside an image is left out."""
+
+_LISTED = 50
+"""Images that are named one by one where that is enough to see what they are, or what is wrong with them."""
 
 MAX_ZERO_POINT = 90.0
 """Magnitudes of either sign that no zero point reaches, in any unit; ±99 and the like stand for none."""
@@ -57,6 +64,8 @@ class ImageRef:
     """FILTER or BAND of its header, or nothing; warnings alone use it."""
     magzp: float | None = None
     """MAGZP of its header, magnitudes; warnings alone use it."""
+    exptime: float | None = None
+    """EXPTIME of its header, seconds; warnings alone use it."""
 
     @property
     def name(self) -> str:
@@ -115,6 +124,24 @@ class Skipped:
         return f"{self.name}: {self.reason}"
 
 
+def skipped_lines(skipped: Iterable[Skipped]) -> list[str]:
+    """What was left out, a line each; HDUs that accompany images, which every file may have, a line for a kind."""
+    lines: dict[str, str] = {}
+    more: dict[str, int] = {}
+    for item in skipped:
+        kind = item.reason.partition(": ")[2] if item.reason.endswith(ACCOMPANIES) else str(item)
+        lines.setdefault(kind, str(item))
+        more[kind] = more.get(kind, -1) + 1
+    return [line + (f" (and {more[kind]} more)" if more[kind] else "") for kind, line in lines.items()]
+
+
+def none_usable(skipped: Iterable[Skipped]) -> InputError:
+    """The error where all that was found is left out: the first ones, and why; a misspelt name is wrong for all."""
+    lines = skipped_lines(skipped)
+    more = [f"  ... and {len(lines) - _LISTED} more"] if len(lines) > _LISTED else []
+    return InputError("\n".join(["no usable image:", *(f"  {line}" for line in lines[:_LISTED]), *more]))
+
+
 @dataclass(frozen=True, slots=True, repr=False)
 class Images(Sequence[ImageRef], Shown):
     """What a scan found: the usable images in order of their identity, and what was skipped."""
@@ -144,11 +171,11 @@ class Images(Sequence[ImageRef], Shown):
     def __str__(self) -> str:
         lines = [f"{len(self.refs)} images, {sum(r.grid.window.size for r in self.refs) / 1e6:.1f} Mpix"]
         # Sides in the order of NAXIS1, NAXIS2, ...: a cube, which mosaics leave out, shows its third.
-        lines += [f"  {r.name}  {'x'.join(map(str, (*r.planes, *r.grid.shape)[::-1]))}" for r in self.refs[:50]]
-        if len(self.refs) > 50:
-            lines.append(f"  ... and {len(self.refs) - 50} more")
+        lines += [f"  {r.name}  {'x'.join(map(str, (*r.planes, *r.grid.shape)[::-1]))}" for r in self.refs[:_LISTED]]
+        if len(self.refs) > _LISTED:
+            lines.append(f"  ... and {len(self.refs) - _LISTED} more")
         if self.skipped:
-            lines += [f"{len(self.skipped)} skipped", *(f"  {s}" for s in self.skipped)]
+            lines += [f"{len(self.skipped)} skipped", *(f"  {text}" for text in skipped_lines(self.skipped))]
         return "\n".join(lines)
 
 

@@ -50,6 +50,7 @@ python_maximum_signature_line_length = 88
 numpydoc_show_class_members = False
 numpydoc_use_plots = False
 default_role = "py:obj"
+smartquotes_action = "qe"  # no dashes: of --help one would be made
 
 nitpicky = True
 nitpick_ignore_regex = directives.NOT_OURS

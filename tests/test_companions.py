@@ -86,6 +86,17 @@ def test_files_of_one_name_in_two_folders(tmp_path: Path) -> None:
         find_companions(scan(tmp_path / "n3")[1:2], Wanted("WHT"))  # a selection of one is not the only one
 
 
+def test_a_misspelt_name_is_not_told_of_each_image(tmp_path: Path) -> None:
+    data = np.ones((4, 5), np.float32)
+    for k in range(53):
+        write_image(tmp_path / f"{k:02}.fits", data)
+    with pytest.raises(InputError) as caught:
+        dm.plan(tmp_path, mask="DQQ")
+    lines = str(caught.value).splitlines()
+    assert len(lines) == 52
+    assert lines[1] == "  00.fits: has no mask: no HDU named DQQ" and lines[-1] == "  ... and 3 more"
+
+
 @pytest.mark.parametrize("name", ["a.fits", "a.fit", "a.fits.gz"])
 def test_files_beside_the_image(tmp_path: Path, name: str) -> None:
     """As SWarp names them; found in the image's own folder, and no image themselves."""
@@ -141,6 +152,8 @@ def test_an_extension_with_a_name_of_its_own_is_no_image(tmp_path: Path) -> None
         ({"zero_point": {"a.fits": 99.0}}, "its entry of zero_point is 99.0, not a number of magnitudes"),
         ({"zero_point": {"a.fits": True}}, "its entry of zero_point is True, not a number of magnitudes"),
         ({"flux_scale": "EXPTIME"}, "has no flux scale: its header keyword EXPTIME is -3.0, not a positive number"),
+        ({"flux_scale": "1/EXPTIME"}, "has no flux scale: its header keyword EXPTIME is -3.0, not a positive number"),
+        ({"zero_point": "1/EXPTIME"}, "has no zero point: no header keyword 1/EXPTIME"),
         ({"flux_scale": {"a.fits": 0.0}}, "its entry of flux_scale is 0.0, not a positive number"),
         ({"image_weight": {"a.fits": np.inf}}, "its entry of image_weight is inf, not a positive number"),
     ],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import subprocess
 import sys
@@ -47,6 +48,20 @@ def test_a_warm_cache_is_one_with_an_index_for_each_module(tmp_path: Path, monke
     assert seconds_to_compile(plan) == 0
     next(tmp_path.glob(f"kernels_*/stack.*.{TAG}.nbi")).unlink()
     assert seconds_to_compile(plan) == compiling._SECONDS["stack"]
+
+
+def test_a_package_that_is_installed_again_is_warm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its files are younger than numba's indices, which know them by their text."""
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path))
+    source = tmp_path / "kernels" / "stack.py"
+    source.parent.mkdir()
+    source.write_text("text")
+    fill(tmp_path / "kernels_00", source, age=2.0)
+    index = tmp_path / f"kernels_00/stack.f-12.{TAG}.nbi"
+    for text, same in (("other", False), ("text", True)):
+        index.write_bytes(b"0.68" + hashlib.sha256(text.encode()).digest() + b"more")
+        os.utime(index, (0, 0))
+        assert compiling._is_cached(source.with_suffix("")) == same
 
 
 @pytest.mark.parametrize(
@@ -106,12 +121,15 @@ def test_the_places_where_numba_looks(tmp_path: Path, monkeypatch: pytest.Monkey
 
 
 def test_what_numba_writes_is_what_is_looked_for(tmp_path: Path) -> None:
-    """One kernel compiled in a process of its own, into a folder of its own."""
+    """One kernel compiled in a process of its own, into a folder of its own; also after the sources were touched."""
     code = (
         "import numpy as np\nfrom dmontage.kernels import stack\n"
         "stack.finish_mean(np.zeros((1, 1)), np.zeros((1, 1)))\n"
         "import sys\nfrom dmontage.pipeline import compiling\nassert compiling._cached('stack')\n"
-        "assert not compiling._cached('plane') and not compiling._cached('fit')"
+        "assert not compiling._cached('plane') and not compiling._cached('fit')\n"
+        "import os\nfrom pathlib import Path\nimport numba.core.caching\n"
+        "for index in Path(os.environ['NUMBA_CACHE_DIR']).rglob('*.nbi'):\n    os.utime(index, (0, 0))\n"
+        "assert compiling._cached('stack') == hasattr(numba.core.caching, '_hash_source_file')"
     )
     environment = os.environ | {"NUMBA_CACHE_DIR": str(tmp_path)}
     subprocess.run([sys.executable, "-c", code], check=True, env=environment, cwd=Path(__file__).parents[1])

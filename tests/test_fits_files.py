@@ -52,6 +52,25 @@ def test_every_name_of_a_fits_file_is_found(tmp_path: Path, values: NDArray[np.f
         np.testing.assert_array_equal(read(ref), values)
 
 
+def test_what_accompanies_images_is_told_in_a_line_for_each_kind(tmp_path: Path, values: NDArray[np.float32]) -> None:
+    """An instrument's files have some of them each; what else is skipped has a line of its own."""
+    header = image_header(shape=SHAPE)
+    for k in range(3):
+        chips = [fits.ImageHDU(values, header, name, ver) for ver in (1, 2) for name in ("SCI", "ERR", "DQ")]
+        fits.HDUList([fits.PrimaryHDU(), *chips]).writeto(tmp_path / f"f{k}.fits")
+    fits.PrimaryHDU(values, header).writeto(tmp_path / "lone_area.fits")
+    fits.PrimaryHDU(values, header).writeto(tmp_path / "other_area.fits")
+    images = scan(tmp_path)
+    assert len(images) == 6 and len(images.skipped) == 14
+    assert str(images).splitlines()[-5:] == [
+        "14 skipped",
+        "  lone_area.fits: an area file, not an image",
+        "  other_area.fits: an area file, not an image",
+        "  f0.fits: HDU 2: extension ERR accompanies an image (and 5 more)",
+        "  f0.fits: HDU 3: extension DQ accompanies an image (and 5 more)",
+    ]
+
+
 def test_each_image_of_a_multi_extension_file(tmp_path: Path, values: NDArray[np.float32]) -> None:
     """C28: any HDU; what accompanies an image is left out and named."""
     header = image_header(shape=SHAPE)

@@ -75,7 +75,7 @@ def test_a_mosaic_larger_than_memory(tmp_path: Path, times: float) -> None:
 @pytest.mark.parametrize(
     ("n", "side"), [pytest.param(150, 128), pytest.param(1000, 512, marks=pytest.mark.slow)], ids=["150", "1000"]
 )
-@pytest.mark.parametrize("combine", ["median", "clip"])
+@pytest.mark.parametrize("combine", [pytest.param("median", marks=pytest.mark.slow), "clip"])
 def test_a_deep_stack(tmp_path: Path, combine: str, n: int, side: int) -> None:
     """All images on one chunk: the chunk gets smaller, the answer does not change."""
     write_images(tmp_path / "raw", n, side, 4.0)
@@ -98,7 +98,7 @@ def test_chunks_are_as_wide_as_they_may_be() -> None:
             assert nx - 64 < shape[1] or nx == 64
 
 
-@pytest.mark.parametrize("combine", ["mean", "median", "first"])
+@pytest.mark.parametrize("combine", [pytest.param("mean", marks=pytest.mark.slow), "median", "first"])
 def test_what_each_image_has_in_a_stack_is_never_held_for_all(tmp_path: Path, combine: str) -> None:
     """Sources and shares of 60 images on one chunk: a few arrays of its size at once."""
     write_images(tmp_path / "raw", 60, 256, 4.0)

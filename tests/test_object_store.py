@@ -139,7 +139,7 @@ def test_failures_on_the_way_change_nothing(
     assert met == {*kinds, 2.5} and not made.summary.skipped
 
 
-@pytest.mark.parametrize("n", [3, 12, 30])
+@pytest.mark.parametrize("n", [3, pytest.param(12, marks=pytest.mark.slow), 30])
 def test_a_run_killed_at_a_write_is_taken_up(way: Way, survey: Survey, expected: str, tmp_path: Path, n: int) -> None:
     """SIGKILL while the nth write is on its way: the same command again gives the same bits, at once."""
     (tmp_path / "grid.hdr").write_text(survey.grid.to_template())
@@ -226,6 +226,7 @@ def test_a_removal_that_breaks_off_leaves_a_free_place(
     way: Way, survey: Survey, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """All but what tells that it is none is away first, whatever was."""
+    monkeypatch.setattr(lease, "BEAT", 0.2)  # the lock of the removal that broke off is waited for
     monkeypatch.setattr(buckets, "TRIES", 1)
     monkeypatch.setattr(buckets, "RETRIES", buckets.RETRIES | {"max_retries": 0})
     buckets.forget()

@@ -7,6 +7,7 @@ import shutil
 from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -20,7 +21,7 @@ from dmontage.errors import InputError
 from dmontage.grid import Grid
 from dmontage.mapping import fit_mapping
 from dmontage.model import Companions, ImageRef, Images
-from dmontage.planner import Footprint, human, make_plan, overlap_pairs
+from dmontage.planner import Footprint, deviation_warnings, human, make_plan, overlap_pairs
 from dmontage.planner.batching import batches, in_tasks
 from dmontage.planner.estimate import REFERENCE, estimate
 from dmontage.window import Window
@@ -210,10 +211,39 @@ def test_different_filters_and_zero_points_are_told(tmp_path: Path) -> None:
     assert [image.filter for image in images] == ["g", "r", "", "r"]
     assert [image.magzp for image in images] == [25.0, 25.0005, None, 25.1]
     filters, zero_points = make_plan(images, field_grid()).warnings
-    assert "different filters: g, r; " in filters and "MAGZP 25 to 25.1," in zero_points
+    assert "different filters: g, r; " in filters and "(--group-by FILTER, or BAND," in filters
+    assert "MAGZP 25 to 25.1," in zero_points
     assert make_plan(images[1:3], field_grid()).warnings == ()
     scaled = dm.mosaic(tmp_path, field_grid(), zero_point={ref.name: 24.0 for ref in images}).plan
     assert scaled.warnings[0] == filters and not any("MAGZP" in text for text in scaled.warnings)
+
+
+def test_counts_of_different_exposures_are_told(tmp_path: Path) -> None:
+    """Counts grow with the exposure; rates, and counts that are scaled, do not."""
+    data = np.ones((40, 50), np.float32)
+    for bunit, warns in (("ELECTRONS", True), ("adu", True), ("counts / pixel", True), ("count/s", False), ("", False)):
+        write_image(tmp_path / "a.fits", data, BUNIT=bunit, EXPTIME=30.0)
+        write_image(tmp_path / "b.fits", data, BUNIT=bunit, EXPTIME=120)
+        write_image(tmp_path / "c.fits", data, BUNIT=bunit)
+        images = dm.scan(tmp_path)
+        assert [image.exptime for image in images] == [30.0, 120.0, None]
+        options: dict[str, Any] = {"grid": field_grid(), "unit": "flux_per_pixel"}
+        assert any("EXPTIME 30 to 120," in text for text in make_plan(images, **options).warnings) == warns
+        assert not any("EXPTIME" in text for text in make_plan(images[1:], **options).warnings)
+        scaled = dm.plan(images[:2], flux_scale="1/EXPTIME", **options)
+        assert [round(beside.scale * 120.0, 12) for beside in scaled.companions] == [4.0, 1.0]
+        assert not any("EXPTIME" in text for text in scaled.warnings)
+
+
+def test_standard_deviations_for_variances_are_told(tmp_path: Path) -> None:
+    header = image_header(shape=(40, 50))
+    for name in ("ERR", "VAR"):
+        hdus = [fits.PrimaryHDU(np.ones((40, 50)), header), fits.ImageHDU(np.ones((40, 50)), header, name=name)]
+        fits.HDUList(hdus).writeto(tmp_path / f"{name}.fits")
+        warned = any(f"named {name!r}" in text for text in dm.plan(tmp_path / f"{name}.fits", variance=name).warnings)
+        assert warned == (name == "ERR")
+    named = [".err.fits", "_rms.fits", "x.sigma.fits", "uncert", "STDDEV", ".var.fits", "variance", "TERRA", "rmsx"]
+    assert [bool(deviation_warnings(name)) for name in named] == [True] * 5 + [False] * 4
 
 
 @pytest.mark.parametrize("unit", ["counts", "Jy/beam", "ADU", "electron", "DN", "mJy / pixel"])

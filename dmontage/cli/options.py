@@ -147,7 +147,8 @@ _pixels = options(
     click.option("--weight-map", help="Weights of pixels: an EXTNAME ('WHT'), or an ending ('.weight.fits') of files "
                  "beside the images."),
     click.option("--mask", help="Bad pixels, named likewise: any value but 0."),
-    click.option("--variance", help="Variances of pixels, named likewise: the mosaic gets one too."),
+    click.option("--variance", help="Variances of pixels (not their roots), named likewise: the mosaic "
+                 "gets one too."),
     click.option("--good-bits", type=click.IntRange(min=0), help="Sum of the bits of the mask that do no harm."),
     click.option("--min-weight", type=click.FloatRange(min=0), default=0.0, help="Weights below it count as 0."),
     click.option("--image-weight", metavar="KEYWORD", help="Header keyword with each image's weight (EXPTIME), or "
@@ -155,7 +156,8 @@ _pixels = options(
     click.option("--zero-point", metavar="KEYWORD", help="Magnitude zero point of each image (MAGZP), named likewise: "
                  "values are brought to one."),
     click.option("--zero-point-out", type=float, help="Zero point of the mosaic.  [default: the images' median]"),
-    click.option("--flux-scale", metavar="KEYWORD", help="Factor of each image's values, named likewise."),
+    click.option("--flux-scale", metavar="KEYWORD", help="Factor of each image's values, named likewise: "
+                 "FLXSCALE, or one over a keyword, 1/EXPTIME."),
     click.option("--memory-limit", metavar="SIZE", callback=lambda _, __, text: _bytes(text),
                  help="Memory of the process: '8 GB'.  [default: 0.6 of the machine's, or the container's]"),
     click.option("--workers", type=click.IntRange(min=1), help="Tasks at once.  [default: the processors]"),

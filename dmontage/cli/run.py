@@ -92,6 +92,7 @@ def run(plan: MosaicPlan, wish: Wish, *, strict: bool) -> Mosaic:
 
 def run_bands(plans: BandPlans, wish: Wish, *, strict: bool, cube: bool) -> None:
     """Make a mosaic for each band, and on request a cube of them, at the output's own name, and tell of each."""
+    from dmontage.model import skipped_lines
     from dmontage.pipeline.bands import add_plane
     from dmontage.pipeline.cube import cube_writer
 
@@ -104,7 +105,7 @@ def run_bands(plans: BandPlans, wish: Wish, *, strict: bool, cube: bool) -> None
             made = _run(plan, wishes[name], strict=strict, then=then)
             click.echo(f"band        {name}")
             tell(made, wishes[name])
-    for text in plans.skipped:
+    for text in skipped_lines(plans.skipped):
         click.echo(f"skipped     {text}")
     if cube:
         click.echo(f"wrote       {wish.output}")
@@ -140,7 +141,7 @@ def _run(plan: MosaicPlan, wish: Wish, *, strict: bool, then: Callable[[Mosaic],
     from dmontage.report import background_report
 
     if active_client() is None and (seconds := seconds_to_compile(plan)):
-        click.echo(f"compiling the kernels (once after installation, about {seconds} s)", err=True)
+        click.echo(f"compiling kernels that no run here needed before (about {seconds} s, once)", err=True)
     with bars() as progress:
         made = Mosaic(plan, wish.store, strict=strict, progress=progress)
         if wish.workdir is None:

@@ -21,7 +21,7 @@ from dmontage.fits_files.image_numbers import ImageNumbers
 from dmontage.fits_files.opening import opened
 from dmontage.fits_files.scanner import scan
 from dmontage.fits_files.structure import hdu_starts
-from dmontage.model import Companions, ImageRef, Images, Skipped
+from dmontage.model import Companions, ImageRef, Images, Skipped, none_usable
 from dmontage.places import MissingError, Url, place
 
 if TYPE_CHECKING:
@@ -94,7 +94,7 @@ def find_companions(
     skipped = [Skipped(ref.name, str(reason)) for ref, reason in lacking.items()]
     found = {ref: companions for ref in images if isinstance(companions := beside[ref], Companions)}
     if not found:
-        raise InputError("no usable image:\n" + "\n".join(f"  {item}" for item in skipped))
+        raise none_usable(skipped)
     return Images(tuple(found), (*images.skipped, *skipped)), found
 
 

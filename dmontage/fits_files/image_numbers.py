@@ -47,6 +47,9 @@ _KINDS = {
     "group_by": _Kind("band", "FILTER", -math.inf, math.inf, "a word or number"),
 }  # fmt: skip
 
+_FACTORS = ("image_weight", "flux_scale")
+"""Options whose numbers may be one over a keyword's."""
+
 
 @dataclass(frozen=True)
 class ImageNumbers:
@@ -57,10 +60,14 @@ class ImageNumbers:
     """A header keyword, or what people know the entries by."""
     entries: Mapping[str, Any] | None
     """By the name of an image (with its HDU), of its file, or its path; None where headers are read."""
+    inverse: bool = False
+    """True for one over the keyword's number."""
 
     @classmethod
     def of(cls, option: str, source: Any) -> ImageNumbers:
         """Of what a user gives for ``option``: a keyword, a mapping, or "FILE:COLUMN", whose table is read.
+
+        A factor may be one over a keyword: "1/EXPTIME".
 
         Raises
         ------
@@ -75,7 +82,10 @@ class ImageNumbers:
                 f"{option} {source!r} is neither a header keyword ('{_KINDS[option].example}'), nor {entries} by file "
                 "name, nor a column of a table ('FILE:COLUMN')"
             )
-        return cls(option, source, _from_table(option, source) if ":" in source else None)
+        if ":" in source:
+            return cls(option, source, _from_table(option, source))
+        inverse = option in _FACTORS and source.startswith("1/")
+        return cls(option, source.removeprefix("1/") if inverse else source, None, inverse)
 
     def check_names(self, images: Images) -> None:
         """Raise InputError where entries name no image at all."""
@@ -93,6 +103,8 @@ class ImageNumbers:
         kind = _KINDS[self.option]
         place, value = self._entry(hdus, ref)
         number = math.nan if isinstance(value, bool) or not isinstance(value, Real) else float(value)
+        if self.inverse and number:
+            number = 1.0 / number
         if not kind.low < number < kind.high:
             raise InputError(f"has no {kind.what}: its {place} is {value!r}, not {kind.meaning}")
         return number

@@ -15,7 +15,7 @@ from dmontage.fits_files.opening import opened
 from dmontage.fits_files.plain import Plain, plain_image
 from dmontage.fits_files.structure import hdu_starts
 from dmontage.grid import Grid
-from dmontage.model import ImageRef, Images, Skipped
+from dmontage.model import ACCOMPANIES, ImageRef, Images, Skipped, none_usable
 from dmontage.places import Place, Url, place, with_heads
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ def scan(
         refs += found
         skipped += [Skipped(path.name, reason) for reason in left]
     if not refs:
-        raise InputError("no usable image:\n" + "\n".join(f"  {s}" for s in skipped))
+        raise none_usable(skipped)
     refs.sort(key=lambda ref: ref.order)
     return Images(tuple(refs), tuple(skipped))
 
@@ -162,9 +162,10 @@ def _scan_file(path: Place, *, named: bool, companions: bool) -> tuple[list[Imag
                     else:
                         bunit = str(hdu.header.get("BUNIT", "")).strip()
                         planes = tuple(side for side in hdu.shape[:-2] if side != 1)
-                        band, magzp = _band(hdu.header, hdus[0].header), _magzp(hdu.header, hdus[0].header)
+                        headers = hdu.header, hdus[0].header
+                        told = _band(*headers), _number("MAGZP", *headers), _number("EXPTIME", *headers)
                         size, stamp = stat.st_size, stat.st_mtime_ns
-                        refs.append(ImageRef(str(path), index, grid, bunit, size, stamp, planes, band, magzp))
+                        refs.append(ImageRef(str(path), index, grid, bunit, size, stamp, planes, *told))
                 if reason:
                     left.append(f"HDU {index}: {reason}")
     except InputError:
@@ -190,9 +191,9 @@ def _band(*headers: Any) -> str:
     return next((text for word in words if (text := str(word).strip())), "")
 
 
-def _magzp(*headers: Any) -> float | None:
-    """MAGZP of the first header that has a number by this name."""
-    values: list[object] = [header.get("MAGZP") for header in headers]
+def _number(key: str, *headers: Any) -> float | None:
+    """Of the first header that has a number by this name."""
+    values: list[object] = [header.get(key) for header in headers]
     return next((float(v) for v in values if isinstance(v, (int, float)) and not isinstance(v, bool)), None)
 
 
@@ -221,4 +222,4 @@ def _not_an_image(hdu: Any, *, named: bool, companions: bool) -> str | None:
         if not named:
             return "a mosaic that dmontage wrote; name the file itself to use it"
     name = str(hdu.header.get("EXTNAME", "")).strip().upper()
-    return f"extension {name} accompanies an image" if _NOT_IMAGES.fullmatch(name) else None
+    return f"extension {name} {ACCOMPANIES}" if _NOT_IMAGES.fullmatch(name) else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import sys
 from pathlib import Path
@@ -60,21 +61,26 @@ def _cached(name: str) -> bool:
 def _is_cached(module: Path, function: str = "*") -> bool:
     sources = sorted(module.glob("*.py")) if module.is_dir() else [module.with_suffix(".py")]
     changed = max(source.stat().st_mtime for source in sources)
-    return any(made >= changed for source in sources for made in _index_times(source, function))
+    indices = [(source, index) for source in sources for index in _indices(source, function)]
+    return any(index.stat().st_mtime >= changed or _is_of(source, index) for source, index in indices)
 
 
-def _index_times(source: Path, function: str) -> Iterator[float]:
-    """When numba last wrote its indices of a file's functions, or of one of them."""
+def _is_of(source: Path, index: Path) -> bool:
+    """Whether an index that is older than its source was made from the same text: a package that was installed again.
+
+    It has what numba knows the source by: of later versions its SHA-256, of earlier ones the time of its last change.
+    """
+    return hashlib.sha256(source.read_bytes()).digest() in index.read_bytes()
+
+
+def _indices(source: Path, function: str) -> Iterator[Path]:
+    """What numba wrote about a file's functions, or about one of them."""
     pattern = f"{source.stem}.{function}-*.py{sys.version_info[0]}{sys.version_info[1]}.nbi"
     chosen = os.environ.get("NUMBA_CACHE_DIR")
     if chosen:
-        found = Path(chosen).glob(f"{source.parent.name}_*/{pattern}")
-    else:
-        # Where the package's own folder cannot be written, numba uses the user's.
-        home = Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser() / "numba"
-        found = (
-            path
-            for root, inside in ((source.parent / "__pycache__", pattern), (home, f"{source.parent.name}_*/{pattern}"))
-            for path in root.glob(inside)
-        )
-    yield from (path.stat().st_mtime for path in found)
+        yield from Path(chosen).glob(f"{source.parent.name}_*/{pattern}")
+        return
+    # Where the package's own folder cannot be written, numba uses the user's.
+    home = Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser() / "numba"
+    yield from (source.parent / "__pycache__").glob(pattern)
+    yield from home.glob(f"{source.parent.name}_*/{pattern}")

@@ -21,7 +21,7 @@ from dmontage.pipeline.match import Match
 from dmontage.pipeline.pixel_check import with_pixels_checked
 from dmontage.pipeline.prediction import with_prediction
 from dmontage.places import Url
-from dmontage.planner import BandPlans, MosaicPlan, far_hint, make_plan
+from dmontage.planner import BandPlans, MosaicPlan, deviation_warnings, far_hint, make_plan
 from dmontage.quality import Quality
 
 if TYPE_CHECKING:
@@ -90,12 +90,13 @@ def plan(
         in a file the HDU of the same EXTVER), or, with a dot in it, what follows the image's name in that of a file
         beside it (".weight.fits": x.fits has x.weight.fits). An image that has none is skipped. Weights multiply a
         pixel's part in the mean, never in the area; 0, NaN and what is below ``min_weight`` take the pixel out.
-        Variances are σ²; they give the mosaic one, in which the errors of the background's correction have no part.
+        Variances are σ², not σ; they give the mosaic one, in which the errors of the background's correction have no
+        part.
     image_weight
         Weight of each image as a whole: a header keyword ("EXPTIME"), in the image's HDU or else the primary one;
         numbers by file name ("x.fits", "x.fits[1]" for one HDU of it) or path; or ``"FILE:COLUMN"``, a column
         of a table that astropy reads (ECSV, CSV, IPAC's .tbl, ...) beside one of such names (fname, file,
-        filename or name).
+        filename or name). "1/KEYWORD" is one over a keyword's number.
     zero_point
         Magnitude zero point of each image, zp in m = zp - 2.5 log10(value), named likewise ("MAGZP"). Values are
         multiplied by 10**(-0.4 (zp - zero_point_out)), variances by its square, before backgrounds are matched.
@@ -104,7 +105,7 @@ def plan(
         Zero point of the mosaic, magnitudes; by default the images' median, the lower middle one of an even number. The
         mosaic's header has it as MAGZP.
     flux_scale
-        Further factor of each image's values, named likewise ("FLXSCALE").
+        Further factor of each image's values, named as ``image_weight`` is: "FLXSCALE", "1/EXPTIME".
     border, polygons
         Pixels left out on all four sides, or on the (left, right, bottom, top); polygons of (x, y) pixel coordinates,
         0-based, whose inside is left out. The same in all images.
@@ -170,6 +171,7 @@ def plan(
         quality=Quality(border, polygons, good_bits, min_weight),
         companions=companions,
         zero_point_out=zero_point_out,
+        doubts=deviation_warnings(variance),
         **(options | _of_workers(options)),
     )
     if group_by is None:
@@ -186,10 +188,12 @@ def _decide(
     strict: bool,
     check_pixels: bool,
     per_pixel: float | None,
+    doubts: Sequence[str],
     **options: Any,
 ) -> MosaicPlan:
-    """The plan of some images, checked as far as it can be before any work."""
+    """The plan of some images, checked as far as it can be before any work; ``doubts`` are warnings already."""
     decided = make_plan(images, matching=matching, **options)
+    decided = replace(decided, warnings=(*decided.warnings, *doubts))
     if aligned:
         decided = check_aligned(decided)
     if matching.given is not None:

@@ -31,6 +31,10 @@ class Sources(NamedTuple):
     sets: tuple[tuple[str, ...], ...]
     """Names of the images of sets 1, 2, ..., which are sorted by the images' order: set k is ``sets[k - 1]``."""
 
+    def __repr__(self) -> str:
+        ny, nx = self.numbers.shape
+        return f"<Sources {nx} x {ny}: numbers, sets; {len(self.sets)} sets of images>"
+
 
 def find_sets(
     plan: MosaicPlan, chunks: Sequence[Reach], run: Run

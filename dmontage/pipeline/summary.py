@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from dmontage.log import say
+from dmontage.model import skipped_lines
 from dmontage.planner import human, some
 from dmontage.shown import Shown
 
@@ -114,7 +115,7 @@ class Summary(Shown):
         reused = f" ({self.reused} from the store)" if self.reused else ""
         among = "" if self.used == self.images else f" of {self.images}"
         lines = [f"images      {self.used}{among} used{reused}, {len(self.skipped)} skipped"]
-        lines += [f"  skipped   {item}" for item in self.skipped]
+        lines += [f"  skipped   {text}" for text in skipped_lines(self.skipped)]
         if self.empty:
             lines.append(f"  empty     contribute nothing (blank, masked or beside the grid): {some(self.empty)}")
         lines += [f"  warning   {text}" for text in (*self.warnings, *self.matching_warnings)]
@@ -141,7 +142,7 @@ class Summary(Shown):
                 f"  off sky   {self.undefined} pixels have a corner where their projection has no sky; left out"
             )
         if self.chunks_reused:
-            lines.append(f"coadd       {self.chunks} chunks ({self.chunks_reused} from the store)")
+            lines.append(f"coadd       {self.chunks_reused} of {self.chunks} chunks made before")
         # A copy: a thread may run a stage while this is shown.
         times = ", ".join(f"{stage} {seconds:.2f}" for stage, seconds in self.seconds.copy().items())
         lines.append(f"seconds     {times}; total {sum(self.seconds.values()):.2f}")

@@ -18,7 +18,7 @@ from dmontage.planner.names import numbers_of
 from dmontage.planner.photometry import same_scale
 from dmontage.planner.plan import MosaicPlan
 from dmontage.planner.rows import Footprint, kernel_for, row_digest
-from dmontage.planner.suspects import far_hint
+from dmontage.planner.suspects import deviation_warnings, far_hint
 from dmontage.planner.text import human, some
 
 __all__ = [
@@ -31,6 +31,7 @@ __all__ = [
     "MosaicPlan",
     "band_ending",
     "check_words",
+    "deviation_warnings",
     "far_hint",
     "human",
     "kernel_for",

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from dmontage.errors import InputError
+from dmontage.model import skipped_lines
 from dmontage.planner.estimate import estimate
 from dmontage.planner.text import human
 from dmontage.shown import Shown
@@ -59,7 +60,7 @@ class BandPlans(Mapping[str, "MosaicPlan"], Shown):
                 lines[0][0],
                 f"bands       {len(self)} by {self.group_by}: {', '.join(self)}; one after the other",
                 f"total       {n_images} images, about {seconds:.2g} s, {human(n_in)} in, {human(n_out)} out",
-                *(f"skipped     {text}" for text in self.skipped),
+                *(f"skipped     {text}" for text in skipped_lines(self.skipped)),
                 *(f"\nband        {name}\n{rest}" for name, (_, _, rest) in zip(self, lines, strict=True)),
             ]
         )

@@ -19,13 +19,16 @@ if TYPE_CHECKING:
     from dmontage.model import ImageRef
     from dmontage.planner.rows import Footprint
 
-__all__ = ["Place", "far_hint", "place_of", "suspicions"]
+__all__ = ["Place", "deviation_warnings", "far_hint", "place_of", "suspicions"]
 
 _ODD_SCALE = 3.0
 """Pixels larger or smaller than the median's by more are odd."""
 
 _SAME_ZERO_POINT = 1e-3
 """Zero points that differ by less, magnitudes, are one: 0.1 % of a value."""
+
+_SAME_EXPOSURE = 1e-3
+"""Exposure times that differ by a smaller part are one."""
 
 _FAR = 10.0
 """Typical distances of neighbours, or diameters where these are larger, from which on an image is far from others."""
@@ -39,8 +42,14 @@ _SAMPLE = 256
 _BLOCK = 64
 """Images whose distances from all others are held at once."""
 
-_COUNTS = re.compile(r"/\s*(pix|beam)|^(counts?|ct|adu|dn|electrons?)$", re.IGNORECASE)
-"""BUNITs of energy per pixel."""
+_EXPOSED = re.compile(r"^(counts?|ct|adu|dn|electrons?|e-?)(\s*/\s*pix(el)?)?$", re.IGNORECASE)
+"""BUNITs of what grows with the exposure time."""
+
+_PER_PIXEL = re.compile(r"/\s*(pix|beam)", re.IGNORECASE)
+"""Other BUNITs of energy per pixel."""
+
+_DEVIATION = re.compile(r"(^|[._-])(err(or)?|uncert(ainty)?|std(dev)?|sigma|rms)s?([._-]|$)", re.IGNORECASE)
+"""Names of maps that hold σ, not σ²."""
 
 
 class Place(NamedTuple):
@@ -67,7 +76,7 @@ def place_of(image: ImageRef, chain: Chain) -> Place:
 
 
 def suspicions(rows: Sequence[Footprint], places: Sequence[Place], unit: str, *, scaled: bool = False) -> list[str]:
-    """Warnings about units, filters and zero points of the images on the grid, and about places and scales of all.
+    """Warnings about units, filters, zero points and exposures of images on the grid, and places and scales of all.
 
     ``scaled`` tells that zero points or flux scales are taken into account.
     """
@@ -76,9 +85,20 @@ def suspicions(rows: Sequence[Footprint], places: Sequence[Place], unit: str, *,
     return [
         *_filter_warnings({image.filter for image in images}),
         *([] if scaled else _zero_point_warnings([image.magzp for image in images])),
+        *([] if scaled else _exposure_warnings([image.exptime for image in images if _EXPOSED.search(image.bunit)])),
         *_unit_warnings({image.bunit for image in images}, unit),
         *_scale_warnings(places),
         *([far] if far else []),
+    ]
+
+
+def deviation_warnings(variance: str | None) -> list[str]:
+    """Of the name of maps that are taken for variances."""
+    if variance is None or not _DEVIATION.search(variance):
+        return []
+    return [
+        f"the variances are named {variance!r}, as standard deviations are, but are taken as they are: if they are "
+        "those, give maps of their squares"
     ]
 
 
@@ -144,7 +164,10 @@ def _filter_warnings(filters: set[str]) -> list[str]:
     named = sorted(filters - {""})
     if len(named) < 2:
         return []
-    return [f"the images have different filters: {some(named)}; a mosaic of each is made by group_by (--group-by)"]
+    return [
+        f"the images have different filters: {some(named)}; group_by makes a mosaic of each (--group-by FILTER, or "
+        "BAND, whichever card they have)"
+    ]
 
 
 def _zero_point_warnings(zero_points: Sequence[float | None]) -> list[str]:
@@ -153,7 +176,17 @@ def _zero_point_warnings(zero_points: Sequence[float | None]) -> list[str]:
         return []
     return [
         f"the images have different zero points, MAGZP {min(told):.6g} to {max(told):.6g}, but values are taken as "
-        "they are: if they are not on one scale, ask for the zero_point MAGZP (--zero-point)"
+        "they are: if they are not on one scale, give the zero_point (--zero-point MAGZP)"
+    ]
+
+
+def _exposure_warnings(times: Sequence[float | None]) -> list[str]:
+    told = [time for time in times if time is not None and time > 0.0]
+    if not told or max(told) < (1.0 + _SAME_EXPOSURE) * min(told):
+        return []
+    return [
+        f"the images are in counts, of exposure times EXPTIME {min(told):g} to {max(told):g}, but values are taken as "
+        "they are: to have them per second, give the flux_scale (--flux-scale 1/EXPTIME)"
     ]
 
 
@@ -161,11 +194,11 @@ def _unit_warnings(units: set[str], unit: str) -> list[str]:
     out = []
     if len(units) > 1:
         out.append(f"the images have different units: {', '.join(sorted(bunit or 'none' for bunit in units))}")
-    per_pixel = [bunit for bunit in sorted(units) if _COUNTS.search(bunit)]
+    per_pixel = [bunit for bunit in sorted(units) if _EXPOSED.search(bunit) or _PER_PIXEL.search(bunit)]
     if per_pixel and unit == "surface_brightness":
         out.append(
             f"BUNIT {per_pixel[0]!r} counts per pixel, but values are taken as surface brightness: "
-            "if they are counts, ask for the unit flux_per_pixel"
+            "if they are counts, give the unit (--unit flux_per_pixel)"
         )
     return out
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from dmontage.model import skipped_lines
 from dmontage.planner.estimate import REFERENCE, estimate
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ def plan_text(plan: MosaicPlan) -> str:
         f"bytes       {human(plan.bytes_in)} in, store at most {human(plan.bytes_store)}, {human(plan.bytes_out)} out",
     ]
     lines += [f"warning     {text}" for text in plan.warnings]
-    lines += [f"skipped     {text}" for text in plan.skipped]
+    lines += [f"skipped     {text}" for text in skipped_lines(plan.skipped)]
     return "\n".join(lines)
 
 

@@ -1,4 +1,4 @@
-"""What must hold of projections, coadds and files, measured on dmontage and its peers: small images, seconds each.
+"""What must hold of projections, backgrounds, coadds and files, for dmontage and its peers: small images, seconds each.
 
     python tests/bench/bench_accuracy.py [--quick] [--json FILE]
 
@@ -16,12 +16,17 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))  # this tree's dmontage, whichever is installed
 
 from checks import measured  # noqa: E402
+from conformance_background import BACKGROUND  # noqa: E402
 from conformance_coadd import COADD  # noqa: E402
+from conformance_files import FILES  # noqa: E402
 from conformance_own import OWN  # noqa: E402
 from conformance_projection import CLOSURE, PROJECTION  # noqa: E402
 from results import Figure, json_option, write  # noqa: E402
 
-TABLES = {"Flux closure": CLOSURE, "Projection": PROJECTION, "Coadd": COADD, "Differences, bits, noise, files": OWN}
+TABLES = {
+    "Flux closure": CLOSURE, "Projection": PROJECTION, "Backgrounds": BACKGROUND, "Coadd": COADD,
+    "Differences, bits, noise, files": OWN, "Tables, network, cutouts": FILES,
+}  # fmt: skip
 
 
 def main() -> None:

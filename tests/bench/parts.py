@@ -77,14 +77,21 @@ arrays on disk, and has no limit; Montage adds row by row. (Memory of projection
         """Numbers are how far a tool is from the statement, at most, beside what is allowed; the first two columns
 are dmontage on the sphere and as it chooses by its error bound, 1e-5 of a pixel. Small random images, in
 double precision where a tool has it; solid angles are analytic. Closure may be off by 1e-9 and by one
-rounding of a right ascension in pixels, which is what counts at 0.01 arcsec. Statements that are not
-here, such as C16 to C19, are held by the tests alone. "fails" is an error, "none" an answer without a
-number; "—" is not offered. SWarp and all interpolations keep smooth sources, not the sum of pixels of
+rounding of a right ascension in pixels, which is what counts at 0.01 arcsec. C17 stands with the solve of
+backgrounds, the flatness of whole mosaics (C20) below; what has no number on this page, such as distortions
+by tables (C12) and killed runs (C24), is held by the tests alone. "fails" is an error, "none" an answer
+without a number; "—" is not offered. SWarp and all interpolations keep smooth sources, not the sum of pixels of
 noise. What drizzle's weight map counts, input pixels, is taken for its area. mProjectPP, reproject_exact
 and drizzle are exact too where their assumptions hold; mProjectPP and reproject_exact lose least of all
 to rounding below 0.1 arcsec, as they work in pixels and angles, where dmontage's sphere has unit vectors.
 mProject goes wrong where corners coincide and at small pixels, and that of Montage 6.0 leaves out a line
-of input pixels. Montage's programs give no pixel that straddles the grid's edge its inside part.""",
+of input pixels. Montage's programs give no pixel that straddles the grid's edge its inside part. Fits
+and corrections of backgrounds are mFitplane's and mBgModel's; errors of C16 are counted in those that the
+pixels without sources allow, and the rms that Montage tells is of the pixels that its fit keeps.
+reproject_and_coadd, of levels alone, leaves the image that touches no other blank. The chains of C26 go from
+overlaps to corrected images: dmontage's with one stage at a time of Montage's, and Montage's with one of
+dmontage's. dmontage is refused the network, and what it asks is counted; the others are given a proxy that
+counts.""",
     ),
     Part(
         "flatness", "bench_flatness.py", "Accuracy: backgrounds of whole mosaics", "",

@@ -149,7 +149,7 @@ def test_a_task_is_small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tiles:
         return map_(self, function, *iterables, key=key, **more)
 
     monkeypatch.setattr(Client, "map", spy)
-    many = make_survey(tmp_path / "raw", layout=(13, 13))
+    many = make_survey(tmp_path / "raw", layout=(10, 10))
     made = dm.mosaic(many.folder, store=tmp_path / "run.zarr").write(tmp_path / "m.fits", tiles=tiles)
     assert max(map(len, made.plan.pair_batches)) > 40
     assert len(sizes) == len(made.plan.row_batches) + len(made.plan.pair_batches) + len(made.plan.chunk_batches)

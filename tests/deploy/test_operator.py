@@ -70,6 +70,7 @@ def test_a_job_that_fails_says_so_and_leaves_no_cluster(cluster: Kube, tmp_path:
     cluster.delete("DaskJob", "lost-1")
 
 
+@pytest.mark.slow
 def test_a_cluster_follows_the_load_and_is_deleted_whole(cluster: Kube) -> None:
     values = {
         "mode": "cluster",

@@ -109,6 +109,7 @@ def test_the_order_of_the_table_and_the_chunks_change_no_bit(
             assert a.tobytes() == b.tobytes()
 
 
+@pytest.mark.slow
 def test_deep_stacks_take_smaller_chunks() -> None:
     windows = [Window(0, 5000, 0, 5000)] * 400
     for combine, limit in (("mean", 5000), ("median", 256)):
