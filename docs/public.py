@@ -96,6 +96,7 @@ PUBLIC: dict[str, tuple[str, ...]] = {
     "demo": (
         "dmontage.demo.simulate.simulate",
         "dmontage.demo.judge.judge",
+        "dmontage.demo.sky.paint",
         "dmontage.demo.truth.Truth",
         "dmontage.demo.truth.Star",
         "dmontage.demo.truth.Cloud",
@@ -120,7 +121,7 @@ MEMBERS: dict[str, str] = {
     "dmontage.model.Drop": "pixfrac, kernel",
     "dmontage.view.histogram.Histogram": "minimum, maximum, n, median, sigma, quantile, rank",
     "dmontage.pipeline.Summary": (
-        "images, skipped, warnings, empty, pairs, rms_before, rms_after, rejected, gauge, groups, unpaired, "
+        "images, used, skipped, warnings, empty, pairs, rms_before, rms_after, rejected, gauge, groups, unpaired, "
         "level_only, uncorrected, matching_warnings, fits_reused, matching_reused, chunks, chunks_reused, reused, "
         "seconds, undefined, error_bound, noise_correlation, bytes_in, bytes_out"
     ),

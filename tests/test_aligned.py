@@ -100,6 +100,36 @@ def test_parts_of_pixels_are_refused(tmp_path: Path, cards: dict[str, Any]) -> N
         dm.coadd(tmp_path / "a.fits", pixfrac=0.5)
 
 
+@pytest.mark.parametrize("ending", [".fits.gz", ".fits.fz", ".FITS", ".dat"])
+def test_area_files_of_any_ending_weigh(tmp_path: Path, ending: str) -> None:
+    """A folder of Montage's that was packed is what it was."""
+    values, area = write_aligned(tmp_path, (0, 1, 2, 3))
+    for path in tmp_path.glob("*.fits"):
+        with fits.open(path) as hdus:
+            packed: list[Any] = [fits.PrimaryHDU(hdus[0].data, hdus[0].header)]
+            if ending == ".fits.fz":
+                how = {"compression_type": "GZIP_1", "quantize_level": 0.0}
+                packed = [fits.PrimaryHDU(), fits.CompImageHDU(hdus[0].data, hdus[0].header, **how)]
+            fits.HDUList(packed).writeto(path.with_name(f"{path.stem}-packed{ending}"))
+        path.unlink()
+    for path in tmp_path.glob("*_area-packed*"):
+        path.rename(path.with_name(path.name.replace("_area-packed", "-packed_area")))
+    made = dm.coadd(sorted(path for path in tmp_path.iterdir() if "_area" not in path.name))
+    found = made.compute()
+    np.testing.assert_allclose(found.area, area.sum(axis=0), rtol=1e-6)
+    np.testing.assert_allclose(found.data, mean_of(values, area), rtol=1e-5)
+
+
+def test_a_packed_image_has_an_area_file_that_is_not(tmp_path: Path) -> None:
+    values, area = write_aligned(tmp_path, (0, 1, 2, 3))
+    for k in range(4):
+        data, header = fits.getdata(tmp_path / f"a{k}.fits", header=True)
+        write_image(tmp_path / f"a{k}.fits.gz", data, header)
+        (tmp_path / f"a{k}.fits").unlink()
+    found = dm.coadd(tmp_path).compute()
+    np.testing.assert_allclose(found.data, mean_of(values, area), rtol=1e-5)
+
+
 def test_an_area_that_is_not_in_steradian_is_told_of(tmp_path: Path) -> None:
     """And one of another shape."""
     write_image(tmp_path / "a.fits", np.ones(SHAPE, np.float32))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import re
@@ -65,6 +66,22 @@ def test_header_makes_a_template_that_gives_the_grid_back(tmp_path: Path, survey
     grid = Grid.from_header(tmp_path / "b.hdr")
     assert grid.shape == (120, 150)
     assert np.degrees(grid.scale) * 3600 == pytest.approx(2.0, rel=1e-6)  # that of the finest image
+
+
+def test_a_template_is_written_whole_or_not_at_all(
+    tmp_path: Path, survey: Survey, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a full disk the one that was there stays."""
+    (tmp_path / "a.hdr").write_text("the old one")
+    write_text = Path.write_text
+
+    def full(self: Path, text: str, *how: Any, **more: Any) -> int:
+        write_text(self, text[:100], *how, **more)
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_text", full)
+    assert "No space left" in call("header", survey.folder, "-o", tmp_path / "a.hdr", code=1).stderr
+    assert names(tmp_path) == ["a.hdr"] and (tmp_path / "a.hdr").read_text() == "the old one"
 
 
 @pytest.mark.parametrize("command", ["mosaic", "plan", "coadd"])

@@ -137,6 +137,8 @@ def test_an_extension_with_a_name_of_its_own_is_no_image(tmp_path: Path) -> None
     ("wanted", "reason"),
     [
         ({"mask": "FLAGS"}, "has no mask: no HDU named FLAGS"),
+        ({"mask": " "}, "mask ' ' is no name: give an EXTNAME"),
+        ({"weight_map": ""}, "weight_map '' is no name: give an EXTNAME"),
         ({"variance": ".var.fits"}, "has no variance: there is no a.var.fits beside it"),
         ({"weight_map": "WHT"}, r"its weight map, HDU 2, has shape \(3, 4\), the image \(80, 100\)"),
         ({"weight_map": ".bad.fits"}, r"its weight map a\.bad\.fits has shape \(3, 4\), the image \(80, 100\)"),

@@ -99,9 +99,9 @@ def test_raw_image_is_sky_plus_plane_plus_noise(small: tuple[Path, Truth]) -> No
 
 def test_seed_decides_every_bit(small: tuple[Path, Truth], tmp_path: Path) -> None:
     folder, truth = small
-    again = simulate(tmp_path / "again", size_deg=0.06, seed=7, n_pixels=(256, 128))
+    again = simulate(str(tmp_path / "again"), size_deg=0.06, seed=7, n_pixels=(256, 128))
     other = simulate(tmp_path / "other", size_deg=0.06, seed=8, n_pixels=(256, 128))
-    assert again == truth == Truth.load(folder)
+    assert again == truth == Truth.load(str(folder))
     assert other.stars != truth.stars and other.images != truth.images
     names = sorted(path.name for path in folder.iterdir())
     assert names == sorted(path.name for path in (tmp_path / "again").iterdir())
@@ -203,8 +203,14 @@ def test_unusable_requests_are_refused(tmp_path: Path) -> None:
         simulate(tmp_path, size_deg=0.0)
     with pytest.raises(InputError, match="nebula is -1"):
         simulate(tmp_path, nebula=-1.0)
+    with pytest.raises(InputError, match="seed is -1"):
+        simulate(tmp_path, seed=-1)
     with pytest.raises(InputError, match="64 pixels"):
         simulate(tmp_path, n_pixels=(512, 10))
+    (tmp_path / "file").touch()
+    with pytest.raises(InputError, match="cannot make the folder"):
+        simulate(tmp_path / "file", size_deg=0.02, n_pixels=(64, 64))
+    (tmp_path / "file").unlink()
     (tmp_path / "mine.fits").write_bytes(b"precious")
     with pytest.raises(InputError, match=r"mine\.fits"):
         simulate(tmp_path, size_deg=0.02, n_pixels=(64, 64))

@@ -303,6 +303,20 @@ def test_errors_do_not_follow_the_order_in_which_a_store_met_its_images(
         assert again.background_error(window) == pytest.approx(made.background_error(window), rel=1e-9)
 
 
+def test_a_closed_mosaic_measures_anew(made: Mosaic, survey: Survey) -> None:
+    """It knows its corrections; the images' pixels went with its store."""
+    closed = dm.mosaic(survey.folder, survey.grid)
+    closed.corrections()
+    asks: tuple[Callable[[Mosaic], Any], ...] = (
+        lambda mosaic: mosaic.medians_left(),
+        lambda mosaic: mosaic.background_error(WINDOWS[0]),
+        lambda mosaic: mosaic.background_error_map(side=80).total,
+    )
+    for ask in asks:
+        closed.close()
+        np.testing.assert_array_equal(ask(closed), ask(made))
+
+
 def test_the_map_has_the_errors_of_its_cells(made: Mosaic) -> None:
     errors = made.background_error_map(side=100)
     assert errors.error.shape == (4, 4) and errors.cells.ys.tolist() == [0, 100, 200, 300, 320]
@@ -344,13 +358,18 @@ def test_errors_follow_the_shares_of_the_images(survey: Survey, options: dict[st
 
 
 @pytest.mark.parametrize("combine", ["min", "max", "sum", "count"])
-def test_what_has_no_shares_has_no_error(survey: Survey, combine: str) -> None:
+def test_what_has_no_shares_has_no_error(survey: Survey, combine: str, tmp_path: Path) -> None:
     """Its report has all the rest."""
     made = dm.mosaic(survey.folder, survey.grid, combine=combine)
     for ask in (lambda: made.background_error(WINDOWS[0]), made.background_error_map):
         with pytest.raises(InputError, match=f"not known of combine '{combine}'"):
             ask()
-    assert dm.background_report(made).error_map is None
+    report = dm.background_report(made)
+    assert report.error_map is None and report.large_scale is not None
+    text = str(report)
+    assert "relaxation" not in text and "not known of the mosaic's background" in text
+    assert "  gradient  " in text and "  largest   " in text
+    assert report.write(tmp_path / "background")[2].stat().st_size > 0
 
 
 def test_without_a_match_there_is_no_error(survey: Survey, made: Mosaic) -> None:

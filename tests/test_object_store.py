@@ -570,6 +570,19 @@ def test_google(survey: Survey, expected: str, tmp_path: Path, monkeypatch: pyte
     buckets.forget()
 
 
+def test_a_copy_that_this_machine_cannot_keep() -> None:
+    """It is not the store that is asked again, nor blamed."""
+    there = place("memory://kept/large")
+    assert isinstance(there, Url)
+    there.write_bytes(bytes(1 << 20))
+    for path, reason in (("/dev/full", "No space left"), ("/dev/null/x", "Not a directory")):
+        begin = time.monotonic()
+        with pytest.raises(InputError, match=f"cannot write {path}: {reason}.*TMPDIR") as caught:
+            there.fetch(Path(path))
+        assert type(caught.value) is InputError and time.monotonic() - begin < 0.2
+    there.unlink()
+
+
 def test_memory_and_file_urls(survey: Survey, expected: str, tmp_path: Path) -> None:
     for path in survey.paths:
         place(f"memory://kept/raw/{path.name}").write_bytes(path.read_bytes())
@@ -586,4 +599,6 @@ def test_a_path_that_pathlib_made_of_a_url() -> None:
     assert place(Path("s3://bucket/a/b.fits")) == place("s3://bucket/a/b.fits") == Url("s3", "bucket", "a/b.fits")
     assert place(Path("file:///tmp/x")) == place("file:///tmp/x") == Path("/tmp/x")
     assert place("a:b/c") == Path("a:b/c")
+    odd = Path("/tmp/a b/50% of #1?.fits")
+    assert place(odd.as_uri()) == odd
     assert place("S3://bucket/a") == place("s3://bucket/a/")

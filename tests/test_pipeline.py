@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pickle
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,9 +19,12 @@ import dmontage as dm
 from dmontage.errors import InputError
 from dmontage.fits_files import scan
 from dmontage.graph.drive import Call, run
+from dmontage.graph.outlet import Written
 from dmontage.grid import Grid
 from dmontage.model import Images
-from dmontage.pipeline import Mosaic, Pixels
+from dmontage.pipeline import Mosaic, Pixels, Summary
+from dmontage.pipeline.products import Products
+from dmontage.pipeline.tiles import tiles_of
 
 
 @pytest.fixture(scope="module")
@@ -250,6 +253,13 @@ def test_a_cutout_beside_the_grid_is_refused(survey: Survey, images: Images) -> 
         dm.mosaic(images, survey.grid).cutout("83.8 -4.4", "20 arcsec")
 
 
+@pytest.mark.parametrize("grid", ["m.hdr", fits.Header(), (100, 100), lambda images: images])
+def test_what_is_no_grid_is_refused(images: Images, grid: Any) -> None:
+    """What a header tells goes through `Grid.from_header`."""
+    with pytest.raises(InputError, match=r"is no Grid.*Grid\.from_header"):
+        dm.plan(images, grid)
+
+
 @pytest.mark.usefixtures("chunks")
 def test_a_lazy_array_projects_what_its_chunks_need(tmp_path: Path, survey: Survey, images: Images) -> None:
     made = dm.mosaic(images, survey.grid, tmp_path / "run.zarr", "none")
@@ -329,6 +339,31 @@ def test_a_damaged_store_is_an_error(tmp_path: Path, survey: Survey, images: Ima
         dm.mosaic(images, survey.grid, tmp_path / "run.zarr").compute()
     again = dm.mosaic(images, survey.grid, tmp_path / "run.zarr")
     assert same(again.compute(), reference) and again.summary.reused == 5
+
+
+def test_a_blank_mosaic_says_so_once(tmp_path: Path) -> None:
+    """However often it is written."""
+    made = dm.mosaic(write_image(tmp_path / "a.fits", np.full((20, 30), np.nan, np.float32)), background="none")
+    for name in ("m.fits", "n.fits"):
+        made.write(tmp_path / name)
+    assert made.summary.warnings == ("all pixels of the mosaic are blank",)
+
+
+def test_what_one_thread_notes_no_other_takes_back(tmp_path: Path) -> None:
+    """A chunk with values comes in while a blank one is noted."""
+    plan = dm.plan(write_image(tmp_path / "a.fits", np.ones((20, 30), np.float32)))
+    products = Products(tmp_path / "m.fits", plan, Summary(), tiles_of(plan.grid.shape, None))
+
+    class Blank:
+        blocks: Mapping[str, Any] = {}
+
+        @property
+        def any_covered(self) -> bool:
+            products.note(Written({}, any_covered=True))
+            return False
+
+    products.note(Blank())  # type: ignore[arg-type]
+    assert products.any_covered
 
 
 def test_an_output_that_cannot_be_written_is_refused_first(tmp_path: Path, survey: Survey, images: Images) -> None:

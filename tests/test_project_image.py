@@ -125,6 +125,16 @@ def test_every_kind_of_image(tmp_path: Path) -> None:
                 np.testing.assert_array_equal(a, b)
 
 
+def test_the_callers_pixels_stay_as_they_are() -> None:
+    """A sentinel is blank, and is still in the caller's array."""
+    image = IMAGE.astype(np.float64)
+    image[10, 10] = 1e300
+    before = image.copy()
+    mean, _ = computed(*dm.project(fits.PrimaryHDU(image, GRID_IN.to_header()), GRID_IN))
+    assert np.isnan(mean[10, 10]) and np.isfinite(mean).sum() == image.size - 1
+    np.testing.assert_array_equal(image, before)
+
+
 def test_a_cube_is_its_planes(small_chunks: None) -> None:
     cube = RNG.normal(10.0, 1.0, (2, 3, *GRID_IN.shape))
     cube[1, 2, 40:60, 30:50] = np.nan
@@ -260,6 +270,7 @@ def test_a_large_grid_costs_what_the_image_covers() -> None:
     ("call", "word"),
     [
         (lambda: dm.project(IMAGE, GRID_OUT), "no image"),
+        (lambda: dm.project(fits.HDUList([fits.PrimaryHDU()]), GRID_OUT, hdu=("SCI", 1)), "has no such HDU"),  # type: ignore[arg-type]
         (lambda: dm.project((IMAGE[:5], GRID_IN), GRID_OUT), "shape"),
         (lambda: dm.project((IMAGE, GRID_IN), GRID_OUT, method="fast"), "method 'fast'"),
         (lambda: dm.project((IMAGE, GRID_IN), GRID_OUT, pixfrac=0), "pixfrac"),

@@ -98,7 +98,7 @@ def test_json_holds_all_of_it(report: BackgroundReport) -> None:
 
 
 def test_text_and_picture_are_written(report: BackgroundReport, tmp_path: Path) -> None:
-    paths = report.write(tmp_path / "background.v1")
+    paths = report.write(str(tmp_path / "background.v1"))
     assert [path.name for path in paths] == [f"background.v1.{end}" for end in ("txt", "json", "png")]
     assert sorted(tmp_path.iterdir()) == sorted(paths)
     text = paths[0].read_text()

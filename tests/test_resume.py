@@ -256,6 +256,15 @@ def test_a_place_out_of_reach_is_no_wrong_chunk(
         dm.pipeline.verify(tmp_path / "run.zarr", sample=1)
 
 
+@pytest.mark.parametrize(
+    ("options", "name"), [({"sample": -1}, "sample -1"), ({"sample": 2.5}, "sample 2.5"), ({"seed": -3}, "seed -3")]
+)
+def test_a_sample_that_is_none_is_refused(tmp_path: Path, options: dict[str, Any], name: str) -> None:
+    """Before anything is looked at."""
+    with pytest.raises(InputError, match=f"{name} must be a whole number from 0"):
+        dm.verify(tmp_path / "m.fits", **options)
+
+
 def test_a_changed_product_is_found(survey: Survey, tmp_path: Path) -> None:
     run(survey, tmp_path)
     for name in ("m.fits", "m_area.fits"):

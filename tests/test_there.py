@@ -228,3 +228,24 @@ def test_a_mosaic_is_still_pickled(survey: Survey) -> None:
     mosaic = dm.mosaic(survey.folder, survey.grid, background="none")
     again = pickle.loads(pickle.dumps(mosaic))
     np.testing.assert_array_equal(again.compute().data, mosaic.compute().data)
+
+
+def test_a_mosaic_that_was_used_is_pickled_without_its_store(survey: Survey, tmp_path: Path) -> None:
+    """A temporary one is of this value alone; a named one is opened again."""
+    for store in (None, tmp_path / "run.zarr"):
+        mosaic = dm.mosaic(survey.folder, survey.grid, store)
+        expected = mosaic.compute()
+        again = pickle.loads(pickle.dumps(mosaic))
+        np.testing.assert_array_equal(again.compute().data, expected.data)
+        again.close()
+        np.testing.assert_array_equal(mosaic.compute().data, expected.data)
+
+
+def test_a_layer_that_a_mosaic_does_not_have_is_refused(survey: Survey, tmp_path: Path) -> None:
+    """Whether its store is there yet or not."""
+    mosaic = dm.mosaic(survey.folder, survey.grid, tmp_path / "run.zarr", background="none")
+    for _ in range(2):
+        for ask in (lambda: mosaic.stored(Window(0, 5, 0, 5), "depth"), lambda: mosaic.depth):
+            with pytest.raises(InputError, match="has no depth: ask for it by also='depth'"):
+                ask()
+        mosaic.write(tmp_path / "m.fits")

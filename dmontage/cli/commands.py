@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from dmontage._version import __version__
+from dmontage.aside import aside
 from dmontage.cli import options
 from dmontage.cli.options import make_grid, take_grid
 from dmontage.cli.run import Wish, picture, run, run_bands, show, tell
@@ -58,8 +59,8 @@ def header(inputs: tuple[Place, ...], output: Place | None, **grid: Any) -> None
         from dmontage.fits_files import check_writable
 
         check_writable(output, suffixes=None)
-        with made_at(output) as here:
-            here.write_text(text)
+        with made_at(output) as here, aside(here) as part:
+            part.write_text(text, encoding="utf-8")
         click.echo(f"wrote       {output}", err=True)
 
 
@@ -160,7 +161,7 @@ def coadd(
 @click.option(
     "--size", type=click.FloatRange(0.05, 5.0), default=1.0, show_default=True, help="Side of the field in degrees."
 )
-@click.option("--seed", type=int, default=1, show_default=True, help="Another number, another sky.")
+@click.option("--seed", type=click.IntRange(min=0), default=1, show_default=True, help="Another number, another sky.")
 @click.option("--nebula", type=click.FloatRange(0), default=0.0, help="Peak of a nebula over a third of it.")
 def demo(out: Path, size: float, seed: int, nebula: float) -> None:
     """Simulate a survey of a known sky, mosaic it, and judge the mosaic against the truth."""
@@ -180,7 +181,8 @@ def demo(out: Path, size: float, seed: int, nebula: float) -> None:
     click.echo(run(plan(images, strict=True), wish, strict=True).summary)
     picture(wish)
     verdict = judge(out / "mosaic.fits", truth)
-    (out / "verdict.json").write_text(verdict.to_json())
+    with aside(out / "verdict.json") as part:
+        part.write_text(verdict.to_json(), encoding="utf-8")
     click.echo(verdict)
     click.echo("a level and a gradient common to all images are beyond what overlaps can tell: the picture shows them")
     click.echo(

@@ -30,7 +30,9 @@ def status_command(store: Place) -> None:
     show_default=True,
     help="Chunks of a run to make again; 0 for all.",
 )
-@click.option("--seed", type=int, default=0, show_default=True, help="Another number, another sample.")
+@click.option(
+    "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Another number, another sample."
+)
 def verify_command(path: Place, sample: int, seed: int) -> None:
     """Check PATH: a mosaic's pixels against the digest in its header, or a run against its images.
 

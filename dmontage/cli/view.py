@@ -85,8 +85,7 @@ def view(image: Place | None, output: Place, hdu: str | None, max_side: int, **c
     if chosen["softening"] is not None and chosen["stretch"] not in ("asinh", None):
         raise InputError(f"--softening is of --stretch asinh; {chosen['stretch']} has none")
     _check_words(chosen)
-    if chosen["cmap"] is not None and len(bands) == 3:
-        raise InputError("--cmap is of one IMAGE; three are red, green and blue")
+    _check_colours(len(bands), chosen)
     chosen["cmap"] = chosen["cmap"] or "gray"
     scene = Scene(
         bands=bands, max_side=max_side or None, overlays=tuple(_overlays(chosen)),
@@ -147,6 +146,17 @@ def _check_words(chosen: dict[str, Any]) -> None:
     if chosen["color"] != "yellow":  # saves matplotlib's import
         check_color(chosen["color"])
     symbol_named(chosen["symbol"])
+
+
+def _check_colours(n: int, chosen: dict[str, Any]) -> None:
+    """InputError of what is told of one image's colours, or of three images', where there are not as many."""
+    if n == 3 and chosen["cmap"] is not None:
+        raise InputError("--cmap is of one IMAGE; three are red, green and blue")
+    usual = {"method": "stretch", "power": 2.0, "saturation": 1.0}
+    if n == 1 and (told := [name for name in usual if chosen[name] != usual[name]]):
+        raise InputError(f"--{told[0]} is of three images: give --red, --green and --blue, not one IMAGE")
+    if chosen["method"] != "ratio" and chosen["power"] != usual["power"]:
+        raise InputError(f"--power is of --method ratio; {chosen['method']} has none")
 
 
 def _lines(text: str) -> dict[str, Any]:

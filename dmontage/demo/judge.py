@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 __all__ = ["judge"]
 
 
-def judge(mosaic_path: Path, truth: Truth) -> Verdict:
+def judge(mosaic_path: str | Path, truth: Truth) -> Verdict:
     """Measure a mosaic against the truth of its survey.
 
     Parameters
@@ -72,14 +72,14 @@ def judge(mosaic_path: Path, truth: Truth) -> Verdict:
     return Verdict(str(mosaic_path), len(stars.ratio), n_blocks, tuple(checks))
 
 
-def _open(path: Path) -> fits.HDUList:
+def _open(path: str | Path) -> fits.HDUList:
     try:
         return fits.open(path, memmap=True)
     except OSError as error:
         raise InputError(f"{path} is not a FITS file that can be read ({error}); give the mosaic's own file") from error
 
 
-def _mosaic(hdus: fits.HDUList, path: Path) -> tuple[Pixels, WCS]:
+def _mosaic(hdus: fits.HDUList, path: str | Path) -> tuple[Pixels, WCS]:
     for hdu in hdus:
         if hdu.is_image and hdu.header["NAXIS"] == 2 and (wcs := WCS(hdu.header)).has_celestial:
             return hdu.data, wcs

@@ -8,19 +8,19 @@ the error function, for the nebulae by the value at the pixel's centre (their cu
 from __future__ import annotations
 
 import math
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 from astropy.io import fits
 from astropy.wcs import WCS
 
+from dmontage.aside import make_folder
 from dmontage.demo.sky import paint
 from dmontage.demo.truth import ARCSEC, FWHM_TO_SIGMA, Cloud, RawImage, Star, Truth, tangent_frame
 from dmontage.errors import InputError
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from numpy.typing import NDArray
 
 __all__ = ["simulate"]
@@ -42,7 +42,11 @@ _MIN_SIDE = 64  # pixels
 
 
 def simulate(
-    folder: Path, size_deg: float = 1.0, seed: int = 1, n_pixels: tuple[int, int] = (1024, 512), nebula: float = 0.0
+    folder: str | Path,
+    size_deg: float = 1.0,
+    seed: int = 1,
+    n_pixels: tuple[int, int] = (1024, 512),
+    nebula: float = 0.0,
 ) -> Truth:
     """Write the raw images of a simulated survey, and its truth, into ``folder``.
 
@@ -68,18 +72,21 @@ def simulate(
     Raises
     ------
     InputError
-        A size or a peak out of range, or a folder that holds other FITS files.
+        A size, a seed or a peak out of range, or a folder that holds other FITS files.
     """
     if not 0 < size_deg <= _MAX_SIZE:
         raise InputError(f"size_deg is {size_deg}; give a field above 0 and up to {_MAX_SIZE} degrees")
     if min(n_pixels) < _MIN_SIDE:
         raise InputError(f"n_pixels is {n_pixels}; an image needs {_MIN_SIDE} pixels or more on each side")
+    if seed < 0:
+        raise InputError(f"seed is {seed}; give a whole number from 0 up")
     if not 0 <= nebula < math.inf:
         raise InputError(f"nebula is {nebula}; give the peak of its brightness, 0 or more counts per pixel")
     sky_seed, *image_seeds = np.random.SeedSequence(seed).spawn(1 + math.prod(_layout(size_deg, n_pixels)))
     rngs = [np.random.default_rng(child) for child in image_seeds]
     truth = _draw_truth(size_deg, seed, n_pixels, nebula, np.random.default_rng(sky_seed), rngs)
-    folder.mkdir(parents=True, exist_ok=True)
+    folder = Path(folder)
+    make_folder(folder)
     if strangers := {path.name for path in folder.glob("*.fits")} - {image.name for image in truth.images}:
         raise InputError(f"{folder} holds {len(strangers)} foreign FITS files ({min(strangers)}); name a new folder")
     for image, rng in zip(truth.images, rngs, strict=True):

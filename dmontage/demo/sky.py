@@ -33,6 +33,8 @@ def paint(truth: Truth, wcs: WCS, shape: tuple[int, int], fwhm: float) -> NDArra
 
     Parameters
     ----------
+    truth
+        What is in it.
     wcs
         Celestial, its pixels square and of one size.
     shape
@@ -42,7 +44,7 @@ def paint(truth: Truth, wcs: WCS, shape: tuple[int, int], fwhm: float) -> NDArra
 
     Returns
     -------
-    array, shape (ny, nx)
+    (ny, nx) float64
         Surface brightness averaged over each pixel, counts per square arcsec.
     """
     image = background_spline(truth, wcs, shape)(np.arange(shape[0]), np.arange(shape[1]))

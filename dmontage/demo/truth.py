@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -13,8 +14,6 @@ from dmontage.aside import aside
 from dmontage.errors import InputError
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from numpy.typing import ArrayLike, NDArray
 
 __all__ = [
@@ -109,7 +108,7 @@ class Truth:
             total += np.where(sky @ centre > 0, cloud.peak * np.exp(-0.5 * (along**2 + across**2)), 0.0)
         return total
 
-    def save(self, folder: Path) -> Path:
+    def save(self, folder: str | Path) -> Path:
         """Write ``truth.json`` into ``folder``, aside first and then renamed.
 
         Parameters
@@ -122,14 +121,14 @@ class Truth:
         Path
             Of the file.
         """
-        path = folder / TRUTH_NAME
+        path = Path(folder, TRUTH_NAME)
         tables = {name: [row._asdict() for row in getattr(self, name)] for name in ("stars", "clouds", "images")}
         with aside(path) as part:
             part.write_text(json.dumps(asdict(self) | tables, indent=1), encoding="utf-8")
         return path
 
     @classmethod
-    def load(cls, folder: Path) -> Truth:
+    def load(cls, folder: str | Path) -> Truth:
         """Read ``truth.json`` from ``folder``; InputError when it is absent or is not one.
 
         Parameters
@@ -142,7 +141,7 @@ class Truth:
         Truth
             What was saved.
         """
-        path = folder / TRUTH_NAME
+        path = Path(folder, TRUTH_NAME)
         try:
             table: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
             table["n_pixels"] = tuple(table["n_pixels"])

@@ -53,7 +53,7 @@ class Wanted(NamedTuple):
     def maps(self) -> dict[str, str]:
         """Kinds of maps for people, and their names."""
         named = zip(("weight map", "mask", "variance"), self[:3], strict=True)
-        return {kind: name.strip() for kind, name in named if name}
+        return {kind: name.strip() for kind, name in named if name is not None}
 
     def numbers(self) -> tuple[ImageNumbers, ...]:
         """The sources of numbers, and of the band, of images; tables are read."""
@@ -100,7 +100,7 @@ def find_companions(
 
 def _check(wanted: Wanted) -> None:
     for name, value in zip(("weight_map", "mask", "variance"), wanted[:3], strict=True):
-        if not (value is None or isinstance(value, str)):
+        if not (value is None or (isinstance(value, str) and value.strip())):
             raise InputError(
                 f"{name} {value!r} is no name: give an EXTNAME ('WHT'), or an ending ('.weight.fits') of files"
             )
@@ -154,10 +154,13 @@ def _of_image(hdus: fits.HDUList, ref: ImageRef, wanted: Wanted, numbers: tuple[
 
 
 def _area(ref: ImageRef) -> ImageRef | None:
-    """The area file of an image, as Montage and this package name it; None where there is none."""
-    path = place(ref.path)
-    ending = f"_area{path.suffix}"
-    return _beside(ref, "area file", ending) if path.with_name(path.stem + ending).is_file() else None
+    """The area file of an image, named as Montage and this package do, packed as the image is or not; None without."""
+    image = place(ref.path)
+    stem, end = _parts(image)
+    if not end:
+        stem, end = image.stem, image.suffix
+    paths = (image.with_name(f"{stem}_area{each}") for each in dict.fromkeys((end, ".fits")))
+    return next((map_for(ref, "area file", path) for path in paths if path.is_file()), None)
 
 
 def _in_same(hdus: fits.HDUList, ref: ImageRef, kind: str, wanted: Wanted) -> ImageRef:
@@ -181,11 +184,17 @@ def _is_alone(hdus: fits.HDUList, ref: ImageRef, wanted: Wanted) -> bool:
 
 def _beside(ref: ImageRef, kind: str, suffix: str) -> ImageRef:
     image = place(ref.path)
-    end = next((s for s in _SUFFIXES if image.name.lower().endswith(s)), "")
-    path = image.with_name(image.name[: len(image.name) - len(end)] + suffix)
+    path = image.with_name(_parts(image)[0] + suffix)
     if not path.is_file():
         raise InputError(f"has no {kind}: there is no {path.name} beside it")
     return map_for(ref, kind, path)
+
+
+def _parts(path: Place) -> tuple[str, str]:
+    """A file's name without the ending of a FITS file, packed or not, and that ending; nothing for another."""
+    end = next((s for s in _SUFFIXES if path.name.lower().endswith(s)), "")
+    at = len(path.name) - len(end)
+    return path.name[:at], path.name[at:]
 
 
 def map_for(ref: ImageRef, kind: str, path: Place) -> ImageRef:

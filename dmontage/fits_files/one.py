@@ -63,6 +63,6 @@ def one_in_memory(image: Any, hdu: int | str | None = None) -> tuple[NDArray[Any
         if len(numbers) != 1:
             raise InputError(f"the list has images in {len(numbers)} HDUs ({numbers}): name one by hdu=")
         hdu = numbers[0]
-    if hdu not in image if isinstance(hdu, str) else not 0 <= hdu < len(image):
+    if hdu not in image if isinstance(hdu, str) else hdu not in range(len(image)):
         raise InputError(f"hdu={hdu!r}: the list has no such HDU; it has {[h.name for h in image]}")
     return in_memory(image[hdu], image)

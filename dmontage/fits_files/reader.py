@@ -189,8 +189,8 @@ def product_digests(path: str | Place) -> tuple[str, str]:
 def _as_image(data: NDArray[Any], header: fits.Header) -> NDArray[Any]:
     """As `_as_float`; what float32 cannot hold is a sentinel such as 1e308: the store could only make it infinite."""
     out = _as_float(data, header)
-    if out.dtype == np.float64:
-        out[np.abs(out) > np.finfo(np.float32).max] = np.nan
+    if out.dtype == np.float64 and (large := np.abs(out) > np.finfo(np.float32).max).any():
+        out = np.where(large, np.nan, out)  # not in place: these may be the caller's own
     return out
 
 

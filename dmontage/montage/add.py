@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from dmontage.grid import Grid
     from dmontage.montage.tables import ImageRow
 
-__all__ = ["COADDS", "add_to_file", "combine_of", "mAdd", "pairs_on"]
+__all__ = ["COADDS", "add_to_file", "check_outputs", "combine_of", "mAdd", "pairs_on"]
 
 COADDS = ("mean", "median", "count", "sum")
 """Montage's numbers for them are their places."""
@@ -84,11 +84,20 @@ def mAdd(
     if shrink:
         reached = reduce(or_, (pair.window & grid.window for pair in pairs))
         grid, pairs = grid.subgrid(reached), [p._replace(window=p.window.relative_to(reached)) for p in pairs]
-    if Path(outfile).resolve() in {Path(p.image.path).resolve() for p in pairs}:
-        raise InputError(f"cannot write {outfile}: it is one of the images; name another file")
+    check_outputs([outfile], pairs)
     add_to_file(outfile, grid, pairs, combine, haveAreas)
     without = sum(pair.area is None for pair in pairs) if haveAreas else 0
     return {"time": time.monotonic() - started, "noareas": without}
+
+
+def check_outputs(outfiles: Sequence[str], pairs: Sequence[Pair]) -> None:
+    """InputError where a mosaic, or its area file, would take the place of what it is made of."""
+    inputs = {Path(ref.path).resolve() for pair in pairs for ref in (pair.image, pair.area) if ref is not None}
+    for path in (path for outfile in outfiles for path in (outfile, area_name(outfile))):
+        if Path(path).resolve() in inputs:
+            raise InputError(
+                f"cannot write {path}: it is one of the images, or an area file of theirs; name another file"
+            )
 
 
 def combine_of(coadd: int) -> str:

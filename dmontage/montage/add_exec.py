@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from dmontage.aside import make_folder
 from dmontage.errors import InputError
-from dmontage.montage.add import add_to_file, combine_of, pairs_on
+from dmontage.montage.add import add_to_file, check_outputs, combine_of, pairs_on
 from dmontage.montage.inputs import template_grid
 from dmontage.montage.tables import read_images
 from dmontage.montage.templates import write_template
@@ -65,14 +65,15 @@ def mAddExec(
     pairs = pairs_on(grid, read_images(tblfile, path), haveAreas)
     folder, stem = Path(tiledir), Path(outfile).name.removesuffix(".fits")
     make_folder(folder)
+    tiles = [(folder / f"{stem}_{column}_{row}.fits", tile) for column, row, tile in _tiles(grid.window, sides)]
+    check_outputs([str(there) for there, _ in tiles], pairs)
     count = empty = 0
-    for column, row, tile in _tiles(grid.window, sides):
+    for there, tile in tiles:
         inside = [pair._replace(window=pair.window.relative_to(tile)) for pair in pairs if pair.window & tile]
         if not inside:
             empty += 1
             continue
         own = grid.subgrid(tile)
-        there = folder / f"{stem}_{column}_{row}.fits"
         write_template(str(there.with_suffix(".hdr")), own.to_template())
         add_to_file(str(there), own, inside, combine, haveAreas)
         count += 1

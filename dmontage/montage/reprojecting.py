@@ -90,6 +90,9 @@ def project_file(
     """
     start = time.perf_counter()
     path, area_path = pair_of(output_file)
+    inputs = {Path(name).resolve() for name in (input_file, asked.weight_file) if name}
+    if taken := [name for name in (path, area_path) if Path(name).resolve() in inputs]:
+        raise InputError(f"cannot write {taken[0]}: it is what it is made of; name another file")
     ref = image_in(input_file, asked.hdu)
     window, mean, area, grid = _projected(ref, grid, asked.checked(), threads=threads)
     if not asked.whole_template:

@@ -172,4 +172,5 @@ def _copy_rows(source: str, target: str, keep: Sequence[bool]) -> None:
         raise InputError(f"{INVALID_IMAGES.format(source)}: it has {sum(is_row)} lines and {len(keep)} rows")
     chosen = iter(keep)
     with aside(Path(target)) as part:
-        part.write_text("".join(line for line, row in zip(lines, is_row, strict=True) if not row or next(chosen)))
+        rows = (line for line, row in zip(lines, is_row, strict=True) if not row or next(chosen))
+        part.write_text("".join(rows), encoding="utf-8")

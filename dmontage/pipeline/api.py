@@ -141,8 +141,8 @@ def coadd(
 ) -> Mosaic:
     """A mosaic of images that lie on one grid already, such as Montage's projected ones: none is projected.
 
-    Where an image has an area file beside it (``x_area.fits``, steradian), that tells how much of a pixel it covers,
-    and so what it weighs; without one its pixels count as covered wholly.
+    Where an image has an area file beside it (``x_area.fits``, steradian; packed as the image is, or not), that tells
+    how much of a pixel it covers, and so what it weighs; without one its pixels count as covered wholly.
 
     Parameters
     ----------

@@ -147,8 +147,11 @@ def verify(
     Raises
     ------
     InputError
-        If it is neither, or a run whose mosaic is not made.
+        If it is neither, or a run whose mosaic is not made; if a number is none from 0 up.
     """
+    for name, number in (("sample", sample), ("seed", seed)):
+        if not isinstance(number, (int, np.integer)) or number < 0:
+            raise InputError(f"{name} {number!r} must be a whole number from 0 up")
     if place(path).is_dir():
         return _verify_run(Store.open(path), sample, seed, progress)
     told, found = product_digests(path)

@@ -174,9 +174,11 @@ class Matched(Rectified):
         """
         self._solved()
         pairs = [(self._numbers[pair.plus], self._numbers[pair.minus]) for pair in self.plan.pairs]
-        with self._locked(), self.summary.timed("medians"):
-            tasks = [([pairs[i] for i in batch], self.plan.corrected_by) for batch in self.plan.pair_batches]
-            return tuple(chain.from_iterable(self._run("medians", medians_left, tasks)))
+        with self._locked():
+            self._prepare()  # a solution outlives the store that it was found in
+            with self.summary.timed("medians"):
+                tasks = [([pairs[i] for i in batch], self.plan.corrected_by) for batch in self.plan.pair_batches]
+                return tuple(chain.from_iterable(self._run("medians", medians_left, tasks)))
 
     def _solved(self) -> Solution:
         """The solution, found if need be; InputError where no background is matched."""
@@ -200,12 +202,14 @@ class Matched(Rectified):
         if key in self._over:
             return self._over[key]
         window = cells.window & self.grid.window
-        with self._locked(), self.summary.timed("shares"):
+        with self._locked():
+            self._prepare()
             batches = [
                 [self._chunk(chunk & window, rows) for chunk, rows in map(plan.chunks.__getitem__, batch)
                  if chunk & window] for batch in plan.chunk_batches
             ]  # fmt: skip
-            done = self._run("shares", share_sums, [(parts, self._how, cells) for parts in batches if parts])
+            with self.summary.timed("shares"):
+                done = self._run("shares", share_sums, [(parts, self._how, cells) for parts in batches if parts])
         sums = np.concatenate([np.zeros((0, 6)), *done])
         row_of = np.zeros(max(self._numbers, default=0) + 1)
         row_of[list(self._numbers)] = np.arange(len(self._numbers))

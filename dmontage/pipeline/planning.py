@@ -166,7 +166,7 @@ def plan(
         strict=strict,
         check_pixels=check_pixels,
         per_pixel=_speed() if calibrate else None,
-        grid=grid if isinstance(grid, Grid) else _grid(_flat(found), grid or (common_grid if aligned else Grid.fit)),
+        grid=grid if isinstance(grid, Grid) else _grid(_flat(found), grid, common_grid if aligned else Grid.fit),
         drop=drop_of(pixfrac, kernel),
         quality=Quality(border, polygons, good_bits, min_weight),
         companions=companions,
@@ -228,12 +228,18 @@ def _speed() -> float:
     return seconds_per_pixel()
 
 
-def _grid(images: Images, make: Callable[[Images], Grid]) -> Grid:
+def _grid(images: Images, make: GridLike, usual: Callable[[Images], Grid]) -> Grid:
     """The grid made for images; where that fails, those that lie far from the others may be why, and are named."""
     try:
-        return make(images)
+        made = usual(images) if make is None else make(images) if callable(make) else make
     except InputError as error:
         raise InputError(f"{error}{far_hint(images)}") from error
+    if not isinstance(made, Grid):
+        raise InputError(
+            f"grid {made!r:.60} is no Grid, nor a function that makes one of the images: give "
+            "dmontage.Grid.from_header(...) of a header, a WCS or a template"
+        )
+    return made
 
 
 def _names(names: str | Path | Sequence[str | Path]) -> tuple[str, ...]:

@@ -166,7 +166,8 @@ class Products(_Together):
 
     def note(self, written: Written) -> None:
         """What was written, here or by a task."""
-        self.any_covered |= written.any_covered
+        if written.any_covered:  # set, not added to: threads note at once
+            self.any_covered = True
         for path, blocks in written.blocks.items():
             self._writer_of[path].note(blocks)
 

@@ -53,6 +53,11 @@ class Rectified(Stages):
         super()._forget()
         self._corrected = False
 
+    def _prepare(self) -> None:
+        """Project all images, and find the corrections."""
+        self._project(range(len(self.plan.rows)))
+        self._rectify()
+
     def _rectify(self) -> None:
         """Find the corrections, unless the store has them: project, fit the overlaps and solve."""
         name = self.plan.corrected_by

@@ -119,10 +119,12 @@ class Stages(Telling):
                 yield store
 
     def __getstate__(self) -> dict[str, Any]:
-        return {name: value for name, value in self.__dict__.items() if name not in ("_turn", "_watches")}
+        own = ("_turn", "_watches", "_temporary", "_store")
+        return {name: value for name, value in self.__dict__.items() if name not in own}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state, _turn=threading.RLock(), _watches={})
+        self._forget()
 
     def _open(self) -> Store:
         """The store, laid out when it is first needed."""

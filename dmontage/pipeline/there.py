@@ -95,8 +95,9 @@ class There(Matched):
         Raises
         ------
         InputError
-            If a chunk is damaged.
+            If the mosaic does not have the layer, or a chunk is damaged.
         """
+        name = self._layer_named("mean" if layer == "data" else layer)
         values = np.full(window.shape, np.nan, np.float32)
         store, numbers = self._known_store()
         reach = [chunk for chunk in self.plan.chunks if chunk[0] & window]
@@ -108,8 +109,14 @@ class There(Matched):
             return values
         for chunk in self._made(store, numbers, reach):
             part = chunk & window
-            values[part.relative_to(window).slices] = store.product.read("mean" if layer == "data" else layer, part)
+            values[part.relative_to(window).slices] = store.product.read(name, part)
         return values
+
+    def _layer_named(self, name: str) -> str:
+        """The name itself, as the plan has it; InputError for a layer that is not there."""
+        if name not in self.plan.layers:
+            raise InputError(f"this mosaic has no {name}: ask for it by also={name!r}")
+        return name
 
     def _note_files(self, paths: Iterable[Path], parts: Sequence[Tile]) -> None:
         """Remember what was written of the values, a file for each of some tiles."""

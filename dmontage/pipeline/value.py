@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Mosaic"]
 
+_BLANK = "all pixels of the mosaic are blank"
+
 _kept: list[tempfile.TemporaryDirectory[str]] = []
 """Temporary stores that lazy arrays read, kept until the process ends: an array outlives the Mosaic that gave it."""
 
@@ -136,8 +138,8 @@ class Mosaic(There, Explored):
                 with self.summary.timed("write") as told:
                     products.close()
                     told.update(bytes=sum(part.stat().st_size for part in products.digests))
-            if not products.any_covered:
-                self.summary.warnings += ("all pixels of the mosaic are blank",)
+            if not products.any_covered and _BLANK not in self.summary.warnings:
+                self.summary.warnings += (_BLANK,)
             if "sources" in plan.also:
                 with self.summary.timed("sources"):
                     write_sources(plan, self.summary, here, parts, *self._find_sources())
@@ -176,11 +178,6 @@ class Mosaic(There, Explored):
         with self._locked():
             self._prepare()
             self._coadd(take)
-
-    def _prepare(self) -> None:
-        """Project all images, and find the corrections."""
-        self._project(range(len(self.plan.rows)))
-        self._rectify()
 
     def _coadd(self, take: Sink, files: Products | None = None) -> None:
         """Make the chunks that the store does not have, and hand the layers of all of them to ``take``.
@@ -229,9 +226,7 @@ class Mosaic(There, Explored):
 
     def _layer(self, name: str) -> Any:
         """One of the plan's layers as a lazy array."""
-        if name not in self.plan.layers:
-            raise InputError(f"this mosaic has no {name}: ask for it by also={name!r}")
-        return self._lazy()[self.plan.layers.index(name)]
+        return self._lazy()[self.plan.layers.index(self._layer_named(name))]
 
     def _lazy(self) -> tuple[Any, ...]:
         with self._locked() as store:

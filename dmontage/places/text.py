@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from pathlib import Path
+from urllib.parse import unquote
 
 from dmontage.errors import InputError
 from dmontage.places.url import Url
@@ -43,7 +44,7 @@ def place(path: str | os.PathLike[str] | Url) -> Path | Url:
     if scheme == "file":
         if host not in ("", "localhost"):
             raise InputError(f"{text}: a file on another machine; give file:///PATH of this one")
-        return Path("/", key)
+        return Path("/", unquote(key))  # as `Path.as_uri` writes it
     if scheme not in _SCHEMES:
         raise InputError(
             f"{scheme}:// is no place that can be read; give a path, or {', '.join(_SCHEMES)}:// or file://"

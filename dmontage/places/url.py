@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
-from dmontage.errors import UnreachableError
+from dmontage.errors import InputError, UnreachableError
 from dmontage.places.buckets import MissingError, asked, bucket
 from dmontage.places.ranges import Ranges
 
@@ -184,13 +184,20 @@ class Url:
         return io.BufferedReader(source, _AHEAD * 64 if source.is_gzip else _AHEAD)  # which is read from its start
 
     def fetch(self, path: Path) -> None:
-        """Copy it to a path of this machine, piece by piece."""
+        """Copy it to a path of this machine, piece by piece; InputError where that cannot be written."""
         import obstore
 
         def copy() -> None:
-            with path.open("wb") as file:
-                for piece in obstore.get(self._store, self.key).stream():
-                    file.write(piece)
+            try:
+                with path.open("wb") as file:
+                    for piece in obstore.get(self._store, self.key).stream():
+                        file.write(piece)
+            except OSError as error:
+                if error.errno is None:  # the store's own, which has no number
+                    raise
+                raise InputError(
+                    f"{self}: cannot write {path}: {error.strerror}; make room there, or name another folder (TMPDIR)"
+                ) from error
 
         asked(self, copy)
 

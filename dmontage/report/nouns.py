@@ -109,6 +109,7 @@ class BackgroundReport:
     large_scale: LargeScale | None
     """None from a relaxation, which has no covariance."""
     error_map: ErrorMap | None
+    """None likewise, and where nothing tells what each image has in a pixel (``combine``)."""
 
     @property
     def named(self) -> tuple[PairLine, ...]:
@@ -126,6 +127,13 @@ class BackgroundReport:
         """What to do where the largest scales are badly known; empty where they are not."""
         scale = self.large_scale
         return "" if scale is None or not self.noise else advice(scale.rms / self.noise, self.model)
+
+    @property
+    def no_errors(self) -> str:
+        """Why there is no map of errors; empty where there is one."""
+        if self.large_scale is None:
+            return "not known from a relaxation"
+        return "" if self.error_map else "not known of the mosaic's background: a min, max, sum or count has no shares"
 
     def __str__(self) -> str:
         unit = f" {self.unit}" if self.unit else ""
@@ -152,14 +160,17 @@ class BackgroundReport:
 
     def _error_lines(self, unit: str) -> list[str]:
         scale, errors = self.large_scale, self.error_map
-        if scale is None or errors is None:
-            return ["errors      not known from a relaxation; solve directly for them"]
-        sigma = f" ({errors.rms / self.noise:.2g} of the noise)" if self.noise else ""
+        if scale is None:
+            return [f"errors      {self.no_errors}; solve directly for them"]
+        first = f"errors      {self.no_errors}"
+        if errors is not None:
+            sigma = f" ({errors.rms / self.noise:.2g} of the noise)" if self.noise else ""
+            known = f"background known to {errors.rms:.3g}{unit} rms{sigma} beyond a plane"
+            first = f"errors      {known}, {_largest(errors.error):.3g} at the worst"
         x, y = (f"to {g:.3g}" if np.isfinite(g) else "not at all" for g in scale.gradient)
         largest = f"{scale.rms / self.noise:.2g} of the noise" if self.noise else f"{scale.rms:.3g}"
         lines = [
-            f"errors      background known to {errors.rms:.3g}{unit} rms{sigma} beyond a plane, "
-            f"{_largest(errors.error):.3g} at the worst",
+            first,
             f"  gradient  of all images together known {x}{unit} in x and {y}{unit} in y across the mosaic",
             f"  largest   scales, between the images' middles: {largest}",
         ]
@@ -207,7 +218,7 @@ class BackgroundReport:
             table["large_scale"] = scale._asdict() | {"modes": [mode._asdict() for mode in scale.modes]}
         return json.dumps(as_json(table | {"advice": self.advice}), indent=1)
 
-    def write(self, stem: Path) -> list[Path]:
+    def write(self, stem: str | Path) -> list[Path]:
         """Write ``stem.txt``, ``stem.json`` and the picture ``stem.png``; their paths are returned.
 
         Parameters
@@ -222,7 +233,7 @@ class BackgroundReport:
         """
         from dmontage.report.picture import write_picture
 
-        paths = report_paths(stem)
+        paths = report_paths(Path(stem))
         for path, content in zip(paths, (f"{self}\n", self.to_json()), strict=False):
             with aside(path) as part:
                 part.write_text(content, encoding="utf-8")

@@ -28,21 +28,21 @@ def write_picture(report: BackgroundReport, path: Path) -> None:
     from matplotlib.layout_engine import ConstrainedLayoutEngine
 
     errors, (ny, nx) = report.error_map, report.grid.shape
-    # Two rows of panels as high as the mosaic is wide, with their titles; no sliver, and no scroll.
-    height = float(np.clip(_INCHES * 0.84 * ny / nx, 4.0, 16.0))
+    rows, high = (1, 0.48) if errors is None else (2, 0.84)
+    # Rows of panels as high as the mosaic is wide, with their titles; no sliver, and no scroll.
+    height = float(np.clip(_INCHES * high * ny / nx, 2.0 * rows, 8.0 * rows))
     figure = Figure(figsize=(_INCHES, height), layout=ConstrainedLayoutEngine(w_pad=0.12, h_pad=0.08))
     FigureCanvasAgg(figure)
-    panels = [figure.add_subplot(2, 2, k + 1, projection=GridWCS(report.grid)) for k in range(4)]
+    panels = [figure.add_subplot(rows, 2, k + 1, projection=GridWCS(report.grid)) for k in range(2 * rows)]
     for panel in panels:
         panel.set(xlim=(-0.5, nx - 0.5), ylim=(-0.5, ny - 0.5), aspect="equal", autoscale_on=False)
     _bar(panels[0], draw_overlaps(panels[0], report.pairs, "before"), report, "overlaps: |median difference| before")
     _bar(panels[1], draw_overlaps(panels[1], report.pairs, "after"), report, "… and after (outlined: left or rejected)")
-    if errors is not None:
+    if errors is None:
+        figure.supxlabel(f"errors: {report.no_errors}", fontsize="medium")
+    else:
         _bar(panels[2], draw_correction(panels[2], errors), report, "background taken out")
         _bar(panels[3], draw_error(panels[3], errors), report, "its standard error, beyond a plane")
-    else:
-        for panel in panels[2:]:
-            panel.text(0.5, 0.5, "errors are not known from a relaxation", ha="center", transform=panel.transAxes)
     with aside(path) as part:
         figure.savefig(part, format="png", dpi=110)
 

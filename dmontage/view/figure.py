@@ -157,7 +157,7 @@ def render(drawn: Figure) -> NDArray[np.uint8]:
     return np.array(canvas.buffer_rgba())
 
 
-def write_figure(drawn: Figure, path: Path) -> None:
+def write_figure(drawn: Figure, path: str | Path) -> None:
     """Write the figure as PNG, JPEG, PDF or SVG, by the name's ending; aside first, and renamed when whole.
 
     Parameters
@@ -172,6 +172,7 @@ def write_figure(drawn: Figure, path: Path) -> None:
     InputError
         For any other ending.
     """
+    path = Path(path)
     kind = path.suffix[1:].lower()
     if kind not in _SUFFIXES:
         raise InputError(f"{path}: a figure is written as {', '.join(_SUFFIXES)}; name it so")

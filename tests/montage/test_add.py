@@ -15,7 +15,7 @@ from dmontage import InputError
 from dmontage.fits_files import one_image, product_digests, write_image
 from dmontage.graph import pairs
 from dmontage.grid import Grid
-from dmontage.montage import mAdd, mAddExec, raising
+from dmontage.montage import mAdd, mAddExec, mImgtbl, raising
 from dmontage.window import Window
 
 WINDOWS = [Window(10, 90, 5, 100), Window(40, 140, 30, 130), Window(0, 70, 60, 140), Window(50, 120, 20, 90)]
@@ -196,6 +196,17 @@ def test_tiles_without_images_are_not_written(tmp_path: Path) -> None:
     assert sorted(p.name for p in (tmp_path / "d").iterdir()) == ["m_0_0.fits", "m_0_0.hdr", "m_0_0_area.fits"]
 
 
+def test_tiles_take_the_place_of_no_image(folder: Path) -> None:
+    """Others are still to be made of them, and they would be lost."""
+    tiles, table, template = folder / "tiles", str(folder / "tiles.tbl"), str(folder / "t.hdr")
+    mAddExec(str(folder), str(folder / "images.tbl"), template, str(tiles), "m", 70, 80)
+    assert mImgtbl(str(tiles), table)["count"] == 4
+    before = {path: path.read_bytes() for path in tiles.iterdir()}
+    told = mAddExec(str(tiles), table, template, str(tiles), "m", 90, 60)
+    assert told["status"] == "1" and "m_0_0.fits: it is one of the images" in told["msg"], told
+    assert {path: path.read_bytes() for path in tiles.iterdir()} == before
+
+
 @pytest.mark.parametrize(
     ("changed", "message"),
     [
@@ -209,6 +220,7 @@ def test_tiles_without_images_are_not_written(tmp_path: Path) -> None:
         ({"template_file": "turned.hdr"}, "Images are not in same pixel space"),
         ({"outfile": "nowhere/m.fits"}, "cannot write nowhere/m.fits"),
         ({"outfile": "i01.fits"}, "it is one of the images"),
+        ({"outfile": "i01_area.fits"}, "it is one of the images, or an area file of theirs"),
         ({"coadd": 7}, "coadd is 7"),
     ],
 )

@@ -256,6 +256,16 @@ def test_a_weight_of_another_shape_is_refused(work: Path) -> None:
     assert "has shape (4, 5), the image (50, 60)" in answer["msg"]
 
 
+def test_an_image_is_not_taken_for_its_own_projection(work: Path) -> None:
+    """Nor are its weights: what was raw would be lost."""
+    write_image(work / "w_area.fits", np.ones(SHAPE))
+    before = {path: path.read_bytes() for path in work.iterdir()}
+    for out, more in (("in.fits", {}), ("./in", {}), ("w.fits", {"weight_file": str(work / "w_area.fits")})):
+        answer = mProject(*named(work, "in.fits", out, "whole.hdr"), **more)  # type: ignore[arg-type]
+        assert answer["status"] == "1" and "it is what it is made of" in answer["msg"], answer
+    assert {path: path.read_bytes() for path in work.iterdir()} == before
+
+
 def test_no_half_of_a_pair_is_left(work: Path) -> None:
     (work / "out.fits").mkdir()
     answer = mProject(*named(work, "in.fits", "out.fits", "whole.hdr"))

@@ -107,7 +107,7 @@ def test_a_color_bar_stands_beside_all_that_is_drawn() -> None:
 def test_a_figure_is_written_whole(tmp_path: Path, suffix: str) -> None:
     drawn, _ = figure(noise((60, 83, 3)), a_grid())
     path = tmp_path / f"picture.{suffix}"
-    write_figure(drawn, path)
+    write_figure(drawn, str(path))
     assert list(tmp_path.iterdir()) == [path]
     if suffix in ("png", "JPG"):
         with Image.open(path) as image:
