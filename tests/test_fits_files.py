@@ -16,6 +16,7 @@ from surveys import damage, field_grid, image_header, write_image
 
 from dmontage.errors import InputError
 from dmontage.fits_files import FitsWriter, check_writable, pixels, read, scan
+from dmontage.grid import Grid
 from dmontage.window import Window
 
 SHAPE = (30, 40)
@@ -466,3 +467,19 @@ def test_a_compressed_name_is_refused(tmp_path: Path) -> None:
         check_writable(tmp_path / "out.fits.gz")
     check_writable(tmp_path / "out.fits")
     assert not list(tmp_path.iterdir())
+
+
+def test_a_damaged_card_takes_its_own_hdu_along_and_no_other(tmp_path: Path) -> None:
+    grid = Grid.around("10 20", shape=(8, 9))
+    hdu = fits.ImageHDU(np.ones(grid.shape, np.float32), grid.to_header(naxis=False))
+    hdus = fits.HDUList([fits.PrimaryHDU(), hdu, hdu.copy()])
+    hdus[2].header["CD3_1"] = 0.5
+    hdus.writeto(tmp_path / "a.fits")
+    data = (tmp_path / "a.fits").read_bytes()
+    at = data.index(b"CD3_1   =")
+    (tmp_path / "a.fits").write_bytes(data[:at] + b"CD3_1   = 1..2".ljust(80) + data[at + 80 :])
+    found = scan(tmp_path / "a.fits")
+    assert [ref.hdu for ref in found] == [1]
+    assert [
+        str(each) for each in found.skipped if "HDU 2: the header cannot be read" in str(each) and "CD3_1" in str(each)
+    ]

@@ -311,6 +311,9 @@ def test_rotation_is_crota2_as_wcslib_reads_it(rotation: float) -> None:
         ({"center": "5 5", "frame": "mars"}, "mars"),
         ({"center": "5 5", "size": "100 deg", "scale": "1e-6 arcsec"}, "NAXIS"),
         ({"center": "5 5", "shape": (0, 5)}, "NAXIS2 = 0"),
+        ({"center": "5 5", "shape": 5}, "shape 5"),
+        ({"center": "5 5", "shape": (5,)}, "shape (5,)"),
+        ({"center": "5 5", "size": ("1 deg", "1 deg", "1 deg")}, "(width, height)"),
     ],
 )
 def test_around_names_what_it_cannot_use(arguments: dict[str, Any], named: str) -> None:
@@ -416,6 +419,18 @@ def test_fit_to_one_image_is_that_images_size() -> None:
     image = make()
     grid = Grid.fit([image])
     assert grid.shape == image.shape
+
+
+@pytest.mark.parametrize("images", ["raw/", [Path("a.fits")], [Grid.around("5 5", "1 arcmin"), None]])
+def test_fit_says_what_is_no_image(images: Any) -> None:
+    with pytest.raises(InputError, match=r"dmontage\.scan gives, not to .*: scan it"):
+        Grid.fit(images)
+
+
+def test_a_window_around_names_a_size_that_is_none() -> None:
+    grid = Grid.around("5 5", "1 arcmin")
+    with pytest.raises(InputError, match=r"size \('1 arcsec',\) must be an angle"):
+        grid.window_around("5 5", ("1 arcsec",))
 
 
 def test_fit_says_what_it_cannot_hold() -> None:

@@ -20,7 +20,7 @@ import dmontage as dm
 from dmontage.errors import InputError
 from dmontage.grid import Grid
 from dmontage.mapping import fit_mapping
-from dmontage.model import ImageRef, Images
+from dmontage.model import Companions, ImageRef, Images
 from dmontage.planner import Footprint, deviation_warnings, human, make_plan, overlap_pairs
 from dmontage.planner.batching import batches, in_tasks
 from dmontage.planner.estimate import REFERENCE, estimate
@@ -311,3 +311,14 @@ def test_a_machine_is_calibrated(survey: Survey) -> None:
     """A plausible speed: between a hundredth and ten times of what any machine is known for."""
     plan = dm.plan(survey.folder, survey.grid, calibrate=True)
     assert 1e-9 < plan.per_pixel < 1e-5 and plan.per_pixel != REFERENCE
+
+
+def test_a_variance_is_of_all_images_or_of_none(tmp_path: Path) -> None:
+    """Of one alone the store would have no room for the others' rows."""
+    grid = field_grid(40)
+    paths = [write_image(tmp_path / f"{name}.fits", np.ones(grid.shape), grid.to_header()) for name in "abv"]
+    *images, variance = dm.scan(paths)
+    for names, known in (("b", images[:1]), ("a", images[1:])):
+        with pytest.raises(InputError, match=rf"{names}\.fits: no variance, which others have"):
+            make_plan(images, grid, companions={image: Companions(variance=variance) for image in known})
+    assert make_plan(images, grid, companions={image: Companions(variance=variance) for image in images}).has_variance

@@ -20,7 +20,8 @@ import dmontage as dm
 from dmontage.background import ImageFrame, PairTable, solve
 from dmontage.errors import InputError
 from dmontage.fits_files import pixels, scan
-from dmontage.graph.project import Job, project
+from dmontage.graph.job import Job
+from dmontage.graph.project import project
 from dmontage.grid import Grid
 from dmontage.mapping import TOL, fit_mapping
 from dmontage.sphere import lonlat, rotate_frame, unit_vectors
@@ -239,6 +240,30 @@ def test_a_fitted_grid_holds_the_pole(projection: str) -> None:
     # Pixels of the output that its seam cuts are no pixels: less than two rows of the forty.
     assert covered == pytest.approx(float(image.solid_angle(image.window).sum()), rel=0.05)
     assert lost == 0
+
+
+@pytest.mark.parametrize("unit", ["surface_brightness", "flux_per_pixel"])
+def test_pixels_with_an_undefined_corner_are_counted_in_either_unit(tmp_path: Path, unit: str) -> None:
+    image = Grid.around("0 0", size=("360 deg", "180 deg"), scale="10 deg", projection="AIT")
+    path = write_image(tmp_path / "a.fits", np.ones(image.shape), image.to_header(naxis=False))
+    grid = Grid.around("0 0", size=("360 deg", "180 deg"), scale="10 deg", projection="CAR")
+    made = dm.mosaic(path, grid, background="none", unit=unit)
+    made.compute()
+    undefined = int(np.isnan(image.solid_angle(image.window)).sum())
+    assert undefined > 100
+    assert f"{undefined} pixels have a corner where their projection has no sky" in str(made.summary)
+
+
+@pytest.mark.parametrize("top", [1e-42, 1e-50])
+def test_values_below_what_float32_holds_are_told_of(tmp_path: Path, top: float) -> None:
+    """They lost digits, or all of them, without a word; as many as the largest keeps are enough."""
+    grid = Grid.around("10 20", size="20 arcsec")
+    values = np.random.default_rng(1).uniform(0.5, 1.0, grid.shape)
+    path = write_image(tmp_path / "faint.fits", top * values, grid.to_header(naxis=False))
+    with pytest.raises(InputError, match=r"faint\.fits: values up to .* outside of what a float32 holds .* flux_scale"):
+        dm.mosaic(path, grid, background="none").compute()
+    write_image(path, 1e-36 * values, grid.to_header(naxis=False))
+    np.testing.assert_allclose(dm.mosaic(path, grid, background="none").compute().data, 1e-36 * values, rtol=1e-6)
 
 
 def test_pixels_off_the_sky_are_no_pixels(tmp_path: Path) -> None:

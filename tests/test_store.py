@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -380,3 +382,37 @@ def test_what_killed_runs_left_is_swept(tmp_path: Path) -> None:
     (path / "projected/flux/c.0.0.0.123-456.partial").write_bytes(b"half")
     create(path)
     assert not list(path.rglob("*.partial"))
+
+
+def test_who_asks_for_a_lock_writes_nothing(tmp_path: Path) -> None:
+    """So that a run on a disk that may only be read tells how far it is."""
+    path = tmp_path / "run.zarr"
+    store = create(path)
+    (path / "driver.lock").unlink()
+    told = [store.in_use]
+    assert not (path / "driver.lock").exists()
+    with store.locked():
+        told.append(store.in_use)
+    assert [*told, store.in_use] == [False, True, False]
+
+
+def test_bytes_are_counted_while_a_driver_is_at_work(tmp_path: Path) -> None:
+    """Files and folders go between being found and being looked at: once in 500 times here."""
+    files, done, usual = Files(tmp_path), threading.Event(), sys.getswitchinterval()
+    files.put("kept", bytes(1000))
+
+    def work() -> None:
+        while not done.is_set():
+            for k in range(5):
+                files.put(f"row/c.{k}", bytes(10))
+            files.remove_folder("row")
+
+    driver = threading.Thread(target=work)
+    driver.start()
+    sys.setswitchinterval(1e-5)
+    try:
+        assert all(1000 <= files.n_bytes() <= 1060 for _ in range(2000))
+    finally:
+        sys.setswitchinterval(usual)
+        done.set()
+        driver.join()

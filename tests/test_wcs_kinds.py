@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import pickle
 import warnings
@@ -818,6 +819,15 @@ def test_tables_that_are_not_given_are_asked_for() -> None:
         Grid.from_header(hdus[0].header)
 
 
+def test_the_file_that_tables_are_read_from_is_closed(tmp_path: Path) -> None:
+    with_tables().writeto(tmp_path / "a.fits")
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always", ResourceWarning)
+        assert Grid.from_header(tmp_path / "a.fits", SHAPE).has_tables
+        gc.collect()
+    assert not [str(warning.message) for warning in told]
+
+
 def test_a_table_that_claims_too_much_allocates_nothing(tmp_path: Path) -> None:
     import tracemalloc
 
@@ -896,6 +906,10 @@ def test_coordinates_in_a_table(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="not in the file"):
         bad = tab_list(PS1_1="ABSENT")
         Grid.from_header(bad[0].header, hdus=bad)
+    for version in ("first", 0.0, 1.5):
+        with pytest.raises(InputError, match=r"PV1_1 = .* must be the EXTVER"):
+            bad = tab_list(PV1_1=version)
+            Grid.from_header(bad[0].header, hdus=bad)
 
 
 # -- WCS objects -------------------------------------------------------------------------------------------------------

@@ -6,7 +6,8 @@ import time
 
 import numpy as np
 
-from dmontage.graph.project import Job, project
+from dmontage.graph.job import Job
+from dmontage.graph.project import project
 from dmontage.grid import Grid
 from dmontage.mapping import fit_mapping
 

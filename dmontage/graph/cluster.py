@@ -105,12 +105,22 @@ def reported(client: Any, path: Path) -> Iterator[None]:
             "a performance report needs bokeh where the scheduler runs: install it there (pip install bokeh), and "
             "start the scheduler again"
         )
-    with aside(path) as part:
-        part.touch()  # what cannot be written is told now
-        report = performance_report(filename=str(part))
-        report.__enter__()
-        yield
-        report.__exit__(None, None, None)
+    failed: OSError | None = None
+    try:
+        with aside(path) as part:
+            part.touch()  # what cannot be written is told now
+            report = performance_report(filename=str(part))
+            report.__enter__()
+            try:
+                yield
+            except OSError as error:
+                failed = error
+                raise
+            report.__exit__(None, None, None)
+    except InputError:
+        if failed is not None:  # inside: no fault of the report's place
+            raise failed from None
+        raise
 
 
 async def _greet(address: str) -> None:

@@ -17,7 +17,8 @@ from dask.delayed import delayed
 
 from dmontage.fits_files import read
 from dmontage.graph.drive import name_of
-from dmontage.graph.project import Job, project, reached, sources
+from dmontage.graph.job import Job
+from dmontage.graph.project import project, reached, sources
 from dmontage.graph.units import flux_of, parts, prepared
 from dmontage.model import ImageRef
 from dmontage.window import Window

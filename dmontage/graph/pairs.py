@@ -143,7 +143,7 @@ def _parts(window: Window, pairs: Sequence[Pair], target: Target) -> Iterator[Pa
         covered = np.isfinite(values)
         whole = 1.0 if angles is None else angles[common.relative_to(window).slices]
         if pair.area is None or not target.weighted:
-            areas = np.where(covered, whole, 0.0)
+            areas = np.where(covered & (whole > 0.0), whole, 0.0)  # a pixel that is not whole on the sky has none
         else:
             told = read(pair.area, mine)
             least = least_area(target.combine, pair.nominal) * whole if cut else 0.0

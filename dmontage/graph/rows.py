@@ -12,7 +12,8 @@ from dmontage.errors import ChangedError, InputError, UnreachableError
 from dmontage.fits_files import read
 from dmontage.fits_files.reader import read_map, read_mask
 from dmontage.graph.coadd import How
-from dmontage.graph.project import Job, project
+from dmontage.graph.job import Job
+from dmontage.graph.project import project
 from dmontage.graph.units import prepared
 from dmontage.grid import Grid
 from dmontage.mapping import Mapping
@@ -155,7 +156,7 @@ def row_sums(row: Footprint, beside: Companions, run: Run) -> tuple[dict[str, ND
     )
     layers = read(image), weights, mask, variance
     values, weights, variance = prepared(layers, job, image.grid.window, run.quality, run.unit, beside.scale)
-    if beside.scale != 1.0:
+    if values.dtype == np.float64:
         _check_values(image, values, beside.scale)
     if run.inverse_variance and variance is not None:
         values, weights = _by_inverse_variance(values, variance)
@@ -233,12 +234,16 @@ def _common(weights: NDArray[Any] | None, values: NDArray[Any]) -> float | None:
 
 
 def _check_values(image: ImageRef, values: NDArray[Any], scale: float) -> None:
-    """Refuse scaled values that a float32 would round to infinity, or of whose digits it would keep few."""
+    """Refuse values that a float32 would round to infinity, or of whose digits it would keep few.
+
+    Of an image in its own unit not even the largest has them all then.
+    """
+    faintest = _SMALLEST if scale == 1.0 else _FAINTEST
     top = float(np.abs(values).max(initial=0.0, where=np.isfinite(values)))
-    if top > _LARGEST or 0.0 < top < _FAINTEST:
+    if top > _LARGEST or 0.0 < top < faintest:
         raise InputError(
             f"{image.path}: values up to {top:.3g}, scaled by {scale:.3g}, are outside of what a float32 holds "
-            f"({_FAINTEST:.3g} to {_LARGEST:.3g}); choose another zero_point_out or flux_scale, or mask sentinels"
+            f"({faintest:.3g} to {_LARGEST:.3g}); choose another zero_point_out or flux_scale, or mask sentinels"
         )
 
 

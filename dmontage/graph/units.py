@@ -20,7 +20,7 @@ from dmontage.quality import apply
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from dmontage.graph.project import Job
+    from dmontage.graph.job import Job
     from dmontage.grid import Grid
     from dmontage.quality import Quality
     from dmontage.window import Window
@@ -59,7 +59,9 @@ def prepared(
     grid_in = job.grid_in
     ratio: Any = np.float64(scale)  # not a float, which would leave float32 values in single precision
     if unit == "flux_per_pixel":
-        ratio = ratio * (job.grid_out.scale**2 / grid_in.solid_angle(window, parts(job)[0]))
+        omega = grid_in.solid_angle(window, parts(job)[0])
+        # A pixel with an undefined corner keeps its value: the kernel leaves it out, and counts it.
+        ratio = ratio * (job.grid_out.scale**2 / np.where(np.isfinite(omega), omega, job.grid_out.scale**2))
     if scale != 1.0 or unit == "flux_per_pixel":
         values = values * ratio
         if variance is not None:

@@ -15,7 +15,7 @@ from dmontage.grid.inverse import kind_of
 from dmontage.grid.lattice import moved_cards, moved_tables, whole_shift
 from dmontage.grid.measures import check_round_trip, middle_side, solid_angles
 from dmontage.grid.objects import is_object, unpack_object
-from dmontage.grid.recipes import ZENITHAL, common_frame, fitted_cards, frame_named, place, regular_cards
+from dmontage.grid.recipes import ZENITHAL, common_frame, fitted_cards, frame_named, place, regular_cards, sides
 from dmontage.grid.sources import described
 from dmontage.grid.span import Span
 from dmontage.grid.ways import frame_of_grid, pixel_of, sky_of
@@ -110,13 +110,12 @@ class Grid(Shown):
                 raise InputError(
                     "a grid needs a size (an angle such as '1 deg') or a shape (ny, nx); neither was given"
                 )
-            sides = size if isinstance(size, (tuple, list)) else (size, size)
-            width, height = (angle(side, "size") for side in sides)
+            width, height = sides(size)
             if max(width, height) > 360:
                 raise InputError(f"size {size!r} is more than the sky: at most 360 deg")
             shape = (max(round(height / scale_deg), 1), max(round(width / scale_deg), 1))
         lon, lat = place(center, frame_named(frame))
-        ny, nx = shape
+        ny, nx = checked_shape(Header(), shape)
         cards = regular_cards(lon, lat, scale_deg, projection, frame, angle(rotation, "rotation", positive=False))
         if projection.upper() not in ZENITHAL:
             x, y = cls._pixel_by(cards, unit_vectors(*np.radians([[lon], [lat]])))
@@ -124,7 +123,7 @@ class Grid(Shown):
             cards |= {"CRPIX2": cards["CRPIX2"] + (ny - 1) / 2 - float(y[0])}
         else:
             cards |= {"CRPIX1": (nx + 1) / 2, "CRPIX2": (ny + 1) / 2}
-        grid = cls(cards_text(cards), checked_shape(Header(), shape))
+        grid = cls(cards_text(cards), (ny, nx))
         check_round_trip(grid)
         return grid
 
@@ -151,6 +150,10 @@ class Grid(Shown):
         grids: list[Grid] = [getattr(image, "grid", image) for image in images]
         if not grids:
             raise InputError("a grid cannot be fitted to no images: give at least one image, or a centre and a size")
+        if others := [each for each in grids if not isinstance(each, Grid)]:
+            raise InputError(
+                f"a grid is fitted to Grids and to what dmontage.scan gives, not to {others[0]!r:.60}: scan it"
+            )
         if frame is None:
             frame = common_frame([grid.frame for grid in grids])
         target = frame_named(frame)
@@ -404,8 +407,7 @@ class Grid(Shown):
         """
         lon, lat = place(center, self.frame)
         x, y = self.pixel(unit_vectors(np.radians(lon), np.radians(lat)))
-        sides = size if isinstance(size, (tuple, list)) else (size, size)
-        width, height = (math.radians(angle(side, "size")) / self.scale for side in sides)
+        width, height = (math.radians(side) / self.scale for side in sides(size))
         if not (np.isfinite(x) and np.isfinite(y)):
             raise InputError(f"{center!r} is not on the grid: its projection does not show that place")
         first_x, first_y = round(float(x) - (width - 1) / 2), round(float(y) - (height - 1) / 2)

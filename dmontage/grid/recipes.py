@@ -10,7 +10,7 @@ import numpy as np
 from astropy import units as u
 
 from dmontage.errors import InputError
-from dmontage.headers import build_wcs, frame_of
+from dmontage.headers import angle, build_wcs, frame_of
 from dmontage.sphere import lonlat
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from dmontage.grid.span import Span
 
-__all__ = ["ZENITHAL", "common_frame", "fitted_cards", "frame_named", "place", "regular_cards"]
+__all__ = ["ZENITHAL", "common_frame", "fitted_cards", "frame_named", "place", "regular_cards", "sides"]
 
 FRAMES: dict[str, tuple[str, str, dict[str, Any]]] = {
     "icrs": ("RA--", "DEC-", {"RADESYS": "ICRS"}),
@@ -76,6 +76,14 @@ def place(center: str | SkyCoord, target: BaseCoordinateFrame, what: str = "cent
     if not (math.isfinite(lon) and math.isfinite(lat)):
         raise InputError(f"{what} {center!r} is not finite: {hint}")
     return lon, lat
+
+
+def sides(size: Any) -> tuple[float, float]:
+    """Width and height in degrees of a size: an angle, or a pair of them."""
+    pair = size if isinstance(size, (tuple, list)) else (size, size)
+    if len(pair) != 2:
+        raise InputError(f"size {size!r} must be an angle, such as '1 deg', or two: (width, height)")
+    return angle(pair[0], "size"), angle(pair[1], "size")
 
 
 def regular_cards(lon: float, lat: float, scale: float, projection: str, frame: str, rotation: float) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from astropy.io.fits import HDUList, Header
+from astropy.io.fits import HDUList, Header, VerifyError
 from astropy.wcs import WCS
 from astropy.wcs.wcsapi import BaseHighLevelWCS, BaseLowLevelWCS
 
@@ -30,22 +30,26 @@ __all__ = ["described"]
 def described(source: Any, shape: tuple[int, ...] | None, hdus: HDUList | None) -> tuple[str, tuple[int, int], bytes]:
     """Cards, shape (ny, nx) and tables of the grid that a source describes, as `Grid.from_header` takes it."""
     if isinstance(source, WCS):
-        shape = shape if shape is not None else source.array_shape
-        tables = tables_of_wcs(source)
-        source = header_of(source)
-    elif isinstance(source, (BaseLowLevelWCS, BaseHighLevelWCS)):
+        return _of_header(header_of(source), shape if shape is not None else source.array_shape, tables_of_wcs(source))
+    if isinstance(source, (BaseLowLevelWCS, BaseHighLevelWCS)):
         return _of_object(source, shape)
-    else:
-        if isinstance(source, (str, Path, Url)):
-            path, source = source, parse_header(header_text(source), name=str(source))
-            if hdus is None and needs_tables(source) and not str(path).lower().endswith(".hdr"):
-                with brought(path) as copy:
-                    hdus = HDUList.fromfile(copy, memmap=False)
-        if not isinstance(source, (Header, dict)):
-            raise InputError(f"a grid is made from a header, a WCS or a path, not from {type(source).__name__}")
-        tables = find_tables(source, hdus)
-    cards = checked_cards(source, tables)
-    return cards_text(cards), checked_shape(source, shape), tables
+    if isinstance(source, (str, Path, Url)):
+        path, source = source, parse_header(header_text(source), name=str(source))
+        if hdus is None and needs_tables(source) and not str(path).lower().endswith(".hdr"):
+            with brought(path) as copy, HDUList.fromfile(copy, memmap=False) as own:
+                return described(source, shape, own)
+    if not isinstance(source, (Header, dict)):
+        raise InputError(f"a grid is made from a header, a WCS or a path, not from {type(source).__name__}")
+    try:
+        return _of_header(source, shape, find_tables(source, hdus))
+    except VerifyError as error:  # of a card that is none of the WCS's own, which the gate names
+        raise InputError(f"the header cannot be read: {error}") from error
+
+
+def _of_header(
+    header: Header | dict[str, Any], shape: tuple[int, ...] | None, tables: bytes
+) -> tuple[str, tuple[int, int], bytes]:
+    return cards_text(checked_cards(header, tables)), checked_shape(header, shape), tables
 
 
 def _of_object(source: Any, shape: tuple[int, ...] | None) -> tuple[str, tuple[int, int], bytes]:

@@ -102,7 +102,8 @@ def _value(key: str, value: Any) -> Any:
         if not isinstance(value, str):
             raise InputError(f"{key} = {value!r} must be text")
         return _UNITS.get(value.strip().upper(), value) if key.startswith("CUNIT") else value
-    if isinstance(value, (bool, str)) or not isinstance(value, (int, float)) or not math.isfinite(value):
+    number = isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool)
+    if not (number and math.isfinite(value)):
         raise InputError(f"{key} = {value!r} must be a finite number")
     if abs(value) > 1e30:
         raise InputError(f"{key} = {value!r} is out of range (limit 1e30)")

@@ -229,8 +229,11 @@ def _tab_bytes(header: Cards, hdus: HDUList) -> bytes:
         name = header.get(f"PS{axis}_0")
         if not isinstance(name, str):
             raise InputError(f"PS{axis}_0 = {name!r} must name the table of a -TAB axis")
+        version = header.get(f"PV{axis}_1", 1)
+        if version not in range(1, 2**31):
+            raise InputError(f"PV{axis}_1 = {version!r} must be the EXTVER of the table, a whole number from 1")
         columns = {str(value).strip() for key in ("1", "2") if (value := header.get(f"PS{axis}_{key}"))}
-        wanted.setdefault((name.strip(), int(header.get(f"PV{axis}_1", 1))), set()).update(columns)
+        wanted.setdefault((name.strip(), int(version)), set()).update(columns)
     out = HDUList([PrimaryHDU()])
     for (name, version), columns in wanted.items():
         hdu = hdus[name, version]

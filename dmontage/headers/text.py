@@ -111,7 +111,10 @@ def checked_shape(header: Cards, shape: tuple[int, ...] | None) -> tuple[int, in
     """(ny, nx) from the argument (its last two, of a cube), or from NAXIS1 and NAXIS2."""
     ny: Any
     nx: Any
-    ny, nx = (header.get("NAXIS2"), header.get("NAXIS1")) if shape is None else shape[-2:]
+    try:
+        ny, nx = (header.get("NAXIS2"), header.get("NAXIS1")) if shape is None else shape[-2:]
+    except (TypeError, ValueError) as error:
+        raise InputError(f"shape {shape!r} must be two whole numbers: (ny, nx)") from error
     for side, name in ((ny, "NAXIS2"), (nx, "NAXIS1")):
         if isinstance(side, bool) or not isinstance(side, (int, np.integer)) or not 1 <= side <= _MAX_SIDE:
             raise InputError(f"{name} = {side!r} must be a whole number from 1 to {_MAX_SIDE}; give a shape (ny, nx)")

@@ -15,7 +15,8 @@ import numpy as np
 from dmontage.errors import InputError
 from dmontage.fits_files import map_for, read, read_map, write_images
 from dmontage.graph.drive import Call, in_process, run
-from dmontage.graph.project import Job, project, reached, sources
+from dmontage.graph.job import Job
+from dmontage.graph.project import project, reached, sources
 from dmontage.graph.units import flux_of, parts, prepared
 from dmontage.mapping import TOL, Chain, Chart, apart, fit_mapping
 from dmontage.model import Drop

@@ -10,7 +10,7 @@ import numpy as np
 from dmontage.errors import InputError
 from dmontage.fits_files import one_image, one_in_memory
 from dmontage.graph.image import Layers, is_lazy, lazy_projection
-from dmontage.graph.project import Job
+from dmontage.graph.job import Job
 from dmontage.grid import Grid
 from dmontage.mapping import TOL, fit_mapping
 from dmontage.model import ImageRef

@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import replace
-from numbers import Real
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from dmontage.errors import InputError, OffGridError
 from dmontage.mapping import TOL
 from dmontage.model import Drop, ImageRef, Images, Matching, OverlapPair, Skipped
-from dmontage.planner.combining import COMBINES, WEIGHTS, also_of, check_combining, clip_of, weights_of
+from dmontage.planner.checks import check_grid, check_together, check_words, positive, too_large_text
+from dmontage.planner.combining import COMBINES, WEIGHTS, also_of, clip_of, weights_of
 from dmontage.planner.margin import automatic_margin, check_margin, widened
 from dmontage.planner.photometry import on_one_scale
 from dmontage.planner.plan import MosaicPlan
 from dmontage.planner.rows import Footprint, footprints
 from dmontage.planner.suspects import far_hint, suspicions
-from dmontage.planner.text import human
 from dmontage.quality import Quality
 from dmontage.sphere import lonlat
 from dmontage.window import meeting
@@ -29,7 +27,7 @@ if TYPE_CHECKING:
     from dmontage.grid import Grid
     from dmontage.model import Companions
 
-__all__ = ["BACKGROUNDS", "METHODS", "UNITS", "check_words", "make_plan", "overlap_pairs", "positive"]
+__all__ = ["BACKGROUNDS", "METHODS", "UNITS", "make_plan", "overlap_pairs"]
 
 BACKGROUNDS = ("none", "level", "plane")
 METHODS = ("auto", "plane", "sky")
@@ -143,7 +141,7 @@ def make_plan(
     tol, max_bytes = positive("tol", tol), positive("max_bytes", max_bytes)
     check_margin(margin)
     flat = [image for image in images if not image.planes]
-    _check_grid(grid, flat, max_bytes)
+    check_grid(grid, flat, max_bytes)
     beside, zero_point = on_one_scale(flat, companions or {}, zero_point_out)
     scaled = zero_point is not None or any(each.scale != 1.0 for each in beside.values())
     cubes = [Skipped(image.name, _cube(image)) for image in images if image.planes]
@@ -177,38 +175,13 @@ def make_plan(
         workers=None if workers is None else int(positive("workers", workers)),
         cluster_threads=cluster_threads,
     )
-    _check_together(plan)
+    check_together(plan)
     plan = replace(plan, warnings=(*plan.warnings, *_background_warnings(plan)))
     if plan.bytes_store > max_bytes:
-        too_large = _too_large(plan.bytes_store, grid, max_bytes, beyond=plan.reaches_beyond)
-        raise InputError(too_large + far_hint(flat))
+        text = too_large_text(plan.bytes_store, grid, max_bytes, beyond=plan.reaches_beyond)
+        raise InputError(text + far_hint(flat))
     plan.memory  # noqa: B018 (what cannot be kept to the limit is refused here)
     return plan
-
-
-def positive(name: str, value: Any) -> float:
-    """A finite number above 0; InputError for anything else."""
-    if not (isinstance(value, Real) and 0.0 < float(value) < math.inf):
-        raise InputError(f"{name} {value!r} must be a number above 0, and finite")
-    return float(value)
-
-
-def check_words(*options: tuple[str, str, tuple[str, ...]]) -> None:
-    """Raise InputError for an option (name, value, words) that is none of its words."""
-    for name, value, words in options:
-        if value not in words:
-            raise InputError(f"{name} {value!r} is not one of {', '.join(words)}")
-
-
-def _check_grid(grid: Grid, images: Sequence[ImageRef], max_bytes: float) -> None:
-    """InputError for a grid that no mosaic can be on, before it is compared with any image."""
-    if grid.tables:
-        raise InputError(
-            "the grid has a WCS that FITS cards alone do not hold (lookup tables, or an object): no mosaic's file can "
-            "carry it; give a grid without, or project single images onto it by dmontage.project"
-        )
-    if 8 * grid.window.size > max_bytes:
-        raise InputError(_too_large(8 * grid.window.size, grid, max_bytes) + far_hint(images))
 
 
 def _no_row(grid: Grid, images: Sequence[ImageRef], missed: Sequence[Skipped]) -> InputError:
@@ -217,35 +190,6 @@ def _no_row(grid: Grid, images: Sequence[ImageRef], missed: Sequence[Skipped]) -
         return InputError("no image was given: name files or folders")
     where = f"the grid lies about {_about(grid)}, the first image about {_about(images[0].grid)}"
     return OffGridError(f"no image reaches the grid: {missed[0]}; {where}")
-
-
-def _check_together(plan: MosaicPlan) -> None:
-    """Options that are right one by one."""
-    check_combining(plan)
-    if plan.quality.min_weight and not plan.has_weight_map:
-        raise InputError(f"min_weight {plan.quality.min_weight:g} needs weights of pixels: give a weight_map")
-    _check_matching(plan)
-    if plan.quality.good_bits and not any(companions.mask for companions in plan.companions):
-        raise InputError(f"good_bits {plan.quality.good_bits} needs bits: give a mask")
-
-
-def _check_matching(plan: MosaicPlan) -> None:
-    """Wishes about the match of backgrounds that contradict it, or each other."""
-    matching = plan.matching
-    wished = {
-        "anchor": plan.anchors, "lock": plan.locked, "slope_prior": matching.slope_prior != "auto",
-        "solver": matching.solver != "direct",
-    }  # fmt: skip
-    if not plan.is_matched and any(wished.values()):
-        name = next(name for name, wish in wished.items() if wish)
-        how = "background 'none'" if plan.background == "none" else "corrections that are given"
-        raise InputError(f"{name} has no meaning with {how}: leave it out")
-    if wished["slope_prior"] and (plan.background == "level" or matching.solver == "relaxation"):
-        what = "background 'level'" if plan.background == "level" else "solver 'relaxation'"
-        raise InputError(f"slope_prior has no meaning with {what}: leave it out")
-    both = sorted({*plan.anchors} & {*plan.locked})
-    if both:
-        raise InputError(f"image {plan.images[both[0]].name!r} is both an anchor and locked: leave out the anchor")
 
 
 def _cube(image: ImageRef) -> str:
@@ -274,12 +218,3 @@ def _background_warnings(plan: MosaicPlan) -> list[str]:
         f"drops leave gaps of {plan.gap:.2g} pixels of the grid: two images meet in few pixels of their overlaps, or "
         "in none, and backgrounds may go unmatched (the summary names them); choose a larger pixfrac or scale"
     ]
-
-
-def _too_large(n_bytes: int, grid: Grid, limit: float, *, beyond: bool = False) -> str:
-    ny, nx = grid.shape
-    less = "a smaller size, a larger scale or a smaller margin" if beyond else "a smaller size or a larger scale"
-    return (
-        f"the mosaic of {nx} x {ny} pixels needs {human(n_bytes)}, the limit is {human(limit)}; "
-        f"choose {less}, or raise the limit (max_bytes, --max-bytes)"
-    )

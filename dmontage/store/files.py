@@ -11,13 +11,13 @@ import os
 import shutil
 import threading
 import uuid
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from dmontage.aside import name_aside, sweep_aside
 from dmontage.errors import InputError
-from dmontage.store.lock import InUseError, locked
+from dmontage.store.lock import is_locked, locked
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -109,8 +109,13 @@ class Files:
         path.unlink()
 
     def n_bytes(self) -> int:
-        """What all keys take."""
-        return sum(entry.stat().st_size for entry in Path(self.root).rglob("*") if entry.is_file())
+        """What all keys take; of those that come and go meanwhile some."""
+        total = 0
+        for folder, _, names in os.walk(self.root):  # which passes over folders that are gone
+            for name in names:
+                with suppress(FileNotFoundError):
+                    total += Path(folder, name).stat().st_size
+        return total
 
     def exists(self) -> bool:
         """Whether anything is there."""
@@ -152,12 +157,8 @@ class Files:
         """Nothing: what the kernel gives nobody takes."""
 
     def is_locked(self) -> bool:
-        """Whether a driver is at work."""
-        try:
-            with self.locked():
-                return False
-        except InUseError:
-            return True
+        """Whether a driver is at work; nothing is written."""
+        return is_locked(Path(self.root))
 
     def take_away(self) -> None:
         """Delete the whole run; killed half-way, it leaves no folder in its place that is neither a run nor free."""

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-__all__ = ["LOCK", "InUseError", "gone", "in_use", "locked"]
+__all__ = ["LOCK", "InUseError", "gone", "in_use", "is_locked", "locked"]
 
 LOCK = "driver.lock"
 """Its name in the store."""
@@ -59,3 +59,17 @@ def locked(place: Path) -> Iterator[None]:
         if not (name.exists() and os.path.samestat(os.fstat(file.fileno()), name.stat())):
             raise gone(place)
         yield
+
+
+def is_locked(place: Path) -> bool:
+    """Whether a driver holds the lock of the run at a place, which may be one that nobody may write to."""
+    try:
+        file = (place / LOCK).open("rb")
+    except OSError:  # there was no driver yet
+        return False
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except OSError:
+            return True
+    return False

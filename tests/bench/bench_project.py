@@ -28,7 +28,8 @@ from machine import swarp_program  # noqa: E402
 from results import Figure, absent, json_option, write  # noqa: E402
 
 from dmontage.fits_files import FitsWriter, read, scan  # noqa: E402
-from dmontage.graph.project import Job, project  # noqa: E402
+from dmontage.graph.job import Job  # noqa: E402
+from dmontage.graph.project import project  # noqa: E402
 from dmontage.grid import Grid  # noqa: E402
 from dmontage.kernels.plane import TILE, project_plane  # noqa: E402
 from dmontage.kernels.sky import project_sky  # noqa: E402

@@ -20,7 +20,8 @@ from bench_project import field
 from machine import peak_mb  # noqa: F401  (for the code that `memory` runs)
 from results import Figure, json_option, write
 
-from dmontage.graph.project import Job, project
+from dmontage.graph.job import Job
+from dmontage.graph.project import project
 from dmontage.mapping import fit_mapping
 
 FIGURES: list[Figure] = []

@@ -9,8 +9,9 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import dask
@@ -294,6 +295,21 @@ def test_a_performance_report(
     with pytest.raises(InputError, match="needs bokeh where the scheduler runs"):
         reported(client, tmp_path / "other.html").__enter__()
     assert not (tmp_path / "other.html").exists()
+
+
+def test_what_fails_inside_a_performance_report_is_told_as_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was told as a report that cannot be written, with advice to choose another place for it."""
+    monkeypatch.setattr("distributed.performance_report", lambda filename: nullcontext())
+    monkeypatch.setattr("dmontage.graph.cluster.inquire", lambda *_, **__: {"scheduler": {"packages": {"bokeh": "3"}}})
+    client = SimpleNamespace(get_versions=None)
+    for error in (FileNotFoundError(2, "No such file", "x.fits"), InputError("no such image")):
+        with pytest.raises(type(error), match=r"(?i)no such"), reported(client, tmp_path / "report.html"):
+            raise error
+    with pytest.raises(InputError, match=r"cannot write .*absent/report\.html"):
+        reported(client, tmp_path / "absent" / "report.html").__enter__()
+    assert not list(tmp_path.iterdir())
 
 
 async def _without_bokeh() -> dict[str, Any]:

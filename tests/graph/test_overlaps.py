@@ -10,8 +10,9 @@ import pytest
 from numpy.typing import NDArray
 from surveys import SHAPE, image_header
 
+from dmontage.graph.job import Job
 from dmontage.graph.overlaps import MIN_AREA, MIN_OF_DROPS, Pairs, fit_pair, fit_pairs
-from dmontage.graph.project import Job, project
+from dmontage.graph.project import project
 from dmontage.grid import Grid
 from dmontage.kernels.plane_fit import Sums
 from dmontage.mapping import fit_mapping

@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 from surveys import field_grid, image_header, write_image
 
 import dmontage as dm
-from dmontage.graph import project as module
-from dmontage.graph.project import Job, project
+from dmontage.graph import on_plane, on_sky
+from dmontage.graph.job import Job
+from dmontage.graph.project import project
 from dmontage.grid import Grid
 from dmontage.kernels.plane import TILE
 from dmontage.planner import Footprint, make_plan
@@ -59,8 +60,8 @@ def test_bands_of_the_input_change_no_bit(tmp_path: Path, monkeypatch: pytest.Mo
     grid, values = field_grid(), noise((200, 70))
     row = row_of(tmp_path, values, grid, method, rotation=30.0)
     whole = run(row, values, grid, row.window)
-    monkeypatch.setattr(module, "_BAND", TILE)
-    monkeypatch.setattr(module, "_SKY_BAND", 1)
+    monkeypatch.setattr(on_plane, "_BAND", TILE)
+    monkeypatch.setattr(on_sky, "_SKY_BAND", 1)
     for found, wanted in zip(run(row, values, grid, row.window), whole, strict=True):
         np.testing.assert_array_equal(found, wanted)
 

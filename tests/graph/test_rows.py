@@ -14,7 +14,8 @@ from surveys import damage, field_grid, image_header, write_image
 
 import dmontage as dm
 from dmontage.graph import rows as module
-from dmontage.graph.project import Job, project
+from dmontage.graph.job import Job
+from dmontage.graph.project import project
 from dmontage.graph.rows import create_store, project_rows, row_from_table, row_table
 from dmontage.planner import MosaicPlan, make_plan, row_digest
 from dmontage.store import Mark, Store

@@ -333,3 +333,16 @@ def test_a_median_where_pixels_are_narrow(tmp_path: Path) -> None:
     write_table(tmp_path, [f"{k}.fits" for k in range(3)])
     values, _ = add(tmp_path, coadd=1)
     np.testing.assert_array_equal(values, np.broadcast_to(np.where(np.arange(40) % 2, 2.0, 1.5), grid.shape))
+
+
+@pytest.mark.parametrize("combine", ["mean", "median", "sum", "count"])
+def test_no_area_where_the_grid_has_no_sky(tmp_path: Path, combine: str) -> None:
+    """Values beyond the rim of an all-sky map: their pixels have no solid angle to be covered."""
+    grid = Grid.around("0 0", ("360 deg", "180 deg"), "10 deg", "AIT")
+    write_image(tmp_path / "a.fits", np.ones(grid.shape, np.float32), grid)
+    image = pairs.Pair(one_image(tmp_path / "a.fits"), None, grid.window)
+    made = pairs.coadd_pairs(grid.window, [image], pairs.Target(grid, combine, True, None, None, ""))  # type: ignore[arg-type]
+    values, areas = made.layers
+    omega = grid.solid_angle(grid.window)
+    np.testing.assert_array_equal(areas, np.nan_to_num(omega))
+    np.testing.assert_array_equal(np.isnan(values), np.isnan(omega))
