@@ -331,7 +331,8 @@ def tables() -> Iterator[Broken]:
     }.items():  # fmt: skip
         yield file(f"tab-{name}", image(**tab) + table, ".")
     yield file("tab-axis-index-huge", image(**tab | {"PV1_3": "2000000000"}) + _bintable(), ".")
-    yield file("tab-version-nan", image(**tab, PV1_1="NaN") + _bintable(), "PV1_1")
+    for name, text in {"nan": "NaN", "half": "1.5", "text": "'one'"}.items():
+        yield file(f"tab-version-{name}", image(**tab, PV1_1=text) + _bintable(), "PV1_1")
 
 
 def _bintable(**changes: Any) -> bytes:
