@@ -62,6 +62,11 @@ def test_a_package_that_is_installed_again_is_warm(tmp_path: Path, monkeypatch: 
         index.write_bytes(b"0.68" + hashlib.sha256(text.encode()).digest() + b"more")
         os.utime(index, (0, 0))
         assert compiling._is_cached(source.with_suffix("")) == same
+    other = source.with_name("other.py")
+    other.write_text("changed")
+    assert compiling._is_cached(source.parent), "nothing of it was ever compiled"
+    fill(tmp_path / "kernels_00", other, age=2.0)
+    assert not compiling._is_cached(source.parent)
 
 
 @pytest.mark.parametrize(

@@ -469,6 +469,24 @@ def test_a_compressed_name_is_refused(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize(
+    ("card", "left"),
+    [("EXPTIME = 12,5 s", ()), ("FILTER  = r band", ()), ("MAGZP   = NaN", ()), ("BUNIT   = 1..2", ("HDU 2",))],
+)
+def test_a_damaged_card_that_warnings_need_leaves_no_image_out(tmp_path: Path, card: str, left: tuple[str]) -> None:
+    """One that tells the unit does, but of its own HDU only."""
+    grid = Grid.around("10 20", shape=(8, 9))
+    hdu = fits.ImageHDU(np.ones(grid.shape, np.float32), grid.to_header(naxis=False))
+    hdus = fits.HDUList([fits.PrimaryHDU(), hdu, hdu.copy()])
+    hdus[2].header["DAMAGED"] = 0.5
+    hdus.writeto(tmp_path / "a.fits")
+    data = (tmp_path / "a.fits").read_bytes()
+    (tmp_path / "a.fits").write_bytes(data.replace(b"DAMAGED =                  0.5", card.ljust(30).encode()))
+    found = scan(tmp_path / "a.fits")
+    assert [ref.hdu for ref in found] == ([1] if left else [1, 2])
+    assert [each.reason[:5] for each in found.skipped] == list(left)
+
+
 def test_a_damaged_card_takes_its_own_hdu_along_and_no_other(tmp_path: Path) -> None:
     grid = Grid.around("10 20", shape=(8, 9))
     hdu = fits.ImageHDU(np.ones(grid.shape, np.float32), grid.to_header(naxis=False))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
 from dmontage.cli.commands import main
 from dmontage.cli.options import PLACE, options
@@ -152,10 +153,11 @@ def _check_colours(n: int, chosen: dict[str, Any]) -> None:
     """InputError of what is told of one image's colours, or of three images', where there are not as many."""
     if n == 3 and chosen["cmap"] is not None:
         raise InputError("--cmap is of one IMAGE; three are red, green and blue")
-    usual = {"method": "stretch", "power": 2.0, "saturation": 1.0}
-    if n == 1 and (told := [name for name in usual if chosen[name] != usual[name]]):
+    source = click.get_current_context().get_parameter_source
+    told = [name for name in ("method", "power", "saturation") if source(name) is not ParameterSource.DEFAULT]
+    if n == 1 and told:
         raise InputError(f"--{told[0]} is of three images: give --red, --green and --blue, not one IMAGE")
-    if chosen["method"] != "ratio" and chosen["power"] != usual["power"]:
+    if "power" in told and chosen["method"] != "ratio":
         raise InputError(f"--power is of --method ratio; {chosen['method']} has none")
 
 

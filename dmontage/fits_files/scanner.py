@@ -153,19 +153,18 @@ def _scan_file(path: Place, *, named: bool, companions: bool) -> tuple[list[Imag
         starts = [0] if plain else hdu_starts(path, stat.st_size)  # a plain file's structure is looked at already
         with quiet, nullcontext([plain]) if plain else opened(path) as hdus:
             for index, hdu in _each(hdus, starts):
-                reason = _not_an_image(hdu, named=named, companions=companions)
-                if reason is None:
-                    try:
+                try:
+                    reason = _not_an_image(hdu, named=named, companions=companions)
+                    if reason is None:
                         grid = Grid.from_header(hdu.header, hdu.shape, hdus)
-                    except InputError as error:
-                        reason = str(error)
-                    else:
                         bunit = str(hdu.header.get("BUNIT", "")).strip()
                         planes = tuple(side for side in hdu.shape[:-2] if side != 1)
                         headers = hdu.header, hdus[0].header
                         told = _band(*headers), _number("MAGZP", *headers), _number("EXPTIME", *headers)
                         size, stamp = stat.st_size, stat.st_mtime_ns
                         refs.append(ImageRef(str(path), index, grid, bunit, size, stamp, planes, *told))
+                except (InputError, fits.VerifyError) as error:
+                    reason = first_line(error) if isinstance(error, fits.VerifyError) else str(error)
                 if reason:
                     left.append(f"HDU {index}: {reason}")
     except InputError:
@@ -187,13 +186,21 @@ def _each(hdus: Any, starts: list[int]) -> Iterator[tuple[int, Any]]:
 
 def _band(*headers: Any) -> str:
     """FILTER or BAND of the first header that has any."""
-    words = (header.get(key, "") for header in headers for key in ("FILTER", "BAND"))
-    return next((text for word in words if (text := str(word).strip())), "")
+    words = (_card(header, key) for header in headers for key in ("FILTER", "BAND"))
+    return next((text for word in words if word is not None and (text := str(word).strip())), "")
+
+
+def _card(header: Any, key: str) -> object:
+    """A card that warnings alone need; None where it is not there, or damaged."""
+    try:
+        return header.get(key)
+    except fits.VerifyError:
+        return None
 
 
 def _number(key: str, *headers: Any) -> float | None:
     """Of the first header that has a number by this name."""
-    values: list[object] = [header.get(key) for header in headers]
+    values = [_card(header, key) for header in headers]
     return next((float(v) for v in values if isinstance(v, (int, float)) and not isinstance(v, bool)), None)
 
 

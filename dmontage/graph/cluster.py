@@ -119,7 +119,7 @@ def reported(client: Any, path: Path) -> Iterator[None]:
             report.__exit__(None, None, None)
     except InputError:
         if failed is not None:  # inside: no fault of the report's place
-            raise failed from None
+            raise failed from failed.__cause__
         raise
 
 

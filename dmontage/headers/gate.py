@@ -12,6 +12,7 @@ from astropy.io.fits import Header, VerifyError
 from dmontage.errors import InputError
 from dmontage.headers.build import build_wcs, frame_of
 from dmontage.headers.iraf import settled_iraf
+from dmontage.headers.text import is_number
 
 if TYPE_CHECKING:
     from dmontage.headers.text import Cards
@@ -102,8 +103,7 @@ def _value(key: str, value: Any) -> Any:
         if not isinstance(value, str):
             raise InputError(f"{key} = {value!r} must be text")
         return _UNITS.get(value.strip().upper(), value) if key.startswith("CUNIT") else value
-    number = isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool)
-    if not (number and math.isfinite(value)):
+    if not (is_number(value) and math.isfinite(value)):
         raise InputError(f"{key} = {value!r} must be a finite number")
     if abs(value) > 1e30:
         raise InputError(f"{key} = {value!r} is out of range (limit 1e30)")

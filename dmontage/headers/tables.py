@@ -15,7 +15,7 @@ from astropy.io.fits import BinTableHDU, Card, HDUList, Header, ImageHDU, Primar
 from astropy.wcs import WCS, DistortionLookupTable
 
 from dmontage.errors import InputError
-from dmontage.headers.text import card_text
+from dmontage.headers.text import card_text, is_number
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -222,10 +222,6 @@ def _checked(name: str, data: NDArray[Any], axes: NDArray[Any]) -> Lookup:
     return Lookup(name, np.ascontiguousarray(data, np.float32), axes.astype(np.float64))
 
 
-def _is_extver(value: float) -> bool:
-    return 1 <= value < 2**31 and value == int(value)
-
-
 def _tab_bytes(header: Cards, hdus: HDUList) -> bytes:
     """A FITS file of just the bintables that -TAB axes name, with the columns that they name."""
     wanted: dict[tuple[str, int], set[str]] = {}
@@ -234,8 +230,10 @@ def _tab_bytes(header: Cards, hdus: HDUList) -> bytes:
         if not isinstance(name, str):
             raise InputError(f"PS{axis}_0 = {name!r} must name the table of a -TAB axis")
         version = header.get(f"PV{axis}_1", 1)
-        if isinstance(version, bool) or not isinstance(version, (int, float)) or not _is_extver(version):
-            raise InputError(f"PV{axis}_1 = {version!r} must be the EXTVER of the table, a whole number from 1")
+        if not (is_number(version) and 1 <= version < 2**31 and version == int(version)):
+            raise InputError(
+                f"PV{axis}_1 = {version!r} must be the EXTVER of the table, a whole number from 1 to {2**31 - 1}"
+            )
         columns = {str(value).strip() for key in ("1", "2") if (value := header.get(f"PS{axis}_{key}"))}
         wanted.setdefault((name.strip(), int(version)), set()).update(columns)
     out = HDUList([PrimaryHDU()])

@@ -17,13 +17,18 @@ if TYPE_CHECKING:
 
     from dmontage.places import Place
 
-__all__ = ["Cards", "angle", "card_text", "cards_text", "checked_shape", "header_text", "parse_header"]
+__all__ = ["Cards", "angle", "card_text", "cards_text", "checked_shape", "header_text", "is_number", "parse_header"]
 
 Cards: TypeAlias = "Header | Mapping[str, Any]"
 """A header, or no more than its values by keyword."""
 
 _MAX_SIDE = 2**31 - 1
 _MAX_HEADER = 2**20
+
+
+def is_number(value: Any) -> bool:
+    """Whether a card's value is a number; in headers that are made in memory it may be one of numpy's."""
+    return isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool)
 
 
 def parse_header(text: str, name: str = "header") -> Header:

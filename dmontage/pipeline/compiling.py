@@ -60,16 +60,19 @@ def _cached(name: str) -> bool:
 
 def _is_cached(module: Path, function: str = "*") -> bool:
     sources = sorted(module.glob("*.py")) if module.is_dir() else [module.with_suffix(".py")]
-    changed = max(source.stat().st_mtime for source in sources)
-    indices = [(source, index) for source in sources for index in _indices(source, function)]
-    return any(index.stat().st_mtime >= changed or _is_of(source, index) for source, index in indices)
+    found = [(source, list(_indices(source, function))) for source in sources]
+    known = [any(_is_of(source, index) for index in indices) for source, indices in found if indices]
+    return bool(known) and all(known)
 
 
 def _is_of(source: Path, index: Path) -> bool:
-    """Whether an index that is older than its source was made from the same text: a package that was installed again.
+    """Whether an index was made from the source as it is.
 
-    It has what numba knows the source by: of later versions its SHA-256, of earlier ones the time of its last change.
+    It has what numba knows the source by: of later versions its SHA-256, which is the same in a package that was
+    installed again, of earlier ones the time of its last change.
     """
+    if index.stat().st_mtime >= source.stat().st_mtime:
+        return True
     return hashlib.sha256(source.read_bytes()).digest() in index.read_bytes()
 
 

@@ -42,13 +42,13 @@ _SAMPLE = 256
 _BLOCK = 64
 """Images whose distances from all others are held at once."""
 
-_EXPOSED = re.compile(r"^(counts?|ct|adu|dn|electrons?|e-?)(\s*/\s*pix(el)?)?$", re.IGNORECASE)
+_EXPOSED = re.compile(r"^(counts?|ct|adu|dn|electrons?|photons?|e-?)(\s*/\s*pix(els?)?)?$", re.IGNORECASE)
 """BUNITs of what grows with the exposure time."""
 
 _PER_PIXEL = re.compile(r"/\s*(pix|beam)", re.IGNORECASE)
 """Other BUNITs of energy per pixel."""
 
-_DEVIATION = re.compile(r"(^|[._-])(err(or)?|uncert(ainty)?|std(dev)?|sigma|rms)s?([._-]|$)", re.IGNORECASE)
+_DEVIATION = re.compile(r"(^|[._-])(err(or)?|uncert(aint(y|ie))?|std(dev)?|sigma|rms)s?([._-]|$)", re.IGNORECASE)
 """Names of maps that hold σ, not σ²."""
 
 
