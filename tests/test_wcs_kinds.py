@@ -907,7 +907,8 @@ def test_coordinates_in_a_table(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="not in the file"):
         bad = tab_list(PS1_1="ABSENT")
         Grid.from_header(bad[0].header, hdus=bad)
-    assert Grid.from_header((good := tab_list(PV1_1=np.int64(1)))[0].header, hdus=good) == grid
+    same = tab_list(PV1_1=np.int64(1))
+    assert apart(Grid.from_header(same[0].header, hdus=same), grid.sky(X, Y)) == 0
     for version in ("first", 0.0, 1.5):
         with pytest.raises(InputError, match=r"PV1_1 = .* must be the EXTVER"):
             bad = tab_list(PV1_1=version)
