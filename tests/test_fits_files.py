@@ -469,34 +469,32 @@ def test_a_compressed_name_is_refused(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
+def with_card(path: Path, card: str) -> Path:
+    """A file of two images, in HDU 1 and 2, and a card as it stands here in the header of the second."""
+    grid = Grid.around("10 20", shape=(8, 9))
+    hdu = fits.ImageHDU(np.ones(grid.shape, np.float32), grid.to_header(naxis=False))
+    hdus = fits.HDUList([fits.PrimaryHDU(), hdu, hdu.copy()])
+    hdus[2].header["DAMAGED"] = 0.5
+    hdus.writeto(path)
+    data = path.read_bytes()
+    at = data.index(b"DAMAGED =")
+    path.write_bytes(data[:at] + card.ljust(80).encode() + data[at + 80 :])
+    return path
+
+
 @pytest.mark.parametrize(
     ("card", "left"),
     [("EXPTIME = 12,5 s", ()), ("FILTER  = r band", ()), ("MAGZP   = NaN", ()), ("BUNIT   = 1..2", ("HDU 2",))],
 )
 def test_a_damaged_card_that_warnings_need_leaves_no_image_out(tmp_path: Path, card: str, left: tuple[str]) -> None:
     """One that tells the unit does, but of its own HDU only."""
-    grid = Grid.around("10 20", shape=(8, 9))
-    hdu = fits.ImageHDU(np.ones(grid.shape, np.float32), grid.to_header(naxis=False))
-    hdus = fits.HDUList([fits.PrimaryHDU(), hdu, hdu.copy()])
-    hdus[2].header["DAMAGED"] = 0.5
-    hdus.writeto(tmp_path / "a.fits")
-    data = (tmp_path / "a.fits").read_bytes()
-    (tmp_path / "a.fits").write_bytes(data.replace(b"DAMAGED =                  0.5", card.ljust(30).encode()))
-    found = scan(tmp_path / "a.fits")
+    found = scan(with_card(tmp_path / "a.fits", card))
     assert [ref.hdu for ref in found] == ([1] if left else [1, 2])
     assert [each.reason[:5] for each in found.skipped] == list(left)
 
 
 def test_a_damaged_card_takes_its_own_hdu_along_and_no_other(tmp_path: Path) -> None:
-    grid = Grid.around("10 20", shape=(8, 9))
-    hdu = fits.ImageHDU(np.ones(grid.shape, np.float32), grid.to_header(naxis=False))
-    hdus = fits.HDUList([fits.PrimaryHDU(), hdu, hdu.copy()])
-    hdus[2].header["CD3_1"] = 0.5
-    hdus.writeto(tmp_path / "a.fits")
-    data = (tmp_path / "a.fits").read_bytes()
-    at = data.index(b"CD3_1   =")
-    (tmp_path / "a.fits").write_bytes(data[:at] + b"CD3_1   = 1..2".ljust(80) + data[at + 80 :])
-    found = scan(tmp_path / "a.fits")
+    found = scan(with_card(tmp_path / "a.fits", "CD3_1   = 1..2"))
     assert [ref.hdu for ref in found] == [1]
     assert [
         str(each) for each in found.skipped if "HDU 2: the header cannot be read" in str(each) and "CD3_1" in str(each)

@@ -163,8 +163,10 @@ def _scan_file(path: Place, *, named: bool, companions: bool) -> tuple[list[Imag
                         told = _band(*headers), _number("MAGZP", *headers), _number("EXPTIME", *headers)
                         size, stamp = stat.st_size, stat.st_mtime_ns
                         refs.append(ImageRef(str(path), index, grid, bunit, size, stamp, planes, *told))
-                except (InputError, fits.VerifyError) as error:
-                    reason = first_line(error) if isinstance(error, fits.VerifyError) else str(error)
+                except InputError as error:
+                    reason = str(error)
+                except fits.VerifyError as error:
+                    reason = first_line(error)
                 if reason:
                     left.append(f"HDU {index}: {reason}")
     except InputError:
